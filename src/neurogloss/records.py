@@ -1,0 +1,286 @@
+"""The records that flow between the folders. All are frozen; nothing mutates what it was given.
+
+collect -> Evidence -> Explanation -> Question, Answer -> Score -> Label
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from neurogloss.ids import UnitId, content_id
+
+
+class Failure(StrEnum):
+    """Why there is no answer. A failure is a state with a reason, never a number."""
+
+    TRANSPORT = "transport"
+    REFUSAL = "refusal"
+    UNPARSEABLE = "unparseable"
+    EMPTY = "empty"
+    TOO_LITTLE_EVIDENCE = "too_little_evidence"
+    DEAD = "dead"
+
+
+class State(StrEnum):
+    """Where a unit stands under one labelling method."""
+
+    EXPLAINED = "explained"
+    """has an explanation, waits for its scores"""
+    ACCEPTED = "accepted"
+    """a score lies above its floor"""
+    REJECTED = "rejected"
+    """scored, and no score lies above its floor"""
+    TRANSPORT = "transport"
+    """the model could not be reached; a later run tries again"""
+    REFUSAL = "refusal"
+    UNPARSEABLE = "unparseable"
+    EMPTY = "empty"
+    TOO_LITTLE_EVIDENCE = "too_little_evidence"
+    DEAD = "dead"
+
+
+# --- evidence -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A window of a document, cut at white space, as the subject's tokenizer divides it."""
+
+    id: str
+    """16 hexadecimal digits: the context's hash, the same for every unit and every subject."""
+    tokens: tuple[str, ...]
+    """The text of each token; joined they are the context's text, byte for byte."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A context with one unit's activation in it."""
+
+    context: Context
+    activations: tuple[float, ...]
+    """One a token, along the unit's sign: negative values of a signed unit's positive side are 0."""
+
+    @property
+    def peak(self) -> float:
+        return max(self.activations)
+
+    def active_positions(self, fraction: float = 0.3) -> tuple[int, ...]:
+        """Tokens whose activation is at least `fraction` of the peak (delphi's and the paper's 0.3)."""
+        limit = fraction * self.peak
+        return tuple(i for i, value in enumerate(self.activations) if value > 0 and value >= limit)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceHalf:
+    """What was seen of a unit in one half of the documents."""
+
+    top: tuple[Example, ...]
+    """The contexts with the largest peaks, descending."""
+    uniform: tuple[Example, ...]
+    """A uniform sample of the active contexts, by descending peak."""
+    negatives: tuple[Context, ...]
+    """Contexts certified not to have activated the unit, a uniform sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTokens:
+    """What a unit's direction promotes and suppresses through the language-model head."""
+
+    promoted: tuple[tuple[str, float], ...]
+    """Token and logit, descending."""
+    suppressed: tuple[tuple[str, float], ...]
+    """Token and logit, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatistics:
+    """Running statistics of one unit over both halves of the corpus."""
+
+    n_contexts: int
+    """Contexts read."""
+    n_active: int
+    """Contexts in which the unit's peak exceeded its threshold."""
+    threshold: float
+    """What active means for this unit: the peak in a context exceeds this."""
+    maximum: float
+    """Largest activation seen; 0 where the unit never fired."""
+    mean: float
+    """Mean peak over its active contexts; 0 where it never fired."""
+    histogram: tuple[int, ...]
+    """Counts of active contexts by peak, in the log-2 bins of `neurogloss.sources.sketch`."""
+
+    @property
+    def density(self) -> float:
+        """Share of contexts that activate the unit, in [0, 1]."""
+        return self.n_active / self.n_contexts if self.n_contexts else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything seen of one unit. The explainer gets `explain`, the scorers get `score`, never the other."""
+
+    unit: UnitId
+    statistics: UnitStatistics
+    explain: EvidenceHalf
+    score: EvidenceHalf
+    output_tokens: OutputTokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SteeredText:
+    """One prompt, continued by the subject as it is and with the unit raised."""
+
+    prompt: str
+    clean: str
+    steered: str
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What raising a unit does, at a strength set by the KL divergence it causes."""
+
+    strength: float
+    """Added along the unit's decoder direction, in units of activation."""
+    kl: float
+    """Mean KL(clean || steered) of the next token on the tuning prompts, in nats."""
+    texts: tuple[SteeredText, ...]
+
+
+# --- explaining and scoring -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Words for one unit, with where they come from."""
+
+    unit: UnitId
+    text: str
+    method: str
+    """Id of the labelling method (explainer, model, prompts, settings) in the ledger."""
+    rank: int = 0
+    """0 for the chosen candidate, 1 and up for the losers, best first."""
+    validation: float | None = None
+    """AUROC on the validation slice of the explain half, by which candidates were ranked."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: explainer, model, prompt hash, tokens spent, seed."""
+
+    @property
+    def id(self) -> str:
+        """Hash of unit, method, rank and text."""
+        return content_id([str(self.unit), self.method, self.rank, self.text])
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text to be judged, with marked tokens where the question is about the marks."""
+
+    tokens: tuple[str, ...]
+    marks: tuple[int, ...] = ()
+    """Positions of the marked tokens, ascending."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+    def marked(self, opening: str = "<<", closing: str = ">>") -> str:
+        """The text with each maximal run of marked tokens between `opening` and `closing`."""
+        marks, out = set(self.marks), []
+        for i, token in enumerate(self.tokens):
+            before = opening if i in marks and i - 1 not in marks else ""
+            after = closing if i in marks and i + 1 not in marks else ""
+            out.append(before + token + after)
+        return "".join(out)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing asked of a judge about an explanation: one passage (does it fit?) or two (which fits?)."""
+
+    passages: tuple[Passage, ...]
+    truth: bool
+    """The right answer: the passage fits; of two, the first does."""
+    stratum: str = ""
+    """What the question stands for, e.g. the activation decile it was drawn from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A judge's answer to one question: a probability, or why there is none."""
+
+    probability: float | None
+    """Of the truth being True, in [0, 1]."""
+    failure: Failure | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.probability is None) == (self.failure is None):
+            raise ValueError("an answer is either a probability or a failure")
+        if self.probability is not None and not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"a probability lies in [0, 1], found {self.probability}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One question, of whom it was asked, and the answer."""
+
+    scorer: str
+    asked: str
+    """Id of the explanation that the judge had before it: the unit's own, or a floor's."""
+    question: Question
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value and the limits of its interval. All three are NaN where the value is undefined."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def defined(self) -> bool:
+        return not math.isnan(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one scorer measured of one explanation, beside its floor."""
+
+    scorer: str
+    judge: str
+    metric: str
+    """Name of the headline metric: the one that `score`, `floor` and `excess` are in."""
+    score: Interval
+    floor: Interval
+    """The same questions answered for explanations of other units; undefined where there are none."""
+    excess: Interval
+    """Score minus floor, paired over questions; 95 % interval."""
+    p_value: float
+    """One-sided: the chance of such an excess where the explanation says nothing. NaN where undefined."""
+    metrics: Mapping[str, float]
+    """Further metrics by name; NaN where undefined."""
+    n_questions: int
+    failures: Mapping[str, int]
+    """Questions without an answer, by failure. They are in no metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Where a unit stands under one method: its state, and what it has of explanation and scores."""
+
+    unit: UnitId
+    method: str
+    state: State
+    reason: str = ""
+    """Why, where the state is a failure."""
+    explanation: Explanation | None = None
+    scores: tuple[Score, ...] = ()

@@ -1,0 +1,120 @@
+"""What a user can set, with defaults, ranges and meaning; validated, and recorded as given and as resolved."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neurogloss.errors import UserError
+
+DEMO_SUBJECT = "smollm2-135m-instruct"
+"""Name of the packaged subject."""
+DEMO_CORPUS = "demo"
+"""Name of the corpus that ships with the package."""
+
+
+class Settings(BaseModel):
+    """Base: unknown names are refused, values do not change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class CollectSettings(Settings):
+    """What one pass over a corpus collects."""
+
+    subject: str = DEMO_SUBJECT
+    """A name known here, or a folder with a Hugging Face causal language model."""
+    hookpoints: tuple[str, ...] = Field(min_length=1)
+    """Where to listen: module paths, `.input` appended for a module's input."""
+    dictionary: str = "neurons"
+    """What is listened with. `neurons`: the hookpoint's own coordinates, both signs."""
+    corpus: str = DEMO_CORPUS
+    """`demo`, or a file or folder of .txt, .jsonl or .jsonl.gz documents."""
+    tokens: int = Field(default=70_000, ge=1)
+    """Stop after the document that reaches this many tokens."""
+    context_chars: int = Field(default=128, ge=16)
+    """Length of a context in characters; about 32 tokens of English."""
+    top: int = Field(default=16, ge=1)
+    """Contexts with the largest peaks kept a unit, side and half."""
+    uniform: int = Field(default=64, ge=1)
+    """Active contexts kept as a uniform sample, a unit, side and half."""
+    active_quantile: float = Field(default=0.95, gt=0, lt=1)
+    """Units that are never exactly zero count as active above this quantile of their peaks."""
+    calibration_contexts: int = Field(default=256, ge=16)
+    """Contexts of the explain half, read first, on which those quantiles are set."""
+    shard_tokens: int = Field(default=8_192, ge=256)
+    """Tokens between two states on disk; a killed pass resumes at the last."""
+    seed: int = 0
+    """Decides the document split and every sample."""
+
+
+class LabelSettings(Settings):
+    """How units are explained and scored."""
+
+    units: str = "all"
+    """`all`, `sample:N`, or indices and ranges such as `0-99,512-`."""
+    explainer: Literal["pmi", "llm"] = "pmi"
+    """`pmi` needs no instruction-tuned model; `llm` asks a server."""
+    llm: str | None = None
+    """URL of an OpenAI-compatible server, or `scripted:FILE`. Given, it explains and judges."""
+    model: str | None = None
+    """Name of the model on that server; its only one where it has one."""
+    judge: Literal["similarity", "llm"] | None = None
+    """Who answers the scorers' questions; by default the LLM where one is given."""
+    scorers: tuple[str, ...] = ("detection", "fuzzing", "intervention")
+    """Names from the scorer registry."""
+    candidates: int = Field(default=3, ge=1)
+    """Explanations asked of an LLM, to choose among."""
+    floors: int = Field(default=2, ge=0)
+    """Explanations of other units that each unit's questions are asked of as well."""
+    questions: int = Field(default=100, ge=4)
+    """Questions a scorer at most, half of them true."""
+    min_active: int = Field(default=10, ge=2)
+    """Active contexts needed in each half; with fewer the state is too_little_evidence."""
+    kl: float = Field(default=1.0, gt=0)
+    """Intervention strength: mean KL of the next token on the tuning prompts, nats."""
+    prompts: int = Field(default=8, ge=2)
+    """Prompts that an intervention continues."""
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """A label is accepted where some score exceeds its floor at this level, corrected over scorers."""
+    concurrency: int = Field(default=8, ge=1)
+    """Units in flight."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Runs in which a unit may fail for transport before it counts as settled."""
+    seed: int = 0
+    """Decides every sample and draw."""
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def make(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
+    """Validate `values`. Raises UserError that names each wrong setting."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()
+        ]
+        known = ", ".join(kind.model_fields)
+        raise UserError("Settings that do not fit:\n" + "\n".join(lines) + f"\nKnown are: {known}.") from None
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The [collect] and [label] tables of a TOML file. Raises UserError where it is not one."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"Expected a TOML file at {path}, found nothing there.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}. Mend it and run again.") from None
+    strange = sorted(set(data) - {"run", "collect", "label"})
+    if strange or not isinstance(data.get("run"), str):
+        raise UserError(
+            f'{path} needs `run = "FOLDER"` and may have the tables [collect] and [label]; '
+            f"found {', '.join(strange) or 'no run'}."
+        )
+    return data.get("collect", {}), data.get("label", {})
