@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         State,
     )
 
-# Names are looked up on first use, so that `import neurogloss` loads neither torch nor chromadb nor langgraph.
+# Names are looked up on first use: `import neurogloss` loads neither torch nor chromadb nor langgraph.
 _HOME = {
     "label": "agent.batch",
     "label_contexts": "agent.contexts",

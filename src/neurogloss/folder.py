@@ -42,8 +42,9 @@ class RunFolder:
     def require(self) -> RunFolder:
         """This folder, or a UserError where there is no run in it."""
         if not self.cache.is_dir() and not self.ledger.is_file():
+            found = "no run in it" if self.path.exists() else "nothing"
             raise UserError(
-                f"Expected a run folder at {self.path}, found {'no run in it' if self.path.exists() else 'nothing'}. "
+                f"Expected a run folder at {self.path}, found {found}. "
                 f"Make one with:  neurogloss collect {self.path}"
             )
         return self

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.ids import UnitId
-from neurogloss.records import Answer, EvidenceHalf, Question, Steering, SteeredText
+from neurogloss.records import Answer, EvidenceHalf, Question, SteeredText, Steering
 
 Float32 = NDArray[np.float32]
 
@@ -187,9 +187,7 @@ class Scorer(Protocol):
 class LiveSubject(Protocol):
     """The subject model itself, for interventions."""
 
-    def steer(
-        self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int
-    ) -> Steering:
+    def steer(self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int) -> Steering:
         """Continue each prompt clean and with the unit raised, at the KL that the subject was set to."""
         ...
 

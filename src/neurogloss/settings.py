@@ -1,4 +1,4 @@
-"""What a user can set, with defaults, ranges and meaning; validated, and recorded as given and as resolved."""
+"""What a user can set: defaults, ranges, meaning. Validated, and recorded as given and as resolved."""
 
 from __future__ import annotations
 
@@ -96,9 +96,7 @@ def make(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()
-        ]
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
         known = ", ".join(kind.model_fields)
         raise UserError("Settings that do not fit:\n" + "\n".join(lines) + f"\nKnown are: {known}.") from None
 

@@ -1,0 +1,73 @@
+"""PMI: an explainer that needs no instruction-tuned model.
+
+1. Candidates are mined from the examples: words under the active tokens, words and phrases that the active
+   contexts share, and tokens that the unit promotes through the language-model head.
+2. They are ranked by log p(d | examples) - lambda log p(d) under a small causal language model, per token: what
+   the examples make likelier than it is anyway (the objective of MILAN, Hernandez et al. 2022,
+   arXiv:2201.11114, read as a ranking). Without the division long texts that the examples repeat would win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neurogloss.agent.explainers import words
+from neurogloss.errors import EmptyAnswerError
+from neurogloss.protocols import CausalModel, Material
+from neurogloss.records import Example, Passage
+
+QUESTION = "What the words between << and >> have in common:"
+EXAMPLES = 8
+"""Examples that the model reads."""
+AROUND = 6
+"""Tokens shown on each side of the peak."""
+
+
+class PMIExplainer:
+    """Implements `neurogloss.protocols.Explainer`."""
+
+    name = "pmi"
+
+    def __init__(self, model: CausalModel | None, weight: float = 0.8, n: int = 24) -> None:
+        """Args:
+        model: ranks the candidates; without one they come in the order in which they were mined.
+        weight: lambda, how much of a candidate's own likelihood is taken off, in [0, 1].
+        n: candidates given, at most.
+        """
+        self._model, self._weight, self._n = model, weight, n
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "explainer": self.name,
+            "model": self._model.name if self._model else None,
+            "weight": self._weight,
+            "candidates": self._n,
+        }
+
+    async def candidates(self, material: Material) -> list[str]:
+        """Candidates, best first. Raises EmptyAnswerError where the examples share no word."""
+        found = words.candidates(material)
+        if not found:
+            raise EmptyAnswerError("the active contexts share no word, phrase or sign")
+        return (self._ranked(material, found) if self._model else found)[: self._n]
+
+    def _ranked(self, material: Material, found: list[str]) -> list[str]:
+        assert self._model is not None
+        examples = [*material.half.top[: EXAMPLES // 2], *material.half.uniform][:EXAMPLES]
+        lines = "".join(f"- {_around_peak(example)}\n" for example in examples)
+        continuations = [f" {text}" for text in found]
+        given = self._model.likelihoods(f"{lines}{QUESTION}", continuations)
+        alone = self._model.likelihoods(QUESTION, continuations)
+        gains = {d: g.mean - self._weight * a.mean for d, g, a in zip(found, given, alone, strict=True)}
+        return sorted(found, key=lambda text: (-gains[text], text))
+
+
+def _around_peak(example: Example) -> str:
+    """The tokens around the peak on one line, the active ones marked."""
+    tokens = example.context.tokens
+    peak = max(range(len(tokens)), key=lambda i: example.activations[i])
+    first, last = max(0, peak - AROUND), min(len(tokens), peak + AROUND + 1)
+    marks = tuple(i - first for i in example.active_positions() if first <= i < last)
+    return " ".join(Passage(tokens[first:last], marks).marked().split())

@@ -1,0 +1,134 @@
+"""Candidate explanations out of the examples themselves: words and phrases that the active contexts share."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from neurogloss.protocols import Material
+from neurogloss.records import Example
+
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+"""Letters and digits, with apostrophes and hyphens inside."""
+NAMES = {
+    ".": "full stops",
+    ",": "commas",
+    ":": "colons",
+    ";": "semicolons",
+    "?": "question marks",
+    "!": "exclamation marks",
+    "(": "opening parentheses",
+    ")": "closing parentheses",
+    "[": "opening brackets",
+    "]": "closing brackets",
+    '"': "quotation marks",
+    "'": "apostrophes",
+    "-": "hyphens",
+    "*": "asterisks",
+    "#": "hash signs",
+    "=": "equals signs",
+    "$": "dollar signs",
+    "%": "percent signs",
+    "/": "slashes",
+    "_": "underscores",
+}
+"""What an embedding model has words for better than signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Words of one example: those under active tokens, those before and after the peak, and all."""
+
+    active: tuple[str, ...]
+    before: str
+    after: str
+    all: frozenset[str]
+
+
+def seen(example: Example) -> Seen:
+    """The words of an example, in lower case."""
+    tokens, text = example.context.tokens, example.context.text
+    spans = [(m.start(), m.end(), m.group().lower()) for m in WORD.finditer(text)]
+    bounds = [0]
+    for token in tokens:
+        bounds.append(bounds[-1] + len(token))
+    active = [_word_at(spans, bounds, tokens, i) for i in example.active_positions()]
+    peak = max(range(len(tokens)), key=lambda i: example.activations[i])
+    before = [word for _, end, word in spans if end <= bounds[peak]]
+    after = [word for start, _, word in spans if start >= bounds[peak + 1]]
+    return Seen(
+        tuple(dict.fromkeys(word for word in active if word)),
+        before[-1] if before else "",
+        after[0] if after else "",
+        frozenset(word for _, _, word in spans),
+    )
+
+
+def candidates(material: Material) -> list[str]:
+    """Words, phrases and lists of words, without duplicates; the most associated first of each kind."""
+    examples = [*material.half.top, *material.half.uniform]
+    found = [seen(example) for example in examples]
+    weights = [example.peak for example in examples]
+    silent = [frozenset(m.group().lower() for m in WORD.finditer(c.text)) for c in material.half.negatives]
+    active = _by_weight((word, w) for s, w in zip(found, weights, strict=True) for word in s.active)
+    context = _over_represented(found, silent)
+    pairs = Counter(
+        pair
+        for s in found
+        for word in s.active[:1]
+        for pair in (f"{s.before} {word}", f"{word} {s.after}")
+        if s.before and s.after
+    )
+    phrases = [pair for pair, n in pairs.most_common(4) if n >= 3]
+    promoted = _unique(
+        m.group().lower() for t in material.promoted for m in WORD.finditer(t) if len(m.group()) > 2
+    )
+    lists = [
+        *(_listed(active, n) for n in (2, 3, 4, 6, 8)),
+        *(_listed(context, n) for n in (2, 3, 5, 8)),
+        *(_listed(promoted, n) for n in (3, 6)),
+        _listed(_unique((*active[:3], *context[:3])), 6),
+        _listed(_unique((*active[:2], *promoted[:3])), 5),
+    ]
+    return _unique(text for text in (*active[:8], *context[:5], *phrases, *lists) if text)
+
+
+def _word_at(spans: Sequence[tuple[int, int, str]], bounds: Sequence[int], tokens: Sequence[str], i: int) -> str:
+    """The word that holds most of a token, or the name of its sign."""
+    start, end = bounds[i], bounds[i + 1]
+    overlaps = [(min(b, end) - max(a, start), word) for a, b, word in spans if a < end and b > start]
+    if overlaps:
+        return max(overlaps)[1]
+    sign = tokens[i].strip()
+    return NAMES.get(sign[:1], "") if sign else ("line breaks" if "\n" in tokens[i] else "")
+
+
+def _by_weight(words: Iterable[tuple[str, float]]) -> list[str]:
+    """Words by the sum of the peaks of the examples in which they are active."""
+    totals: defaultdict[str, float] = defaultdict(float)
+    for word, weight in words:
+        totals[word] += weight
+    return [word for word, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _over_represented(found: Sequence[Seen], silent: Sequence[frozenset[str]]) -> list[str]:
+    """Words in at least two active contexts and in fewer silent ones, by their odds' ratio (smoothed)."""
+    here = Counter(word for s in found for word in s.all)
+    there = Counter(word for words in silent for word in words)
+
+    def ratio(word: str) -> float:
+        return ((here[word] + 0.5) / (len(found) + 1)) / ((there[word] + 0.5) / (len(silent) + 1))
+
+    words = [word for word, n in here.items() if n >= 2 and len(word) > 2 and ratio(word) > 1.5]
+    return sorted(words, key=lambda word: (-here[word] * ratio(word) ** 0.5, word))
+
+
+def _listed(words: Sequence[str], n: int) -> str:
+    """The first n words as a list; nothing where there are fewer than two."""
+    return ", ".join(words[:n]) if len(words[:n]) > 1 else ""
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))

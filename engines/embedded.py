@@ -1,0 +1,76 @@
+"""A small causal language model in this process: log probabilities, no server and no instructions needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from neurogloss.protocols import Likelihood
+
+if TYPE_CHECKING:
+    import torch
+
+ROWS_TOKENS = 1024
+"""Continuation tokens in one forward pass, padding included."""
+
+
+class EmbeddedModel:
+    """A Hugging Face causal language model that is already loaded (the subject's own, say).
+
+    Implements `neurogloss.protocols.CausalModel`. The keys and values of the last few prefixes are kept.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self._prefix = lru_cache(4)(self._read_prefix)
+
+    def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+        """log p(continuation | prefix), in nats; the prefix is read once.
+
+        A continuation that is one word should begin with its space. An empty one has total 0 and no tokens.
+        """
+        import torch
+
+        rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in continuations]
+        found: dict[int, Likelihood] = {i: Likelihood(0.0, 0) for i, row in enumerate(rows) if not row}
+        order = sorted((i for i in range(len(rows)) if rows[i]), key=lambda i: len(rows[i]))
+        with torch.inference_mode():
+            while order:
+                take = max(1, ROWS_TOKENS // len(rows[order[-1]]))
+                batch, order = order[-take:], order[:-take]
+                totals = self._read(prefix, [rows[i] for i in batch])
+                found |= {i: Likelihood(t, len(rows[i])) for i, t in zip(batch, totals, strict=True)}
+        return [found[i] for i in range(len(rows))]
+
+    def _read_prefix(self, prefix: str) -> tuple[Any, torch.Tensor]:
+        """Keys and values of the prefix, and the log probabilities after it."""
+        import torch
+
+        ids = self.tokenizer(prefix, add_special_tokens=False)["input_ids"]
+        first = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
+        out = self.model.base_model(input_ids=torch.tensor([first + ids]), use_cache=True)
+        head = self.model.get_output_embeddings()
+        return out.past_key_values, head(out.last_hidden_state[:, -1]).float().log_softmax(-1)
+
+    def _read(self, prefix: str, rows: Sequence[Sequence[int]]) -> list[float]:
+        import copy
+
+        import torch
+
+        past, first = self._prefix(prefix)
+        totals = first[0, [row[0] for row in rows]]
+        longest = max(len(row) for row in rows)
+        if longest == 1:
+            return [float(t) for t in totals]
+        past = copy.deepcopy(past)
+        past.batch_repeat_interleave(len(rows))
+        ids = torch.zeros((len(rows), longest), dtype=torch.long)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+        # Padding stands after every real token, where a causal model does not see it.
+        hidden = self.model.base_model(input_ids=ids[:, :-1], past_key_values=past).last_hidden_state
+        logits = self.model.get_output_embeddings()(hidden).float()
+        each = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        keep = torch.arange(1, longest)[None] < torch.tensor([len(row) for row in rows])[:, None]
+        return [float(t) for t in totals + (each * keep).sum(1)]

@@ -1,0 +1,149 @@
+"""all-MiniLM-L6-v2 on numpy: sentence and token vectors without torch.
+
+1. Word pieces of the text (BERT, lower case, at most 256), padded to the longest of a batch.
+2. Six post-norm encoder layers: self-attention with 12 heads, then a GELU network, each added to its input
+   and layer-normalised (Devlin et al. 2019, arXiv:1810.04805).
+3. The sentence vector is the mean of its pieces' vectors, scaled to unit length
+   (Reimers & Gurevych 2019, arXiv:1908.10084). Token vectors are the pieces' own, each scaled to unit length.
+
+Equal to sentence-transformers to 1e-6; a test holds that against the same weights in transformers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+
+from neurogloss.protocols import Float32, TokenVectors
+from neurogloss.weights import MINILM
+
+MAX_PIECES = 256
+"""What sentence-transformers cuts at for this model."""
+PIECES_PER_BATCH = 2048
+"""Padded word pieces in one forward pass: bounds memory at about 60 MB."""
+
+
+class MiniLM:
+    """The packaged embedding model. Loading waits for the first text and takes about a second.
+
+    Vectors of the last `cached_texts` texts are kept, so that contexts which many units share cost once.
+    """
+
+    name = "all-MiniLM-L6-v2"
+    dimension = 384
+    layers = 6
+    heads = 12
+
+    def __init__(self, cached_texts: int = 4096) -> None:
+        self._cached_texts = cached_texts
+        self._cache: OrderedDict[str, TokenVectors] = OrderedDict()
+
+    def embed(self, texts: Sequence[str]) -> Float32:
+        """(len(texts), 384) float32, rows of unit length."""
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        for rows, hidden, keep, _ in self._batches(texts):
+            weight = keep[:, :, None].astype(np.float32)
+            vectors[rows] = _unit((hidden * weight).sum(1) / weight.sum(1))
+        return vectors
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """The vectors of each text's word pieces, without the special ones."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
+        fresh: dict[str, TokenVectors] = {}
+        for rows, hidden, keep, spans in self._batches(missing):
+            for i, row in enumerate(rows):
+                inner = keep[i].copy()
+                inner[0] = inner[keep[i].sum() - 1] = False
+                fresh[missing[row]] = TokenVectors(_unit(hidden[i][inner]), spans[i][inner])
+        found = [self._cache.get(text) or fresh[text] for text in texts]
+        for text, vectors in zip(texts, found, strict=True):
+            self._cache[text] = vectors
+            self._cache.move_to_end(text)
+        while len(self._cache) > self._cached_texts:
+            self._cache.popitem(last=False)
+        return found
+
+    @cached_property
+    def _weights(self) -> dict[str, Float32]:
+        return {name: np.asarray(value) for name, value in load_file(MINILM.path()).items()}
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_file(str(MINILM.folder() / "model" / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(MAX_PIECES)
+        return tokenizer
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Float32, np.ndarray, np.ndarray]]:
+        """Rows of `texts`, hidden states (n, pieces, 384), mask (n, pieces), character spans (n, pieces, 2)."""
+        encodings = self._tokenizer.encode_batch(list(texts))
+        order = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
+        while order:
+            width = len(encodings[order[-1]].ids)
+            take = max(1, PIECES_PER_BATCH // width)
+            rows, order = order[-take:], order[:-take]
+            ids = np.zeros((len(rows), width), np.int64)
+            spans = np.zeros((len(rows), width, 2), np.int64)
+            keep = np.zeros((len(rows), width), bool)
+            for i, row in enumerate(rows):
+                n = len(encodings[row].ids)
+                ids[i, :n], spans[i, :n], keep[i, :n] = encodings[row].ids, encodings[row].offsets, True
+            yield rows, self._forward(ids, keep), keep, spans
+
+    def _forward(self, ids: np.ndarray, keep: np.ndarray) -> Float32:
+        """(n, pieces) ids and mask to (n, pieces, 384) hidden states."""
+        w, (n, width) = self._weights, ids.shape
+        x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.token_type_embeddings.weight"][0]
+        x = self._norm(x + w["embeddings.position_embeddings.weight"][:width], "embeddings.LayerNorm")
+        bias = np.where(keep, np.float32(0), np.float32(-1e9))[:, None, None, :]
+        for layer in range(self.layers):
+            at = f"encoder.layer.{layer}"
+            q, k, v = (
+                self._linear(x, f"{at}.attention.self.{part}").reshape(n, width, self.heads, -1).swapaxes(1, 2)
+                for part in ("query", "key", "value")
+            )
+            scores = q @ k.swapaxes(2, 3) / np.float32(np.sqrt(q.shape[-1])) + bias
+            scores = np.exp(scores - scores.max(-1, keepdims=True))
+            mixed = (scores / scores.sum(-1, keepdims=True)) @ v
+            mixed = self._linear(mixed.swapaxes(1, 2).reshape(n, width, -1), f"{at}.attention.output.dense")
+            x = self._norm(x + mixed, f"{at}.attention.output.LayerNorm")
+            inner = self._linear(x, f"{at}.intermediate.dense")
+            x = self._norm(x + self._linear(_gelu(inner), f"{at}.output.dense"), f"{at}.output.LayerNorm")
+        return x
+
+    def _linear(self, x: Float32, name: str) -> Float32:
+        product: Float32 = x @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        return product
+
+    def _norm(self, x: Float32, name: str) -> Float32:
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + np.float32(1e-12))
+        shifted: Float32 = scaled * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        return shifted
+
+
+def _gelu(x: Float32) -> Float32:
+    """x Φ(x), with the error function by Abramowitz & Stegun 7.1.26 (absolute error below 1.5e-7).
+
+    Five times as fast as scipy's erf, which would take two thirds of a forward pass.
+    """
+    z = np.abs(x) * np.float32(np.sqrt(0.5))
+    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * z)
+    series = np.full_like(t, 1.061405429)
+    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series *= t
+        series += np.float32(coefficient)
+    series *= t * np.exp(-z * z)
+    activated: Float32 = x * (np.float32(0.5) + np.float32(0.5) * np.copysign(np.float32(1) - series, x))
+    return activated
+
+
+def _unit(vectors: Float32) -> Float32:
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: Float32 = (vectors / np.maximum(norms, np.float32(1e-12))).astype(np.float32)
+    return scaled

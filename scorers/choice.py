@@ -1,0 +1,29 @@
+"""Which of the given examples become questions, and in what order: seeded, and blind to what will be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from neurogloss.ids import derive_seed
+from neurogloss.records import Example
+
+Item = TypeVar("Item")
+
+
+def over_ranks(examples: Sequence[Example], n: int) -> list[tuple[Example, str]]:
+    """At most n of the examples, which stand by descending peak, evenly over their ranks.
+
+    Each comes with its decile as text: "10" for the highest tenth of the peaks, "1" for the lowest.
+    """
+    total = len(examples)
+    ranks: list[int] = np.unique(np.linspace(0, total - 1, min(n, total)).round().astype(int)).tolist()
+    return [(examples[rank], str(10 - int(10 * rank / total))) for rank in ranks]
+
+
+def shuffled(items: Sequence[Item], seed: int, purpose: str) -> list[Item]:
+    """The items in an order that the seed and the purpose decide."""
+    order = np.random.default_rng(derive_seed(seed, purpose)).permutation(len(items))
+    return [items[i] for i in order]

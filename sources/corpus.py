@@ -1,0 +1,193 @@
+"""Documents to collect from: read as a stream, split into two halves, cut into contexts.
+
+A document's id is the hash of its text, and everything decided about it (half, context ids, fingerprint)
+follows from that id: nothing depends on the order of reading.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import IO, Literal
+
+from neurogloss.errors import UserError
+from neurogloss.ids import hash64
+from neurogloss.settings import DEMO_CORPUS
+
+Half = Literal["explain", "score"]
+
+SUFFIXES = (".txt", ".jsonl", ".jsonl.gz")
+"""One document a .txt file; one JSON object with "text" a line of the other two."""
+
+_WORD_ENDS = re.compile(r"(?<=\S)(?=\s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    text: str
+    id: int
+    """Hash of the text, in [0, 2^64)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Digest of a set of documents, the same in whatever order they were added."""
+
+    documents: int = 0
+    total: int = 0
+    """Sum of the documents' ids, modulo 2^64."""
+
+    def add(self, document_id: int) -> Fingerprint:
+        return Fingerprint(self.documents + 1, (self.total + document_id) % 2**64)
+
+    def __str__(self) -> str:
+        return f"{self.documents}-{self.total:016x}"
+
+
+def read_documents(corpus: str) -> Iterator[Document]:
+    """Stream the documents of `demo`, of a file, or of a folder's files in sorted order.
+
+    Exact duplicates and blank documents are left out; 8 bytes of hash are remembered of each document.
+
+    Raises:
+        UserError: at once where there is nothing at that path or nothing that can be read; while streaming
+            where a file is not what its suffix says (naming file and line), or where no document was found.
+    """
+    return _distinct(corpus, _files(corpus))
+
+
+def half_of(document_id: int, seed: int) -> Half:
+    """The half that a document belongs to; about even over documents."""
+    return "explain" if hash64(document_id, seed, "half") & 1 else "score"
+
+
+def context_id(document_id: int, start: int) -> int:
+    """Id of the context that starts at character `start`, in [0, 2^64): its coordinate in the sketch."""
+    return hash64(document_id, start)
+
+
+def cut(text: str, chars: int) -> list[tuple[int, int]]:
+    """Start and end of each context: together they cover `text`, without gaps or overlap.
+
+    A context ends before the white space that is nearest to `chars` characters on (tokenizers attach white
+    space to the word that follows), or at the end of the text. A stretch of over 2 * `chars` without white
+    space is cut hard. A last piece of under `chars` / 4 joins the one before.
+    """
+    ends = [match.start() for match in _WORD_ENDS.finditer(text)]
+    cuts = [0]
+    while len(text) - cuts[-1] > chars:
+        cuts.append(_next_cut(ends, cuts[-1], chars, len(text)))
+    if cuts[-1] < len(text):
+        cuts.append(len(text))
+    if len(cuts) > 2 and cuts[-1] - cuts[-2] < chars / 4:
+        del cuts[-2]
+    return list(zip(cuts, cuts[1:], strict=False))
+
+
+def _next_cut(ends: Sequence[int], start: int, chars: int, length: int) -> int:
+    """Where the context from `start` ends; `ends` are the places before white space, ascending."""
+    wanted = start + chars
+    i = bisect_left(ends, wanted)
+    candidates = (*ends[max(i - 1, 0) : i + 1], length)
+    near = [end for end in candidates if start < end <= start + 2 * chars]
+    return min(near, key=lambda end: abs(end - wanted), default=start + 2 * chars)
+
+
+def _distinct(corpus: str, files: Sequence[Traversable]) -> Iterator[Document]:
+    seen: set[int] = set()
+    for file in files:
+        for text in _texts(file):
+            document = Document(text, hash64(text))
+            if text.strip() and document.id not in seen:
+                seen.add(document.id)
+                yield document
+    if not seen:
+        raise UserError(f"Expected documents in {corpus}, found none with any text. Name a corpus that has some.")
+
+
+def _files(corpus: str) -> list[Traversable]:
+    if corpus == DEMO_CORPUS:
+        return [resources.files("neurogloss.sources") / "data" / "demo.jsonl.gz"]
+    path = Path(corpus)
+    if not os.path.exists(path):  # unlike Path.exists, False for a name too long to be one
+        raise UserError(
+            f"Expected a corpus at {path}, found nothing there. "
+            f"Give a file or folder of {', '.join(SUFFIXES)}, or `{DEMO_CORPUS}`."
+        )
+    if path.is_file():
+        files = [path]
+    else:
+        files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
+    strange = [file for file in files if not file.name.lower().endswith(SUFFIXES)]
+    if strange or not files:
+        found = f"{strange[0]}" if strange else "no file"
+        raise UserError(
+            f"Expected files of {', '.join(SUFFIXES)} in {path}, found {found}. "
+            "Convert what should be read, move away what should not."
+        )
+    return list(files)
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _texts(file: Traversable) -> Iterator[str]:
+    """The documents of one file, with every way in which it can be wrong told by name."""
+    name = file.name.lower()
+    try:
+        with file.open("rb") as raw:
+            if name.endswith(".txt"):
+                yield _decode(raw.read(), f"{file}")
+            elif name.endswith(".gz"):
+                with gzip.open(raw, "rb") as lines:
+                    yield from _lines(lines, file)
+            else:
+                yield from _lines(raw, file)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(
+            f"Expected {file} to be a whole gzip file, found: {error}. Copy or download it again."
+        ) from None
+    except OSError as error:
+        raise UserError(f"Expected to read {file}, found: {error.strerror or error}. Mend that first.") from None
+
+
+def _lines(lines: IO[bytes] | gzip.GzipFile, file: Traversable) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _text_of(_decode(line, f"{file}, line {number}"), f"{file}, line {number}")
+
+
+def _decode(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"Expected UTF-8 in {where}, found byte 0x{data[error.start]:02x} at {error.start}. "
+            "Convert the file to UTF-8."
+        ) from None
+
+
+def _text_of(line: str, where: str) -> str:
+    try:
+        value = json.loads(line)
+        text = value.get("text") if isinstance(value, dict) else None
+        if isinstance(text, str):
+            text.encode()  # JSON can say half of a surrogate pair, which is no text
+            return text
+    except (ValueError, RecursionError):
+        pass
+    found = line.strip() if len(line) <= 60 else line[:60] + "…"
+    raise UserError(
+        f'Expected a JSON object with a string "text" in {where}, found: {found}  '
+        'Write one document a line, as {"text": "…"}.'
+    )

@@ -1,0 +1,100 @@
+"""From documents to what the subject reads at once: sections of a document, and the contexts inside them.
+
+1. A document is cut at white space into sections that fit the subject.
+2. A section is tokenized as a whole and cut, on its text, into contexts.
+3. Each token belongs to the context that holds its first character.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurogloss.sources.cache import ContextShard
+from neurogloss.sources.corpus import Document, Half, context_id, cut
+from neurogloss.sources.subject import Tokens
+
+SECTION_CHARS = 2_000
+"""A section is read without what stands before it; about 500 tokens."""
+MAX_TOKENS = 48
+"""Contexts with more tokens (base64, long numbers) are not kept; the manifest counts them."""
+BATCH_TOKENS = 4_096
+"""Tokens in one forward pass, padding included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SectionContext:
+    """One context, still as a part of its section."""
+
+    digest: int
+    """The context's hash."""
+    half: Half
+    text: str
+    tokens: slice
+    """Which of the section's tokens."""
+    starts: tuple[int, ...]
+    """First character of each token in `text`; the first is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the subject reads in one row."""
+
+    ids: tuple[int, ...]
+    contexts: tuple[SectionContext, ...]
+    too_long: int
+    """Contexts left out because they have more than MAX_TOKENS tokens."""
+
+
+def sections_of(
+    document: Document, half: Half, tokenize: Callable[[str], Tokens], context_chars: int
+) -> list[Section]:
+    """The document's sections, without those that hold no token."""
+    sections = []
+    for start, end in cut(document.text, SECTION_CHARS):
+        text = document.text[start:end]
+        tokens = tokenize(text)
+        starts = np.array(tokens.starts, np.int64)
+        contexts, too_long = [], 0
+        for a, b in cut(text, context_chars):
+            first, last = (int(i) for i in np.searchsorted(starts, [a, b]))
+            if last - first > MAX_TOKENS:
+                too_long += 1
+            elif last > first:
+                # What stands before the first token (white space) is shown as part of it.
+                inside = (0, *(int(s) - a for s in starts[first + 1 : last]))
+                digest = context_id(document.id, start + a)
+                contexts.append(SectionContext(digest, half, text[a:b], slice(first, last), inside))
+        if tokens.ids:
+            sections.append(Section(tokens.ids, tuple(contexts), too_long))
+    return sections
+
+
+def batches(sections: Sequence[Section]) -> Iterator[list[Section]]:
+    """Sections of like length together, so that little is padded."""
+    batch: list[Section] = []
+    for section in sorted(sections, key=lambda section: len(section.ids)):
+        if batch and (len(batch) + 1) * len(section.ids) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(section)
+    if batch:
+        yield batch
+
+
+def context_shard(contexts: Sequence[SectionContext]) -> ContextShard:
+    """The contexts as they are stored, in the order of their hashes."""
+    ordered = sorted(contexts, key=lambda context: context.digest)
+    lengths: list[int] = []
+    for context in ordered:
+        bounds = (*context.starts, len(context.text))
+        lengths += [len(context.text[a:b].encode()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return ContextShard(
+        hashes=np.array([context.digest for context in ordered], np.uint64),
+        is_score=np.array([context.half == "score" for context in ordered], np.uint8),
+        text=np.frombuffer("".join(context.text for context in ordered).encode(), np.uint8),
+        token_bytes=np.array(lengths, np.uint16),
+        first_token=np.cumsum([0, *(len(context.starts) for context in ordered)], dtype=np.int64),
+    )

@@ -1,0 +1,58 @@
+"""What the index holds of the ledger: one document an explanation, with flat metadata to filter on."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from neurogloss.records import Label, UnitStatistics
+from neurogloss.store.ledger import Ledger
+
+Scalar: TypeAlias = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One row of the index."""
+
+    id: str
+    text: str
+    metadata: dict[str, Scalar]
+    """unit, subject, hookpoint, dictionary, method, state; where defined: layer (the first number in the
+    hookpoint), density, and of each scorer S its S, S_floor and S_excess_low."""
+
+
+def documents(ledger: Ledger) -> Iterator[Document]:
+    """The chosen explanation of every label that has one, in any state."""
+    for label in ledger.labels():
+        if label.explanation is not None:
+            metadata = _metadata(label, ledger.statistics(label.unit))
+            yield Document(label.explanation.id, label.explanation.text, metadata)
+
+
+def _metadata(label: Label, statistics: UnitStatistics | None) -> dict[str, Scalar]:
+    """Flat, as Chroma wants it."""
+    unit = label.unit
+    metadata: dict[str, Scalar] = {
+        "unit": str(unit),
+        "subject": unit.subject,
+        "hookpoint": unit.hookpoint,
+        "dictionary": unit.dictionary,
+        "method": label.method,
+        "state": label.state.value,
+    }
+    if layer := re.search(r"\d+", unit.hookpoint):
+        metadata["layer"] = int(layer[0])
+    if statistics is not None:
+        metadata["density"] = float(statistics.density)
+    for score in label.scores:
+        numbers = {
+            score.scorer: score.score.value,
+            f"{score.scorer}_floor": score.floor.value,
+            f"{score.scorer}_excess_low": score.excess.low,
+        }
+        metadata |= {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
+    return metadata

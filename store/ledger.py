@@ -1,0 +1,366 @@
+"""The ledger: one SQLite file a run that holds what is known of each unit. It is the truth.
+
+Every method that writes is one transaction, on disk when it returns, so that a kill at any moment leaves
+the state before it or after it. A ledger belongs to the thread that opened it; one process writes at a time
+(`RunFolder.writing`), any number may read.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from neurogloss.errors import UserError
+from neurogloss.ids import UnitId, canonical_json
+from neurogloss.records import (
+    Explanation,
+    Failure,
+    Label,
+    Outcome,
+    Question,
+    Score,
+    State,
+    UnitStatistics,
+)
+from neurogloss.store import rows
+from neurogloss.store.database import connect, readable, transaction
+from neurogloss.store.migrations import migrate, pending
+
+FAILURES = frozenset(State(failure.value) for failure in Failure)
+"""The states that stand for a failure and carry a reason."""
+
+_PAGE = 500
+_TABLES = ("migrations", "methods", "units", "explanations", "labels", "scores", "questions", "answers")
+_UNIT = "u.subject, u.hookpoint, u.dictionary, u.idx, u.sign"
+_UNIT_ORDER = "u.subject, u.hookpoint, u.dictionary, u.idx, u.sign DESC"
+
+
+class Ledger:
+    """The ledger at `path`, made where there is none; with `read_only` it is neither made nor written.
+
+    Raises:
+        UserError: the file is no ledger, a newer version wrote it, or it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        if read_only and not self.path.is_file():
+            raise UserError(
+                f"Expected a ledger at {path}, found nothing. Make one with:  neurogloss label {self.path.parent}"
+            )
+        if not read_only:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with readable(self.path):
+            self._connection = connect(self.path, read_only)
+            try:
+                self._prepare(read_only)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self, read_only: bool) -> None:
+        if read_only:
+            if pending(self._connection, str(self.path)):
+                raise UserError(
+                    f"Expected a ledger of this version at {self.path}, found an older or unfinished one. "
+                    f"Bring it up to date with:  neurogloss label {self.path.parent}"
+                )
+            return
+        pending(self._connection, str(self.path))
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        with transaction(self._connection):
+            migrate(self._connection, str(self.path))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A reader of its own: what is recorded while a caller iterates does not disturb the iteration."""
+        with closing(connect(self.path, read_only=True)) as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    # --- methods and units ------------------------------------------------------------------------
+
+    def add_method(self, method: str, settings: Mapping[str, Any]) -> None:
+        """Make a labelling method known; `settings` is JSON. Known already with the same settings: nothing.
+
+        Raises:
+            ValueError: it is known with other settings.
+        """
+        text = canonical_json(dict(settings))
+        with transaction(self._connection) as connection:
+            known = connection.execute("SELECT settings FROM methods WHERE id = ?", (method,)).fetchone()
+            if known is not None and known["settings"] != text:
+                raise ValueError(f"method {method} has settings {known['settings']}, found {text}")
+            if known is None:
+                connection.execute("INSERT INTO methods (id, settings) VALUES (?, ?)", (method, text))
+
+    def methods(self) -> dict[str, Mapping[str, Any]]:
+        """Settings by method, oldest first."""
+        found = self._connection.execute("SELECT id, settings FROM methods ORDER BY position")
+        return {row["id"]: json.loads(row["settings"]) for row in found}
+
+    def newest_method(self) -> str | None:
+        row = self._connection.execute("SELECT id FROM methods ORDER BY position DESC LIMIT 1").fetchone()
+        return None if row is None else row["id"]
+
+    def add_units(self, items: Iterable[tuple[UnitId, UnitStatistics]]) -> None:
+        """Make units known; those that are known get the new statistics.
+
+        Raises:
+            ValueError: a unit whose id does not read back.
+        """
+        with transaction(self._connection) as connection:
+            connection.executemany(
+                "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET statistics = excluded.statistics",
+                (rows.unit_row(unit, statistics) for unit, statistics in items),
+            )
+
+    def units(self) -> Iterator[UnitId]:
+        """Every unit, ordered by subject, hookpoint, dictionary, index, the positive side first."""
+        with self._snapshot() as connection:
+            for row in connection.execute(f"SELECT {_UNIT} FROM units u ORDER BY {_UNIT_ORDER}"):
+                yield rows.unit_of(row)
+
+    def statistics(self, unit: UnitId) -> UnitStatistics | None:
+        found = self._connection.execute("SELECT statistics FROM units WHERE id = ?", (str(unit),)).fetchone()
+        return None if found is None else rows.statistics_of(found["statistics"])
+
+    # --- recording --------------------------------------------------------------------------------
+
+    def record_explained(self, chosen: Explanation, others: Sequence[Explanation]) -> None:
+        """Store a unit's explanation and the losing candidates; its state becomes EXPLAINED.
+
+        They replace what the unit had under this method. An explanation that stays keeps its scores.
+
+        Raises:
+            ValueError: the candidates are of several labels.
+            sqlite3.IntegrityError: an unknown unit or method, or two candidates of one rank.
+        """
+        label = (chosen.method, str(chosen.unit))
+        candidates = [chosen, *others]
+        if any((candidate.method, str(candidate.unit)) != label for candidate in candidates):
+            raise ValueError("the candidates of one label have one unit and one method")
+        ids = [candidate.id for candidate in candidates]
+        with transaction(self._connection) as connection:
+            connection.execute(
+                f"DELETE FROM explanations WHERE method = ? AND unit = ? AND id NOT IN ({_marks(ids)})",
+                (*label, *ids),
+            )
+            connection.executemany(
+                "INSERT INTO explanations VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET validation = excluded.validation, provenance = excluded.provenance",
+                map(rows.explanation_row, candidates),
+            )
+            connection.execute(
+                "INSERT INTO labels (method, unit, state, reason, attempts, explanation) "
+                "VALUES (?, ?, ?, '', 0, ?) ON CONFLICT (method, unit) DO UPDATE SET state = excluded.state, "
+                "reason = '', explanation = excluded.explanation, changed_at = excluded.changed_at",
+                (*label, State.EXPLAINED.value, chosen.id),
+            )
+
+    def record_failure(self, unit: UnitId, method: str, state: State, reason: str) -> None:
+        """One attempt more that failed. An explanation that the unit has stays.
+
+        Raises:
+            ValueError: `state` is no failure.
+            sqlite3.IntegrityError: an unknown unit or method.
+        """
+        if state not in FAILURES:
+            raise ValueError(f"expected a failure, found {state}")
+        with transaction(self._connection) as connection:
+            connection.execute(
+                "INSERT INTO labels (method, unit, state, reason, attempts) VALUES (?, ?, ?, ?, 1) "
+                "ON CONFLICT (method, unit) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
+                "attempts = attempts + 1, changed_at = excluded.changed_at",
+                (method, str(unit), state.value, reason),
+            )
+
+    def record_scores(
+        self, explanation: Explanation, state: State, scores: Sequence[Score], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Store scores and the outcomes behind them; the unit's state becomes `state`.
+
+        They replace what the explanation had of the same scorers; other scorers' stay.
+
+        Raises:
+            ValueError: the ledger has not this explanation as its unit's.
+        """
+        scorers = {score.scorer for score in scores} | {outcome.scorer for outcome in outcomes}
+        with transaction(self._connection) as connection:
+            changed = connection.execute(
+                "UPDATE labels SET state = ?, reason = '', "
+                "changed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
+                "WHERE method = ? AND unit = ? AND explanation = ?",
+                (state.value, explanation.method, str(explanation.unit), explanation.id),
+            )
+            if changed.rowcount != 1:
+                raise ValueError(f"{explanation.id} is not the explanation of {explanation.unit}")
+            for scorer in sorted(scorers):
+                _forget(connection, explanation.id, scorer)
+                _store_outcomes(connection, explanation.id, [o for o in outcomes if o.scorer == scorer])
+            connection.executemany(
+                f"INSERT INTO scores VALUES ({_marks(range(17))})",
+                [rows.score_row(explanation.id, score) for score in scores],
+            )
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def label(self, unit: UnitId, method: str | None = None) -> Label | None:
+        """Where the unit stands under `method`; under the newest that has a label of it where None."""
+        if method is None:
+            row = self._connection.execute(
+                "SELECT m.id FROM labels l JOIN methods m ON m.id = l.method WHERE l.unit = ? "
+                "ORDER BY m.position DESC LIMIT 1",
+                (str(unit),),
+            ).fetchone()
+            if row is None:
+                return None
+            method = row["id"]
+        return next(_labels(self._connection, "l.unit = ? AND l.method = ?", (str(unit), method)), None)
+
+    def labels(self, method: str | None = None, states: Collection[State] | None = None) -> Iterator[Label]:
+        """The labels of one method, or of all; in all states, or in these. Streamed from a snapshot.
+
+        Ordered by method, oldest first, then as `units`. Each label's scores are ordered by scorer.
+        """
+        conditions, parameters = ["1"], []
+        if method is not None:
+            conditions.append("l.method = ?")
+            parameters.append(method)
+        if states is not None:
+            conditions.append(f"l.state IN ({_marks(states)})")
+            parameters.extend(state.value for state in states)
+        with self._snapshot() as connection:
+            yield from _labels(connection, " AND ".join(conditions), parameters)
+
+    def candidates(self, unit: UnitId, method: str) -> list[Explanation]:
+        """The unit's explanation and the losers, by rank."""
+        return self._explanations("e.unit = ? AND e.method = ? ORDER BY e.rank", (str(unit), method))
+
+    def explanation(self, id: str) -> Explanation | None:
+        return next(iter(self._explanations("e.id = ?", (id,))), None)
+
+    def _explanations(self, condition: str, parameters: Sequence[str]) -> list[Explanation]:
+        found = self._connection.execute(
+            f"SELECT {_UNIT}, e.* FROM explanations e JOIN units u ON u.id = e.unit WHERE {condition}",
+            parameters,
+        )
+        return [rows.explanation_of(row) for row in found]
+
+    def outcomes(self, explanation: str, scorer: str) -> list[Outcome]:
+        """What was asked and answered about the explanation of this id, in the order it was recorded."""
+        found = self._connection.execute(
+            "SELECT q.passages, q.truth, q.stratum, a.* FROM answers a "
+            "JOIN questions q USING (explanation, scorer, n) "
+            "WHERE a.explanation = ? AND a.scorer = ? ORDER BY a.position",
+            (explanation, scorer),
+        )
+        return [rows.outcome_of(row) for row in found]
+
+    def attempts(self, unit: UnitId, method: str) -> int:
+        """How often the unit failed under this method."""
+        row = self._connection.execute(
+            "SELECT attempts FROM labels WHERE unit = ? AND method = ?", (str(unit), method)
+        ).fetchone()
+        return 0 if row is None else row["attempts"]
+
+    def states(self, method: str) -> dict[UnitId, State]:
+        """The state of each unit that has a label under this method, ordered as `units`."""
+        found = self._connection.execute(
+            f"SELECT {_UNIT}, l.state FROM labels l JOIN units u ON u.id = l.unit WHERE l.method = ? "
+            f"ORDER BY {_UNIT_ORDER}",
+            (method,),
+        )
+        return {rows.unit_of(row): State(row["state"]) for row in found}
+
+    def counts(self, method: str | None = None) -> dict[State, int]:
+        """Labels by state, of one method or of all; states without a label are left out."""
+        found = self._connection.execute(
+            "SELECT state, count(*) AS n FROM labels WHERE ? IS NULL OR method = ? GROUP BY state",
+            (method, method),
+        )
+        numbers = {row["state"]: row["n"] for row in found}
+        return {state: numbers[state.value] for state in State if state.value in numbers}
+
+    def n_explained(self) -> int:
+        """Labels that have an explanation, in any state."""
+        return int(self._connection.execute("SELECT count(explanation) FROM labels").fetchone()[0])
+
+    def dump(self) -> str:
+        """Everything in the ledger but times, as text that is equal where two ledgers hold the same."""
+        lines = []
+        for table in _TABLES:
+            columns = [row["name"] for row in self._connection.execute(f"PRAGMA table_info({table})")]
+            kept = [f'"{name}"' for name in columns if not name.endswith("_at")]
+            lines.append(f"# {table}: {', '.join(kept)}")
+            found = self._connection.execute(f"SELECT {', '.join(kept)} FROM {table} ORDER BY {', '.join(kept)}")
+            lines.extend(repr(tuple(row)) for row in found)
+        return "\n".join(lines) + "\n"
+
+
+def _marks(values: Collection[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _forget(connection: sqlite3.Connection, explanation: str, scorer: str) -> None:
+    """Answers go with their questions."""
+    for table in ("scores", "questions"):
+        connection.execute(f"DELETE FROM {table} WHERE explanation = ? AND scorer = ?", (explanation, scorer))
+
+
+def _store_outcomes(connection: sqlite3.Connection, explanation: str, outcomes: Sequence[Outcome]) -> None:
+    """Outcomes of one scorer. A question that was asked with several explanations is stored once."""
+    numbers: dict[tuple[Question, int], int] = {}
+    seen: Counter[tuple[str, Question]] = Counter()
+    answers = []
+    for position, outcome in enumerate(outcomes):
+        question, asked = outcome.question, (outcome.asked, outcome.question)
+        n = numbers.setdefault((question, seen[asked]), len(numbers))
+        seen[asked] += 1
+        answers.append(rows.answer_row(explanation, position, n, outcome))
+    connection.executemany(
+        f"INSERT INTO questions VALUES ({_marks(range(6))})",
+        [rows.question_row(explanation, outcomes[0].scorer, n, question) for (question, _), n in numbers.items()],
+    )
+    connection.executemany(f"INSERT INTO answers VALUES ({_marks(range(8))})", answers)
+
+
+def _labels(connection: sqlite3.Connection, condition: str, parameters: Sequence[str]) -> Iterator[Label]:
+    """A page of rows at a time, with the scores of its explanations."""
+    cursor = connection.execute(
+        f"SELECT {_UNIT}, l.method, l.state, l.reason, l.explanation, "
+        "e.rank, e.text, e.validation, e.provenance "
+        "FROM labels l JOIN methods m ON m.id = l.method JOIN units u ON u.id = l.unit "
+        f"LEFT JOIN explanations e ON e.id = l.explanation WHERE {condition} "
+        f"ORDER BY m.position, {_UNIT_ORDER}",
+        parameters,
+    )
+    while page := cursor.fetchmany(_PAGE):
+        ids = [row["explanation"] for row in page if row["explanation"] is not None]
+        scores: dict[str, list[Score]] = {}
+        for row in connection.execute(
+            f"SELECT * FROM scores WHERE explanation IN ({_marks(ids)}) ORDER BY explanation, scorer", ids
+        ):
+            scores.setdefault(row["explanation"], []).append(rows.score_of(row))
+        for row in page:
+            yield rows.label_of(row, scores.get(row["explanation"], ()))

@@ -1,0 +1,181 @@
+"""Records to rows of the ledger and back, each in one function. NaN is stored as NULL."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from neurogloss.ids import UnitId, canonical_json
+from neurogloss.records import (
+    Answer,
+    Explanation,
+    Failure,
+    Interval,
+    Label,
+    Outcome,
+    Passage,
+    Question,
+    Score,
+    State,
+    UnitStatistics,
+)
+
+
+def _null(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _nan(value: float | str | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _json_number(value: float) -> float | str | None:
+    """JSON has no infinity: it is written as the string that `float` reads."""
+    return str(float(value)) if math.isinf(value) else _null(value)
+
+
+# --- units ----------------------------------------------------------------------------------------
+
+
+def unit_row(unit: UnitId, statistics: UnitStatistics) -> tuple[Any, ...]:
+    """A row of `units`. Raises ValueError where the id does not read back as the same unit."""
+    if UnitId.parse(str(unit)) != unit:
+        raise ValueError(f"hookpoint and dictionary have no slash and the sign is +1 or -1, found {unit!r}")
+    values = {
+        "n_contexts": int(statistics.n_contexts),
+        "n_active": int(statistics.n_active),
+        "threshold": _json_number(statistics.threshold),
+        "maximum": _json_number(statistics.maximum),
+        "mean": _json_number(statistics.mean),
+        "histogram": [int(count) for count in statistics.histogram],
+    }
+    columns = (unit.subject, unit.hookpoint, unit.dictionary, int(unit.index), int(unit.sign))
+    return (str(unit), *columns, canonical_json(values))
+
+
+def unit_of(row: sqlite3.Row) -> UnitId:
+    return UnitId(row["subject"], row["hookpoint"], row["dictionary"], row["idx"], row["sign"])
+
+
+def statistics_of(text: str) -> UnitStatistics:
+    values = json.loads(text)
+    return UnitStatistics(
+        n_contexts=values["n_contexts"],
+        n_active=values["n_active"],
+        threshold=_nan(values["threshold"]),
+        maximum=_nan(values["maximum"]),
+        mean=_nan(values["mean"]),
+        histogram=tuple(values["histogram"]),
+    )
+
+
+# --- explanations and labels ----------------------------------------------------------------------
+
+
+def explanation_row(explanation: Explanation) -> tuple[Any, ...]:
+    """A row of `explanations`. A validation of NaN becomes None: both mean that there is none."""
+    validation = None if explanation.validation is None else _null(explanation.validation)
+    return (
+        explanation.id,
+        explanation.method,
+        str(explanation.unit),
+        int(explanation.rank),
+        explanation.text,
+        validation,
+        canonical_json(dict(explanation.provenance)),
+    )
+
+
+def explanation_of(row: sqlite3.Row) -> Explanation:
+    """From a row with the columns of `units` and `explanations`."""
+    return Explanation(
+        unit=unit_of(row),
+        text=row["text"],
+        method=row["method"],
+        rank=row["rank"],
+        validation=row["validation"],
+        provenance=json.loads(row["provenance"]),
+    )
+
+
+def label_of(row: sqlite3.Row, scores: Sequence[Score]) -> Label:
+    """From a row with the columns of `units`, `labels` and, where there is one, `explanations`."""
+    return Label(
+        unit=unit_of(row),
+        method=row["method"],
+        state=State(row["state"]),
+        reason=row["reason"],
+        explanation=None if row["explanation"] is None else explanation_of(row),
+        scores=tuple(scores),
+    )
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+
+def score_row(explanation: str, score: Score) -> tuple[Any, ...]:
+    intervals = [
+        _null(limit)
+        for interval in (score.score, score.floor, score.excess)
+        for limit in (interval.value, interval.low, interval.high)
+    ]
+    return (
+        explanation,
+        score.scorer,
+        score.judge,
+        score.metric,
+        *intervals,
+        _null(score.p_value),
+        canonical_json({name: _json_number(value) for name, value in score.metrics.items()}),
+        int(score.n_questions),
+        canonical_json({str(failure): int(count) for failure, count in score.failures.items()}),
+    )
+
+
+def score_of(row: sqlite3.Row) -> Score:
+    def interval(name: str) -> Interval:
+        return Interval(_nan(row[name]), _nan(row[f"{name}_low"]), _nan(row[f"{name}_high"]))
+
+    return Score(
+        scorer=row["scorer"],
+        judge=row["judge"],
+        metric=row["metric"],
+        score=interval("score"),
+        floor=interval("floor"),
+        excess=interval("excess"),
+        p_value=_nan(row["p_value"]),
+        metrics={name: _nan(value) for name, value in json.loads(row["metrics"]).items()},
+        n_questions=row["n_questions"],
+        failures=json.loads(row["failures"]),
+    )
+
+
+# --- questions and answers ------------------------------------------------------------------------
+
+
+def question_row(explanation: str, scorer: str, n: int, question: Question) -> tuple[Any, ...]:
+    passages = [[list(p.tokens), [int(mark) for mark in p.marks]] for p in question.passages]
+    return explanation, scorer, n, int(question.truth), question.stratum, canonical_json(passages)
+
+
+def answer_row(explanation: str, position: int, n: int, outcome: Outcome) -> tuple[Any, ...]:
+    """A row of `answers`: the `position`-th outcome of its scorer, an answer to question `n`."""
+    answer = outcome.answer
+    probability = None if answer.probability is None else float(answer.probability)
+    failure = None if answer.failure is None else answer.failure.value
+    return explanation, outcome.scorer, position, outcome.asked, n, probability, failure, answer.reason
+
+
+def outcome_of(row: sqlite3.Row) -> Outcome:
+    """From a row with the columns of `questions` and `answers`."""
+    passages = tuple(Passage(tuple(tokens), tuple(marks)) for tokens, marks in json.loads(row["passages"]))
+    failure = None if row["failure"] is None else Failure(row["failure"])
+    return Outcome(
+        scorer=row["scorer"],
+        asked=row["asked"],
+        question=Question(passages, bool(row["truth"]), row["stratum"]),
+        answer=Answer(row["probability"], failure, row["reason"]),
+    )

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from neurogloss.errors import UserError
+from neurogloss.ids import hash64
+from neurogloss.settings import CollectSettings
+from neurogloss.sources.corpus import Fingerprint, context_id, cut, half_of, read_documents
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_jsonl(path: Path, *values: object) -> Path:
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
+    return path
+
+
+def texts(corpus: Path) -> list[str]:
+    return [document.text for document in read_documents(str(corpus))]
+
+
+def refusal(corpus: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        texts(corpus)
+    return str(caught.value)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_read_in_sorted_order_without_duplicates_and_blanks(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "b.jsonl", {"text": "two", "topic": "numbers"}, {"text": "one\n"}, {"text": " \n"})
+    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n\n{"text": "two"}\n'))
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n\xc3\xa9")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "D.TXT").write_text("four", encoding="utf-8")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "notes.md").write_text("not read", encoding="utf-8")
+    assert texts(tmp_path) == ["one\r\né", "two", "one\n", "three", "four"]
+    assert texts(tmp_path / "b.jsonl") == ["two", "one\n"]
+
+
+def test_a_documents_id_is_the_hash_of_its_text(tmp_path: Path) -> None:
+    (document,) = read_documents(str(write_jsonl(tmp_path / "a.jsonl", {"text": "só"})))
+    assert document.id == hash64("só")
+
+
+def test_documents_are_streamed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "good"}\nbad\n', encoding="utf-8")
+    documents = read_documents(str(path))
+    assert next(documents).text == "good"
+    with pytest.raises(UserError, match="line 2"):
+        next(documents)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"bad", b"[1]", b'"text"', b'{"texts": "a"}', b'{"text": 1}', b'{"text": "\\ud800"}', b"[" * 100_000],
+)
+def test_a_line_without_text_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "good"}\n\n' + line + b"\n")
+    message = refusal(path)
+    assert f"{path}, line 3" in message and '"text"' in message and len(message) < 400
+
+
+def test_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("naïve".encode("latin-1"))
+    assert "a.txt, found byte 0xef at 2" in refusal(tmp_path)
+    (tmp_path / "b.jsonl").write_bytes(b'{"text": "a"}\n{"text": "\xff"}\n')
+    assert "b.jsonl, line 2, found byte 0xff at 10" in refusal(tmp_path / "b.jsonl")
+
+
+def test_broken_gzip_files_are_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b"".join(b'{"text": "document %d"}\n' % i for i in range(5000)))
+    corrupted = whole[:100] + b"\x00" * 100 + whole[200:]
+    for data in (whole[:-20], whole[: len(whole) // 2], corrupted, b'{"text": "plain"}\n'):
+        (tmp_path / "a.jsonl.gz").write_bytes(data)
+        message = refusal(tmp_path)
+        assert "a.jsonl.gz to be a whole gzip file" in message
+
+
+def test_what_is_no_corpus_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found nothing there"):
+        read_documents(str(tmp_path / "missing"))
+    with pytest.raises(UserError, match="found nothing there"):
+        read_documents("x" * 5000)
+    with pytest.raises(UserError, match="found no file"):
+        read_documents(str(tmp_path))
+    (tmp_path / "a.txt").write_text("fine", encoding="utf-8")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+    for path in (tmp_path, tmp_path / "b.parquet"):
+        with pytest.raises(UserError, match=r"\.txt, \.jsonl, \.jsonl\.gz .*found .*b\.parquet"):
+            read_documents(str(path))
+
+
+def test_a_corpus_without_text_is_refused(tmp_path: Path) -> None:
+    assert "found none" in refusal(write_jsonl(tmp_path / "a.jsonl", {"text": "  "}))
+    assert "found none" in refusal(write_jsonl(tmp_path / "a.jsonl"))
+
+
+# --- halves, ids, fingerprint ---------------------------------------------------------------------
+
+
+def test_halves_are_about_even_and_follow_the_seed() -> None:
+    ids = [hash64("document", i) for i in range(4000)]
+    explain = {i for i in ids if half_of(i, seed=0) == "explain"}
+    other = {i for i in ids if half_of(i, seed=1) == "explain"}
+    # Binomial(4000, 1/2): a standard deviation is 32.
+    assert abs(len(explain) - 2000) < 160
+    assert abs(len(explain & other) - 1000) < 160
+    assert {half_of(i, seed=0) for i in ids} == {"explain", "score"}
+
+
+def test_context_ids_differ_by_document_and_place() -> None:
+    ids = {context_id(document, start) for document in range(50) for start in range(50)}
+    assert len(ids) == 2500
+    assert context_id(7, 128) == hash64(7, 128)
+
+
+def test_a_fingerprint_is_the_same_in_any_order() -> None:
+    ids = [hash64("document", i) for i in range(20)]
+
+    def fingerprint(order: list[int]) -> str:
+        result = Fingerprint()
+        for i in order:
+            result = result.add(i)
+        return str(result)
+
+    shuffled = random.Random(0).sample(ids, len(ids))
+    assert fingerprint(ids) == fingerprint(shuffled) == f"20-{sum(ids) % 2**64:016x}"
+    assert fingerprint(ids) != fingerprint(ids[1:]) != fingerprint([*ids[1:], 0])
+
+
+# --- cutting --------------------------------------------------------------------------------------
+
+
+def pieces(text: str, chars: int) -> list[str]:
+    return [text[start:end] for start, end in cut(text, chars)]
+
+
+def test_contexts_by_hand() -> None:
+    assert pieces("", 8) == []
+    assert pieces("short", 8) == ["short"]
+    # 8 lies in "three"; the white space after it, at 9, is nearer than the one before, at 3.
+    assert pieces("one three five", 8) == ["one three", " five"]
+    # 8 lies in "cc"; the white space before it, at 7, is nearer than the one after, at 10.
+    assert pieces("aaa bbb cc dddddddddd", 8) == ["aaa bbb", " cc", " dddddddddd"]
+    # A run of white space stays whole, at the front of the next context.
+    assert pieces("aaaaaaa \n\n bbbbbbb", 8) == ["aaaaaaa", " \n\n bbbbbbb"]
+    # 40 characters without white space: cut hard after 16, twice; the rest is no shorter than 8 / 4.
+    assert [len(piece) for piece in pieces("x" * 40, 8)] == [16, 16, 8]
+    # 33 of them: the last piece of 1 joins the one before.
+    assert [len(piece) for piece in pieces("x" * 33, 8)] == [16, 17]
+
+
+words = st.sampled_from(["a", "word", "x" * 30, "é🌱", " ", "\n", "  ", "."])
+prose = st.lists(words, max_size=60).map("".join)
+
+
+@given(st.one_of(st.text(max_size=300), prose), st.integers(1, 40))
+@example("a" + " " * 100 + "b", 16)
+def test_contexts_cover_the_text_and_are_cut_before_white_space(text: str, chars: int) -> None:
+    spans = cut(text, chars)
+    assert "".join(text[start:end] for start, end in spans) == text
+    assert all(start < end for start, end in spans)
+    for start, end in spans[:-1]:
+        assert end - start <= 2 * chars
+        before_white_space = text[end].isspace() and not text[end - 1].isspace()
+        unbroken = not re.search(r"\S\s", text[start : end + 1]) and end - start == 2 * chars
+        assert before_white_space or unbroken
+    if spans:
+        assert spans[-1][1] - spans[-1][0] < 2.25 * chars
+    if len(spans) > 1:
+        assert spans[-1][1] - spans[-1][0] >= chars / 4
+
+
+# --- the corpus that ships ------------------------------------------------------------------------
+
+
+def test_the_shipped_corpus_is_what_its_page_says() -> None:
+    path = ROOT / "sources" / "data" / "demo.jsonl.gz"
+    page = (path.parent / "README.md").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    documents = list(read_documents("demo"))
+    assert [document.text for document in documents] == [row["text"] for row in rows]
+    assert all(set(row) == {"text", "form", "topic"} for row in rows)
+    assert f"| documents | {len(documents):,} |" in page
+    assert f"| topics | {len({row['topic'] for row in rows})} |" in page
+    assert f"| forms | {len({row['form'] for row in rows})} |" in page
+    assert f"| bytes | {path.stat().st_size:,} |" in page
+    assert path.stat().st_size <= 3 * 2**20
+    tokens = re.search(r"^\| tokens.*\| ([\d,]+) \|$", page, re.MULTILINE)
+    assert tokens and int(tokens[1].replace(",", "")) >= 250_000
+    assert CollectSettings(hookpoints=("x",)).corpus == "demo"

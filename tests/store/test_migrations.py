@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+
+import pytest
+
+from neurogloss.store import migrations
+from neurogloss.store.database import transaction
+from neurogloss.store.ledger import Ledger
+
+# A step that has been released is never edited: append another to MIGRATIONS, and its line here.
+RELEASED = {"0001_initial": "e2f8dd96b4e0b6c1"}
+
+
+def test_released_steps_are_what_they_were():
+    found = {name: hashlib.blake2b(sql.encode(), digest_size=8).hexdigest() for name, sql in migrations.MIGRATIONS}
+    assert found == RELEASED
+
+
+def schema(connection: sqlite3.Connection) -> list[tuple[str, str, tuple[str, ...]]]:
+    names = connection.execute(
+        "SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type DESC, name"
+    ).fetchall()
+    return [
+        (kind, name, tuple(row[2] if kind == "index" else row[1] for row in info))
+        for kind, name in names
+        for info in [connection.execute(f"PRAGMA {kind}_info({name})").fetchall()]
+    ]
+
+
+def test_the_schema_is_the_one_that_is_documented(tmp_path):
+    with Ledger(tmp_path / "ledger.sqlite"):
+        pass
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    found = "\n".join(f"{kind} {name}: {' '.join(columns)}" for kind, name, columns in schema(connection))
+    mode = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+    assert mode == ("wal",)
+    assert (
+        found
+        == """\
+table answers: explanation scorer position asked n probability failure reason
+table explanations: id method unit rank text validation provenance
+table labels: method unit state reason attempts explanation changed_at
+table methods: position id settings
+table migrations: name applied_at
+table questions: explanation scorer n truth stratum passages
+table scores: explanation scorer judge metric score score_low score_high floor floor_low floor_high \
+excess excess_low excess_high p_value metrics n_questions failures
+table units: id subject hookpoint dictionary idx sign statistics
+index explanations_in_order: unit method rank
+index labels_by_explanation: explanation
+index labels_by_unit: unit
+index units_in_order: subject hookpoint dictionary idx sign"""
+    )
+
+
+def test_an_appended_step_is_taken_once_and_keeps_what_is_there(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger.add_method("m", {})
+    step = ("0002_notes", "CREATE TABLE notes (a); INSERT INTO notes VALUES (1)")
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
+    for _ in range(2):
+        with Ledger(path) as ledger:
+            assert list(ledger.methods()) == ["m"]
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT a FROM notes").fetchall() == [(1,)]
+    connection.close()
+
+
+def test_a_step_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, ("0002_bad", "CREATE NONSENSE")))
+    connection = sqlite3.connect(tmp_path / "a", isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError), transaction(connection):
+        migrations.migrate(connection, "a")
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()

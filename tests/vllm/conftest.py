@@ -1,0 +1,100 @@
+"""One real vLLM server for the session, on a free port of loopback, stopped at its end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class VllmServer:
+    url: str
+    folder: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def model(self) -> str:
+        return self.folder.name
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+    def processes(self) -> set[int]:
+        """The server and all that it started: they share a process group, which the script's child leads."""
+        rows = [row for pid in Path("/proc").iterdir() if pid.name.isdigit() and (row := _row(pid))]
+        leaders = {pid for pid, parent, _ in rows if parent == self.process.pid}
+        return {pid for pid, _, group in rows if group in leaders}
+
+
+def _row(process: Path) -> tuple[int, int, int] | None:
+    """Id, parent and group of a process that is not a zombie."""
+    try:
+        state, parent, group = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:3]
+    except OSError:
+        return None
+    return None if state == "Z" else (int(process.name), int(parent), int(group))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that stop the server come after all that need it."""
+    items.sort(key=lambda item: "stopped_server" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    venv = ROOT / ".venv-vllm"
+    if not (venv / ".ready").is_file():
+        pytest.skip(f"no vLLM in {venv}: make setup-vllm")
+    folder = model_folder()
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
+    command = [sys.executable, str(ROOT / "scripts" / "serve_vllm.py"), str(folder), "--log", str(log)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = None
+    try:
+        assert process.stdout is not None
+        # The script gives up after 300 seconds and then closes its output: this always returns.
+        url = process.stdout.readline().strip()
+        if not url:
+            pytest.fail(f"vLLM did not start:\n{log.read_text(encoding='utf-8')[-4000:]}")
+        server = VllmServer(url, folder, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@dataclass(frozen=True)
+class StoppedServer:
+    url: str
+    model: str
+    before: set[int]
+    """Its processes while it ran."""
+    left: set[int]
+    """Those of them that are still there."""
+
+
+@pytest.fixture
+def stopped_server(vllm_server: VllmServer) -> StoppedServer:
+    """The session's server, no longer running."""
+    before = vllm_server.processes()
+    vllm_server.stop()
+    left = {pid for pid in before if _row(Path("/proc") / str(pid))}
+    return StoppedServer(vllm_server.url, vllm_server.model, before, left)
+
+
+def model_folder() -> Path:
+    """The packaged SmolLM2, or the folder that NEUROGLOSS_VLLM_MODEL names."""
+    if given := os.environ.get("NEUROGLOSS_VLLM_MODEL"):
+        return Path(given)
+    from neurogloss.sources.subject import packaged_folder
+
+    return packaged_folder()
