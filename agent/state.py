@@ -6,6 +6,7 @@ The explain graph is given the explain half and the score graph the score half; 
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
@@ -47,6 +48,7 @@ class ExplainState(TypedDict, total=False):
     validation: list[Question]
     candidates: list[str]
     explanations: list[Explanation]
+    """Best first."""
     setback: Setback
 
 
@@ -59,8 +61,11 @@ class ScoreState(TypedDict, total=False):
     tuning_prompts: tuple[str, ...]
     """Texts of the explain half, on which the strength of an intervention is set."""
     density: float
+    """The unit's natural rate over contexts."""
     floors: list[Floor]
     held_out: HeldOut
+    effect: Mapping[str, float]
+    """Strength and KL of the intervention; empty where there was none."""
     scores: Annotated[list[Score], operator.add]
     outcomes: Annotated[list[Outcome], operator.add]
     state: State
@@ -75,3 +80,5 @@ class Scoring(TypedDict):
     held_out: HeldOut
     density: float
     floors: list[Floor]
+    effect: Mapping[str, float]
+    """Of the intervention, for a scorer that is made of it; empty for others."""

@@ -1,1 +1,19 @@
-"""."""
+"""The command `neurogloss`. Results on stdout, progress on stderr; errors become exit codes.
+
+0 done · 1 finished, but some units failed · 2 something the user can mend · 130 interrupted
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Entry point of the command."""
+    # What libraries would otherwise print or send: bars of their own, traces to a service, look-ups at a hub.
+    for name, value in (("TQDM_DISABLE", "1"), ("LANGSMITH_TRACING", "false"), ("HF_HUB_OFFLINE", "1")):
+        os.environ.setdefault(name, value)
+    from neurogloss.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager
 
-if TYPE_CHECKING:
-    from neurogloss.engines.scripted import ScriptedModel
-    from neurogloss.engines.server import ServerModel
+from neurogloss.protocols import ChatModel
 
 
-def load_chat_model(spec: str, model: str | None = None) -> ServerModel | ScriptedModel:
+def load_chat_model(spec: str, model: str | None = None) -> AbstractAsyncContextManager[ChatModel]:
     """The chat model that `--llm` names: a server's URL, or `scripted:FILE`.
 
     Both kinds are used as `async with load_chat_model(spec) as chat:`, inside one event loop.

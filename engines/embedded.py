@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.protocols import Likelihood
+from neurogloss.protocols import CausalModel, Likelihood
 
 if TYPE_CHECKING:
     import torch
@@ -49,9 +49,8 @@ class EmbeddedModel:
 
         ids = self.tokenizer(prefix, add_special_tokens=False)["input_ids"]
         first = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
-        out = self.model.base_model(input_ids=torch.tensor([first + ids]), use_cache=True)
-        head = self.model.get_output_embeddings()
-        return out.past_key_values, head(out.last_hidden_state[:, -1]).float().log_softmax(-1)
+        out = self.model(input_ids=torch.tensor([first + ids]), use_cache=True, logits_to_keep=1)
+        return out.past_key_values, out.logits[:, -1].float().log_softmax(-1)
 
     def _read(self, prefix: str, rows: Sequence[Sequence[int]]) -> list[float]:
         import copy
@@ -69,8 +68,22 @@ class EmbeddedModel:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         # Padding stands after every real token, where a causal model does not see it.
-        hidden = self.model.base_model(input_ids=ids[:, :-1], past_key_values=past).last_hidden_state
-        logits = self.model.get_output_embeddings()(hidden).float()
-        each = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        logits = self.model(input_ids=ids[:, :-1], past_key_values=past).logits
+        each = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
         keep = torch.arange(1, longest)[None] < torch.tensor([len(row) for row in rows])[:, None]
         return [float(t) for t in totals + (each * keep).sum(1)]
+
+
+class DeferredModel:
+    """A causal model of a known name that is loaded when it is first asked."""
+
+    def __init__(self, name: str, load: Callable[[], CausalModel]) -> None:
+        self.name, self._load = name, load
+
+    @cached_property
+    def _model(self) -> CausalModel:
+        return self._load()
+
+    def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+        """As the model gives them."""
+        return self._model.likelihoods(prefix, continuations)

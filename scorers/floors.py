@@ -38,13 +38,15 @@ def draw(own: Explanation, others: Sequence[Explanation], n: int, seed: int) -> 
     """n explanations of other units that say something else, filled up with decoys.
 
     Args:
-        others: may hold `own` and explanations of the same unit, which are never drawn.
+        others: in any order; may hold `own` and explanations of the same unit, which are never drawn.
         seed: of the unit, so that one unit's draw does not depend on another's.
     """
-    pool = {e.text: e for e in others if e.unit != own.unit and e.text != own.text}
+    by_id = sorted(others, key=lambda e: e.id)
+    pool = {e.text: e for e in by_id if e.unit != own.unit and e.text != own.text}
     texts = sorted(pool)
     rng = np.random.default_rng(derive_seed(seed, "floors"))
     drawn = [pool[texts[i]] for i in rng.permutation(len(texts))[:n]]
     floors = [Floor(explanation.id, explanation.text) for explanation in drawn]
-    decoys = [DECOYS[i] for i in rng.permutation(len(DECOYS)) if DECOYS[i] != own.text]
+    taken = {own.text, *(floor.text for floor in floors)}
+    decoys = [DECOYS[i] for i in rng.permutation(len(DECOYS)) if DECOYS[i] not in taken]
     return floors + [Floor(f"decoy:{content_id(d)[3:11]}", d) for d in decoys[: n - len(floors)]]

@@ -1,4 +1,6 @@
-"""Serve a model folder with vLLM on this machine's CPU: python scripts/serve_vllm.py FOLDER
+"""Serve a model folder with vLLM on this machine's CPU: .venv/bin/python scripts/serve_vllm.py [FOLDER]
+
+Without a folder it serves the packaged SmolLM2.
 
 1. Start `vllm serve` out of the environment that `setup_vllm.py` made, in a process group of its own.
 2. Wait until it answers /health and lists the model, while its process lives.
@@ -56,7 +58,7 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Serve a model folder with vLLM on this machine's CPU.")
-    parser.add_argument("folder", type=Path, help="a Hugging Face model folder with a chat template")
+    parser.add_argument("folder", type=Path, nargs="?", help="a Hugging Face model folder with a chat template")
     parser.add_argument("--name", default=None, help="what the server calls the model; the folder's name")
     parser.add_argument("--port", type=int, default=0, help="on loopback; 0 takes a free one")
     parser.add_argument("--max-model-len", type=int, default=4096, help="tokens of prompt and answer")
@@ -68,6 +70,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--log", type=Path, default=None, help="file for the server's log")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv-vllm", help="made by setup_vllm.py")
     args = parser.parse_args()
+    if args.folder is None:
+        from neurogloss.sources.subject import packaged_folder
+
+        args.folder = packaged_folder()
     args.name = args.name or args.folder.resolve().name
     return args
 

@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,49 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         if item.get_closest_marker("model") is None:
             patch.setenv("NEUROGLOSS_CACHE", item.config.stash[_CACHE].name)
         return (yield)
+
+
+TINY_LINES = (
+    "The cook stirred the soup and added salt, pepper and a little cream before the guests arrived.",
+    "Dear Ms Ito, please find the minutes of the meeting attached; the next one is on 12 March 2024.",
+    "for (int i = 0; i < n; i++) { total += prices[i] * (1 + tax); }  // sum with tax",
+    "The river rose in the night, and by morning the old bridge below the mill was under water.",
+    "Q: What is the capital of Peru?\nA: Lima. Q: And of Chile?\nA: Santiago.",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_subject_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers with random weights (hidden 32, MLP 48) and its byte-level tokenizer, with BOS."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("subjects") / "tiny-llama"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=alphabet, special_tokens=["<s>"], show_progress=False
+    )
+    tokenizer.train_from_iterator(TINY_LINES, trainer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", clean_up_tokenization_spaces=False
+    ).save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        initializer_range=0.3,  # as wide as in a trained model of this width: tokens and units then differ
+        bos_token_id=tokenizer.token_to_id("<s>"),
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).eval().save_pretrained(folder)
+    return folder

@@ -55,7 +55,7 @@ class PMIExplainer:
 
     def _ranked(self, material: Material, found: list[str]) -> list[str]:
         assert self._model is not None
-        examples = [*material.half.top[: EXAMPLES // 2], *material.half.uniform][:EXAMPLES]
+        examples = words.distinct([*material.half.top[: EXAMPLES // 2], *material.half.uniform])[:EXAMPLES]
         lines = "".join(f"- {_around_peak(example)}\n" for example in examples)
         continuations = [f" {text}" for text in found]
         given = self._model.likelihoods(f"{lines}{QUESTION}", continuations)

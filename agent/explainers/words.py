@@ -39,11 +39,12 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Words of one example: those under active tokens, those before and after the peak, and all."""
+    """Words of one example, in lower case."""
 
     active: tuple[str, ...]
-    before: str
-    after: str
+    """Those under active tokens, and the names of signs there."""
+    phrases: tuple[str, ...]
+    """The word under the peak with the word before it, and with the one after it."""
     all: frozenset[str]
 
 
@@ -56,32 +57,31 @@ def seen(example: Example) -> Seen:
         bounds.append(bounds[-1] + len(token))
     active = [_word_at(spans, bounds, tokens, i) for i in example.active_positions()]
     peak = max(range(len(tokens)), key=lambda i: example.activations[i])
-    before = [word for _, end, word in spans if end <= bounds[peak]]
-    after = [word for start, _, word in spans if start >= bounds[peak + 1]]
+    words = [word for _, _, word in spans]
+    at = _span_at(spans, bounds[peak], bounds[peak + 1])
+    pairs = [words[i : i + 2] for i in (at - 1, at) if 0 <= i < len(words) - 1] if at is not None else []
     return Seen(
-        tuple(dict.fromkeys(word for word in active if word)),
-        before[-1] if before else "",
-        after[0] if after else "",
-        frozenset(word for _, _, word in spans),
+        active=tuple(dict.fromkeys(word for word in active if word)),
+        phrases=tuple(" ".join(pair) for pair in pairs),
+        all=frozenset(words),
     )
+
+
+def distinct(examples: Iterable[Example]) -> list[Example]:
+    """Each context once: one that is a top example may be in the uniform sample, too."""
+    return list({example.context.id: example for example in examples}.values())
 
 
 def candidates(material: Material) -> list[str]:
     """Words, phrases and lists of words, without duplicates; the most associated first of each kind."""
-    examples = [*material.half.top, *material.half.uniform]
+    examples = distinct([*material.half.top, *material.half.uniform])
     found = [seen(example) for example in examples]
     weights = [example.peak for example in examples]
     silent = [frozenset(m.group().lower() for m in WORD.finditer(c.text)) for c in material.half.negatives]
     active = _by_weight((word, w) for s, w in zip(found, weights, strict=True) for word in s.active)
     context = _over_represented(found, silent)
-    pairs = Counter(
-        pair
-        for s in found
-        for word in s.active[:1]
-        for pair in (f"{s.before} {word}", f"{word} {s.after}")
-        if s.before and s.after
-    )
-    phrases = [pair for pair, n in pairs.most_common(4) if n >= 3]
+    pairs = Counter(phrase for s in found for phrase in s.phrases)
+    phrases = [phrase for phrase, n in pairs.most_common(4) if n >= 3]
     promoted = _unique(
         m.group().lower() for t in material.promoted for m in WORD.finditer(t) if len(m.group()) > 2
     )
@@ -97,12 +97,18 @@ def candidates(material: Material) -> list[str]:
 
 def _word_at(spans: Sequence[tuple[int, int, str]], bounds: Sequence[int], tokens: Sequence[str], i: int) -> str:
     """The word that holds most of a token, or the name of its sign."""
-    start, end = bounds[i], bounds[i + 1]
-    overlaps = [(min(b, end) - max(a, start), word) for a, b, word in spans if a < end and b > start]
-    if overlaps:
-        return max(overlaps)[1]
+    at = _span_at(spans, bounds[i], bounds[i + 1])
+    if at is not None:
+        return spans[at][2]
     sign = tokens[i].strip()
     return NAMES.get(sign[:1], "") if sign else ("line breaks" if "\n" in tokens[i] else "")
+
+
+def _span_at(spans: Sequence[tuple[int, int, str]], start: int, end: int) -> int | None:
+    """Which of the words holds most of the characters from `start` to `end`."""
+    overlaps = [min(b, end) - max(a, start) for a, b, _ in spans]
+    most = max(overlaps, default=0)
+    return overlaps.index(most) if most > 0 else None
 
 
 def _by_weight(words: Iterable[tuple[str, float]]) -> list[str]:

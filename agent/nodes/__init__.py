@@ -1,1 +1,4 @@
-"""The nodes of the graphs, one a file: small functions from state to what they add to it."""
+"""The nodes of the graphs, one a file: small functions from state to what they add to it.
+
+All are coroutines. LangGraph runs plain functions in threads, and the subject's hooks are not made for two.
+"""

@@ -18,7 +18,7 @@ class Gather:
     def __init__(self, min_active: int, seed: int) -> None:
         self._min_active, self._seed = min_active, seed
 
-    def __call__(self, state: ExplainState) -> ExplainState:
+    async def __call__(self, state: ExplainState) -> ExplainState:
         statistics, half = state["statistics"], state["half"]
         if statistics.maximum <= 0:
             reason = f"never active in {statistics.n_contexts} contexts"
@@ -40,10 +40,11 @@ class Gather:
 def split(half: EvidenceHalf) -> tuple[EvidenceHalf, EvidenceHalf]:
     """What the explainer sees and what validates: every second uniform example, and no text in both."""
     validation = half.uniform[1::2]
-    texts = {example.context.text for example in validation}
+    silent = half.negatives[SHOWN_NEGATIVES:]
+    texts = {context.text for context in (*silent, *(example.context for example in validation))}
     shown = EvidenceHalf(
         top=tuple(e for e in half.top if e.context.text not in texts),
         uniform=tuple(e for e in half.uniform[::2] if e.context.text not in texts),
-        negatives=half.negatives[:SHOWN_NEGATIVES],
+        negatives=tuple(c for c in half.negatives[:SHOWN_NEGATIVES] if c.text not in texts),
     )
-    return shown, EvidenceHalf((), validation, half.negatives[SHOWN_NEGATIVES:])
+    return shown, EvidenceHalf((), validation, silent)

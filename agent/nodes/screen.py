@@ -36,7 +36,7 @@ class Screen:
                     provenance={
                         "explainer": self._explainer.name,
                         "place": place,
-                        "validated_on": len(questions),
+                        "validated_on": 0 if math.isnan(value) else len(questions),
                         "seed": state["material"].seed,
                     },
                 )

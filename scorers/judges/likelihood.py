@@ -54,7 +54,8 @@ class LikelihoodJudge:
             first = rest.pop(0)
             other = rest.pop(0) if len(question.passages) == 2 else background.mean()
             logits.append((first - other) / spread)
-        return [Answer(float(p)) for p in 1 / (1 + np.exp(-np.array(logits)))]
+        # The logistic function, in the form that does not overflow.
+        return [Answer(float(p)) for p in 0.5 + 0.5 * np.tanh(np.array(logits) / 2)]
 
     def _gains(self, explanation: str, passages: Sequence[Passage]) -> NDArray[np.float64]:
         texts = [passage.text for passage in passages]

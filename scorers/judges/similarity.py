@@ -55,7 +55,8 @@ class SimilarityJudge:
             logits = (firsts - self._nearness(vectors, pairs)) / spread
         else:
             logits = (firsts - centre) / spread
-        return [Answer(float(p)) for p in 1 / (1 + np.exp(-logits))]
+        # The logistic function, in the form that does not overflow.
+        return [Answer(float(p)) for p in 0.5 + 0.5 * np.tanh(logits / 2)]
 
     def _nearness(self, explanation: Float32, passages: Sequence[Passage]) -> Float32:
         """(len(passages),)"""

@@ -116,6 +116,11 @@ class Judge(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """JSON of everything that decides its answers."""
+        ...
+
     async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
         """One answer a question, in order. `task` is the scorer's name; an LLM judge has a prompt for each.
 
@@ -195,11 +200,11 @@ class LiveSubject(Protocol):
 class Progress(Protocol):
     """Where long work reports to; the command line draws a bar of it."""
 
-    def start(self, task: str, total: float | None, unit: str, done: float = 0) -> None:
+    def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
         """Begin a task of `total` units (None: unknown), `done` of them already there."""
         ...
 
-    def advance(self, n: float = 1) -> None:
+    def advance(self, n: int = 1) -> None:
         """`n` more units of the present task are done."""
         ...
 
@@ -211,10 +216,10 @@ class Progress(Protocol):
 class Quiet:
     """A Progress that says nothing."""
 
-    def start(self, task: str, total: float | None, unit: str, done: float = 0) -> None:
+    def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
         pass
 
-    def advance(self, n: float = 1) -> None:
+    def advance(self, n: int = 1) -> None:
         pass
 
     def note(self, message: str) -> None:

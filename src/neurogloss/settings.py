@@ -56,20 +56,21 @@ class LabelSettings(Settings):
 
     units: str = "all"
     """`all`, `sample:N`, or indices and ranges such as `0-99,512-`."""
-    explainer: Literal["pmi", "llm"] = "pmi"
-    """`pmi` needs no instruction-tuned model; `llm` asks a server."""
+    explainer: Literal["pmi", "llm"] | None = None
+    """`pmi` needs no instruction-tuned model, `llm` asks a server; by default the LLM where one is given."""
     llm: str | None = None
-    """URL of an OpenAI-compatible server, or `scripted:FILE`. Given, it explains and judges."""
+    """URL of an OpenAI-compatible server, or `scripted:FILE`."""
     model: str | None = None
     """Name of the model on that server; its only one where it has one."""
-    judge: Literal["similarity", "llm"] | None = None
-    """Who answers the scorers' questions; by default the LLM where one is given."""
+    judge: Literal["similarity", "likelihood", "llm"] | None = None
+    """Who answers the scorers' questions; by default the LLM where one is given, otherwise `similarity`."""
     scorers: tuple[str, ...] = ("detection", "fuzzing", "intervention")
     """Names from the scorer registry."""
     candidates: int = Field(default=3, ge=1)
     """Explanations asked of an LLM, to choose among."""
-    floors: int = Field(default=2, ge=0)
-    """Explanations of other units that each unit's questions are asked of as well."""
+    floors: int | None = Field(default=None, ge=0)
+    """Explanations of other units that each unit's questions are asked of as well; by default 1 with an LLM
+    as judge, which costs calls, and 5 without."""
     questions: int = Field(default=100, ge=4)
     """Questions a scorer at most, half of them true."""
     min_active: int = Field(default=10, ge=2)
@@ -87,6 +88,16 @@ class LabelSettings(Settings):
     seed: int = 0
     """Decides every sample and draw."""
 
+    @property
+    def llm_explains(self) -> bool:
+        """Whether the explainer is an LLM."""
+        return self.explainer == "llm" or (self.explainer is None and self.llm is not None)
+
+    @property
+    def llm_judges(self) -> bool:
+        """Whether the judge is an LLM."""
+        return self.judge == "llm" or (self.judge is None and self.llm is not None)
+
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -101,8 +112,8 @@ def make(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
         raise UserError("Settings that do not fit:\n" + "\n".join(lines) + f"\nKnown are: {known}.") from None
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The [collect] and [label] tables of a TOML file. Raises UserError where it is not one."""
+def read_config(path: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """The run folder and the tables `collect` and `label` of a TOML file. Raises UserError where it is not one."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -115,4 +126,4 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f'{path} needs `run = "FOLDER"` and may have the tables [collect] and [label]; '
             f"found {', '.join(strange) or 'no run'}."
         )
-    return data.get("collect", {}), data.get("label", {})
+    return Path(data["run"]), {"collect": data.get("collect", {}), "label": data.get("label", {})}

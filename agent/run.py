@@ -1,0 +1,170 @@
+"""A run as an object, and the library's verbs on runs: collect, search, similar."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from neurogloss.engines.embedder import MiniLM
+from neurogloss.errors import UserError
+from neurogloss.folder import RunFolder
+from neurogloss.ids import UnitId
+from neurogloss.protocols import Embedder, Progress
+from neurogloss.records import Evidence, Explanation, Label, Outcome, State
+from neurogloss.settings import CollectSettings, make
+from neurogloss.sources.cache import Cache
+from neurogloss.sources.evidence import evidence
+from neurogloss.store import search as searching
+from neurogloss.store import similarity
+from neurogloss.store.index import Index
+from neurogloss.store.ledger import Ledger
+from neurogloss.store.search import SearchResult
+from neurogloss.store.similarity import Similarity
+
+
+class Run:
+    """What a run folder holds, read only.
+
+    Raises:
+        UserError: there is no run at that path.
+    """
+
+    def __init__(self, path: str | Path, embedder: Embedder | None = None) -> None:
+        self.folder = RunFolder(Path(path)).require()
+        self._embedder = embedder
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The collected activations."""
+        return Cache(self.folder.cache)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedding model; MiniLM unless another was given."""
+        return self._embedder or MiniLM()
+
+    def ledger(self) -> Ledger:
+        """The ledger, opened read only; a context manager. Raises UserError where nothing was labelled yet."""
+        if not self.folder.ledger.is_file():
+            raise UserError(
+                f"Expected labels in {self.folder.path}, found none. "
+                f"Label it first:  neurogloss label {self.folder.path} --units sample:24"
+            )
+        return Ledger(self.folder.ledger, read_only=True)
+
+    def labels(self, states: Collection[State] | None = None, method: str | None = None) -> Iterator[Label]:
+        """The labels of a method, by default the newest, sorted by unit."""
+        with self.ledger() as ledger:
+            yield from ledger.labels(method or ledger.newest_method(), states)
+
+    def label(self, unit: UnitId | str, method: str | None = None) -> Label:
+        """One unit's label. Raises UserError where it has none."""
+        unit = self.unit(unit)
+        with self.ledger() as ledger:
+            label = ledger.label(unit, method)
+        if label is None:
+            raise UserError(f"{unit} has no label in {self.folder.path}. See which have:  neurogloss status")
+        return label
+
+    def candidates(self, label: Label) -> list[Explanation]:
+        """All candidates of a label, the chosen one first."""
+        with self.ledger() as ledger:
+            return ledger.candidates(label.unit, label.method)
+
+    def outcomes(self, explanation: Explanation, scorer: str) -> list[Outcome]:
+        """What was asked for one score, of the explanation and of its floors, with the answers."""
+        with self.ledger() as ledger:
+            return ledger.outcomes(explanation.id, scorer)
+
+    def evidence(self, unit: UnitId | str) -> Evidence:
+        """What was collected of one unit."""
+        return evidence(self.cache, self.unit(unit))
+
+    def unit(self, unit: UnitId | str) -> UnitId:
+        """A unit by its id, or by the end of it where only one unit of the run ends so (`803-`, `24…/803`).
+
+        Raises:
+            UserError: none or several of the run's units fit.
+        """
+        if isinstance(unit, UnitId):
+            return unit
+        try:
+            return UnitId.parse(unit)
+        except ValueError:
+            pass
+        fit = [known for known in self._labelled() if str(known).endswith(f"/{unit}")]
+        if len(fit) != 1:
+            found = ", ".join(map(str, fit[:5])) or "none"
+            raise UserError(f"Expected one unit that ends in /{unit}; found {found}. Give the full id.")
+        return fit[0]
+
+    def status(self) -> Mapping[str, Mapping[State, int]]:
+        """Units by state, for each labelling method."""
+        with self.ledger() as ledger:
+            return {method: ledger.counts(method) for method in ledger.methods()}
+
+    def search(self, query: str, k: int = 10, states: Collection[State] | None = None) -> list[SearchResult]:
+        """The labels whose explanations are nearest to the query."""
+        with self.ledger() as ledger, Index(self.folder.index, self.embedder) as index:
+            return searching.search(index, ledger, query, k, states)
+
+    def _labelled(self) -> list[UnitId]:
+        with self.ledger() as ledger:
+            return list(ledger.units())
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a folder. Raises UserError where there is none."""
+    return Run(path)
+
+
+def collect(
+    run: str | Path, settings: CollectSettings | None = None, *, progress: Progress | None = None, **values: Any
+) -> Mapping[str, Any]:
+    """Read a corpus with a subject and keep every unit's evidence in the run folder, or finish doing so.
+
+    Args:
+        settings: all of them; or give single ones by name (`hookpoints=[…]`, `tokens=100_000`).
+
+    Returns:
+        The manifest: settings, subject, counts.
+
+    Raises:
+        UserError: what the user can mend; then nothing was written.
+    """
+    from neurogloss.sources import collector
+
+    chosen = settings or make(CollectSettings, values)
+    return collector.collect(RunFolder(Path(run)), chosen, progress=progress)
+
+
+def search(query: str, run: str | Path, k: int = 10) -> list[SearchResult]:
+    """Semantic search over a run's explanations."""
+    return open_run(run).search(query, k)
+
+
+def similar(
+    a: str | Path, b: str | Path, hookpoint_a: str | None = None, hookpoint_b: str | None = None, k: int = 1
+) -> Similarity:
+    """Each labelled unit of `a` with its k nearest of `b` by explanation text, beside a floor.
+
+    Args:
+        a, b: run folders, which may be the same.
+        hookpoint_a, hookpoint_b: only units of that hookpoint; None takes all.
+
+    Raises:
+        UserError: a run or hookpoint without explanations.
+    """
+    first, second = open_run(a), open_run(b)
+    return similarity.compare(_explained(first, hookpoint_a), _explained(second, hookpoint_b), first.embedder, k)
+
+
+def _explained(run: Run, hookpoint: str | None) -> list[Label]:
+    labels = [label for label in run.labels() if label.explanation is not None]
+    found = [label for label in labels if hookpoint in (None, label.unit.hookpoint)]
+    if not found:
+        known = ", ".join(sorted({label.unit.hookpoint for label in labels})) or "none"
+        raise UserError(f"Expected explanations at {hookpoint or 'any hookpoint'}; {run.folder.path} has {known}.")
+    return found

@@ -1,0 +1,53 @@
+"""neurogloss collect"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from neurogloss.cli.options import JsonOption, RunArgument
+
+
+def collect(
+    run: RunArgument,
+    hookpoint: Annotated[
+        list[str], typer.Option(help="Module to listen at, .input appended for its input; may be given often.")
+    ],
+    subject: Annotated[str | None, typer.Option(help="Packaged name or folder of a Hugging Face model.")] = None,
+    dictionary: Annotated[str | None, typer.Option(help="What to listen with: neurons.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="demo, or a file or folder of .txt, .jsonl(.gz).")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens to read.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides the document split and every sample.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read a corpus with a model once, and keep every unit's evidence.
+
+    A pass that was stopped goes on where it was when the same command is given again.
+    """
+    import neurogloss as ng
+    from neurogloss.cli import render
+    from neurogloss.cli.progress import Bars
+
+    given: dict[str, Any] = {
+        "hookpoints": tuple(hookpoint),
+        "subject": subject,
+        "dictionary": dictionary,
+        "corpus": corpus,
+        "tokens": tokens,
+        "seed": seed,
+    }
+    with Bars() as bars:
+        manifest = ng.collect(
+            run, progress=bars, **{key: value for key, value in given.items() if value is not None}
+        )
+    if json:
+        render.print_json([manifest])
+        return
+    counts = manifest["counts"]
+    units = sum(info["units"] * (2 if info["signed"] else 1) for info in manifest["hookpoints"])
+    render.console().print(
+        f"{counts['tokens']:,} tokens of {counts['documents']:,} documents, {counts['contexts']:,} contexts, "
+        f"{units:,} units in {run}. Next:  neurogloss label {run} --units sample:24",
+        soft_wrap=True,
+    )

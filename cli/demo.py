@@ -1,0 +1,78 @@
+"""neurogloss demo"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neurogloss.cli.options import DEFAULT_RUN, JsonOption
+
+if TYPE_CHECKING:
+    from neurogloss.records import Label
+
+HOOKPOINTS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
+"""Neurons of an early, a middle and a late layer of 30."""
+TOKENS = 70_000
+UNITS = "sample:24"
+QUERY = "words about people and how they feel"
+
+
+def demo(
+    run: Annotated[Path, typer.Option("--run", help="Run folder.")] = DEFAULT_RUN,
+    tokens: Annotated[int, typer.Option(help="Tokens of the shipped corpus to read.", min=1_000)] = TOKENS,
+    units: Annotated[str, typer.Option(help="Units to label.")] = UNITS,
+    json: JsonOption = False,
+) -> int:
+    """The main job on a real model: what do 24 random neurons of SmolLM2 respond to?
+
+    Collects, explains, scores, stores and searches, with nothing but this machine. Run again, it resumes.
+    """
+    import neurogloss as ng
+    from neurogloss.cli import render
+    from neurogloss.cli.progress import Bars
+
+    began = time.monotonic()
+    with Bars() as bars:
+        ng.collect(run, hookpoints=HOOKPOINTS, tokens=tokens, progress=bars)
+        summary = ng.label(run, units=units, progress=bars)
+    opened = ng.open_run(run)
+    labels = list(opened.labels(method=summary.method))
+    if json:
+        render.print_json(labels)
+    else:
+        _tell(run, opened, labels, time.monotonic() - began)
+    return 1 if summary.failed or summary.waiting else 0
+
+
+def _tell(run: Path, opened: object, labels: list[Label], seconds: float) -> None:
+    from neurogloss.agent.run import Run
+    from neurogloss.cli import render
+    from neurogloss.cli.search import results_table
+    from neurogloss.cli.show import show_unit
+
+    assert isinstance(opened, Run)
+    out = render.console()
+    out.print(render.labels_table(labels, title="Neurons drawn at random, none picked. Scores are AUROC."))
+    out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
+    best = max(labels, key=_excess)
+    show_unit(opened, best, opened.evidence(best.unit), contexts=4)
+    out.print()
+    out.print(results_table(QUERY, opened.search(QUERY, 3)))
+    out.print(
+        f"\n{seconds:.0f} seconds. Next:\n"
+        f"  neurogloss search 'numbers and dates' --run {run}\n"
+        f"  neurogloss show {best.unit.index}{'-' if best.unit.sign < 0 else ''} --run {run}\n"
+        f"  neurogloss label {run} --units sample:48\n"
+        f"  neurogloss similar {run} {run} --hookpoint-a {HOOKPOINTS[1]} --hookpoint-b {HOOKPOINTS[2]}\n"
+        f"  neurogloss label {run} --units sample:24 --llm http://localhost:8000",
+        soft_wrap=True,
+    )
+
+
+def _excess(label: Label) -> float:
+    """How far detection lies above its floor, for choosing the unit that is shown."""
+    found = [score.excess.value for score in label.scores if score.scorer == "detection" and score.excess.defined]
+    return found[0] if found else -1.0

@@ -1,0 +1,50 @@
+"""neurogloss index rebuild, neurogloss index check"""
+
+from __future__ import annotations
+
+import typer
+
+from neurogloss.cli.options import JsonOption, RunArgument
+
+app = typer.Typer(help="The Chroma index against the ledger.", no_args_is_help=True)
+
+
+@app.command()
+def check(run: RunArgument, json: JsonOption = False) -> int:
+    """Compare index and ledger row by row; exit code 1 where they differ."""
+    import neurogloss as ng
+    from neurogloss.cli import render
+    from neurogloss.store.index import Index
+
+    opened = ng.open_run(run)
+    with opened.ledger() as ledger, Index(opened.folder.index, opened.embedder) as index:
+        found = index.check(ledger)
+    if json:
+        render.print_json([found])
+    else:
+        render.console().print(
+            "index and ledger agree"
+            if found.ok
+            else f"{len(found.missing)} missing, {len(found.stale)} stale, {len(found.extra)} extra. "
+            f"Mend it with:  neurogloss index rebuild {run}",
+            soft_wrap=True,
+        )
+    return 0 if found.ok else 1
+
+
+@app.command()
+def rebuild(run: RunArgument, json: JsonOption = False) -> None:
+    """Make the index anew out of the ledger."""
+    import neurogloss as ng
+    from neurogloss.cli import render
+    from neurogloss.cli.progress import Bars
+    from neurogloss.store.index import Index
+
+    opened = ng.open_run(run)
+    with Bars() as bars, opened.folder.writing(), opened.ledger() as ledger:
+        with Index(opened.folder.index, opened.embedder) as index:
+            report = index.rebuild(ledger, bars)
+    if json:
+        render.print_json([report])
+    else:
+        render.console().print(f"{report.added} explanations indexed")

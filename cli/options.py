@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_RUN = Path("runs/demo")
+
+RunArgument = Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")]
+RunOption = Annotated[
+    Path, typer.Option("--run", help="Run folder.", envvar="NEUROGLOSS_RUN", show_default=str(DEFAULT_RUN))
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
