@@ -130,6 +130,8 @@ class _Batch:
             settings.alpha,
             settings.seed,
         )
+        self.in_flight = settings.concurrency if settings.llm else 1
+        """Models in this process answer one at a time; only a server has use for several units."""
         self.lost = 0
         """Transport failures in a row."""
 
@@ -176,7 +178,7 @@ class _Batch:
     async def _sweep(
         self, task: str, pending: Sequence[UnitId], work: Callable[[UnitId], Awaitable[None]]
     ) -> None:
-        """Do the pending units, `concurrency` at a time, until they are done or the server is gone."""
+        """Do the pending units, some at a time, until they are done or the server is gone."""
         if not pending:
             return
         self.lost = 0
@@ -188,12 +190,12 @@ class _Batch:
             for unit in rest:
                 await work(unit)
                 self.progress.advance()
-                if self.lost >= GIVE_UP * self.settings.concurrency:
+                if self.lost >= GIVE_UP * self.in_flight:
                     return
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.settings.concurrency, len(pending))):
+                for _ in range(min(self.in_flight, len(pending))):
                     group.create_task(worker())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -14,6 +15,9 @@ def main() -> None:
     # What libraries would otherwise print or send: bars of their own, traces to a service, look-ups at a hub.
     for name, value in (("TQDM_DISABLE", "1"), ("LANGSMITH_TRACING", "false"), ("HF_HUB_OFFLINE", "1")):
         os.environ.setdefault(name, value)
+    # A terminal that cannot show a sign gets a substitute for it, not a traceback.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     from neurogloss.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

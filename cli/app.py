@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 
-import click
 import typer
 from rich.console import Console
 
 from neurogloss.cli import collect, demo, doctor, index, label, run_config, search, show, similar, status
+from neurogloss.cli.text import visible
 from neurogloss.errors import NeuroglossError
 
-app = typer.Typer(
-    help="Find out what the parts of a neural network respond to, in words you can trust.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
+INTERRUPTED = 130
 COMMANDS: tuple[Callable[..., int | None], ...] = (
     demo.demo,
     collect.collect,
@@ -29,23 +24,52 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     similar.similar,
     doctor.doctor,
 )
+
+
+def _exit(code: int | None) -> None:
+    """What a command returns is its exit code."""
+    raise typer.Exit(code or 0)
+
+
+app = typer.Typer(
+    help="Find out what the parts of a neural network respond to, in words you can trust.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    result_callback=_exit,
+)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(index.app, name="index")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns its exit code."""
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    """Run one command; returns its exit code. What the user can mend is said on stderr, without a traceback."""
     try:
-        code = app(list(arguments), prog_name="neurogloss", standalone_mode=False)
+        app(list(arguments), prog_name="neurogloss")
+    except SystemExit as end:
+        # Typer says itself what is wrong with the arguments; of an interruption it says nothing.
+        if end.code == INTERRUPTED:
+            _say("Interrupted. What was finished is kept; the same command goes on from there.")
+        return end.code if isinstance(end.code, int) else 0
     except NeuroglossError as error:
-        errors.print(f"neurogloss: {error}", markup=False)
+        _say(f"neurogloss: {error}")
         return 2
-    except click.ClickException as error:
-        error.show()
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        where = "a file" if error.filename is None else error.filename
+        _say(
+            f"neurogloss: Expected to read and write {where}, found: {error.strerror}. "
+            "Mend that, and give the same command again."
+        )
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        errors.print("Interrupted. What was finished is kept; the same command goes on from there.")
-        return 130
-    return code if isinstance(code, int) else 0
+    return 0
+
+
+def _say(message: str) -> None:
+    """On stderr, line by line as it is."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for line in message.split("\n"):
+        console.print(visible(line))

@@ -26,8 +26,7 @@ def collect(
     A pass that was stopped goes on where it was when the same command is given again.
     """
     import neurogloss as ng
-    from neurogloss.cli import render
-    from neurogloss.cli.progress import Bars
+    from neurogloss.cli import progress, render
 
     given: dict[str, Any] = {
         "hookpoints": tuple(hookpoint),
@@ -37,7 +36,7 @@ def collect(
         "tokens": tokens,
         "seed": seed,
     }
-    with Bars() as bars:
+    with progress.shown() as bars:
         manifest = ng.collect(
             run, progress=bars, **{key: value for key, value in given.items() if value is not None}
         )

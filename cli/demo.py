@@ -11,6 +11,7 @@ import typer
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption
 
 if TYPE_CHECKING:
+    from neurogloss.agent.run import Run
     from neurogloss.records import Label
 
 HOOKPOINTS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
@@ -31,11 +32,10 @@ def demo(
     Collects, explains, scores, stores and searches, with nothing but this machine. Run again, it resumes.
     """
     import neurogloss as ng
-    from neurogloss.cli import render
-    from neurogloss.cli.progress import Bars
+    from neurogloss.cli import progress, render
 
     began = time.monotonic()
-    with Bars() as bars:
+    with progress.shown() as bars:
         ng.collect(run, hookpoints=HOOKPOINTS, tokens=tokens, progress=bars)
         summary = ng.label(run, units=units, progress=bars)
     opened = ng.open_run(run)
@@ -47,13 +47,12 @@ def demo(
     return 1 if summary.failed or summary.waiting else 0
 
 
-def _tell(run: Path, opened: object, labels: list[Label], seconds: float) -> None:
-    from neurogloss.agent.run import Run
+def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
     from neurogloss.cli import render
     from neurogloss.cli.search import results_table
     from neurogloss.cli.show import show_unit
+    from neurogloss.cli.units import names
 
-    assert isinstance(opened, Run)
     out = render.console()
     out.print(render.labels_table(labels, title="Neurons drawn at random, none picked. Scores are AUROC."))
     out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
@@ -64,7 +63,7 @@ def _tell(run: Path, opened: object, labels: list[Label], seconds: float) -> Non
     out.print(
         f"\n{seconds:.0f} seconds. Next:\n"
         f"  neurogloss search 'numbers and dates' --run {run}\n"
-        f"  neurogloss show {best.unit.index}{'-' if best.unit.sign < 0 else ''} --run {run}\n"
+        f"  neurogloss show {names(label.unit for label in labels).of(best.unit)} --run {run}\n"
         f"  neurogloss label {run} --units sample:48\n"
         f"  neurogloss similar {run} {run} --hookpoint-a {HOOKPOINTS[1]} --hookpoint-b {HOOKPOINTS[2]}\n"
         f"  neurogloss label {run} --units sample:24 --llm http://localhost:8000",

@@ -36,12 +36,11 @@ def check(run: RunArgument, json: JsonOption = False) -> int:
 def rebuild(run: RunArgument, json: JsonOption = False) -> None:
     """Make the index anew out of the ledger."""
     import neurogloss as ng
-    from neurogloss.cli import render
-    from neurogloss.cli.progress import Bars
+    from neurogloss.cli import progress, render
     from neurogloss.store.index import Index
 
     opened = ng.open_run(run)
-    with Bars() as bars, opened.folder.writing(), opened.ledger() as ledger:
+    with progress.shown() as bars, opened.folder.writing(), opened.ledger() as ledger:
         with Index(opened.folder.index, opened.embedder) as index:
             report = index.rebuild(ledger, bars)
     if json:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurogloss.cli.options import JsonOption, RunArgument
+
+if TYPE_CHECKING:
+    from neurogloss.settings import LabelSettings
 
 
 def label(
@@ -35,33 +38,35 @@ def label(
         "llm": llm,
         "model": model,
         "judge": judge,
-        "scorers": tuple(scorers.split(",")) if scorers else None,
+        "scorers": tuple(filter(None, map(str.strip, scorers.split(",")))) if scorers else None,
         "candidates": candidates,
         "floors": floors,
         "questions": questions,
         "concurrency": concurrency,
         "seed": seed,
     }
-    return label_and_report(run, {key: value for key, value in given.items() if value is not None}, json)
-
-
-def label_and_report(run: Path, values: dict[str, Any], json: bool) -> int:
-    """Label, print what came of it, and return the exit code."""
-    import neurogloss as ng
-    from neurogloss.cli import render
-    from neurogloss.cli.progress import Bars
     from neurogloss.settings import LabelSettings, make
 
-    settings = make(LabelSettings, values)
-    with Bars() as bars:
+    settings = make(LabelSettings, {key: value for key, value in given.items() if value is not None})
+    return label_and_report(run, settings, json)
+
+
+def label_and_report(run: Path, settings: LabelSettings, json: bool) -> int:
+    """Label, print what came of it, and return the exit code."""
+    import neurogloss as ng
+    from neurogloss.cli import progress, render
+
+    with progress.shown() as bars:
         summary = ng.label(run, settings, progress=bars)
+    out = render.console()
     if json:
         render.print_json([summary])
     else:
-        states = ", ".join(f"{n} {state.value}" for state, n in summary.states.items()) or "none done"
-        render.console().print(f"{summary.method}: {states}. See them:  neurogloss status {run} --labels")
-    if summary.waiting:
-        render.console().print(
-            f"{summary.waiting} units wait; the same command takes them up again.", soft_wrap=True
+        states = ", ".join(f"{n} {render.state_text(state)}" for state, n in summary.states.items())
+        out.print(
+            f"{summary.method}: {states or 'none done'}. See them:  neurogloss status {run} --labels",
+            soft_wrap=True,
         )
+        if summary.waiting:
+            out.print(f"{summary.waiting} units wait; the same command takes them up again.")
     return 1 if summary.failed or summary.waiting else 0

@@ -8,30 +8,35 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from neurogloss.cli.text import visible
+from neurogloss.cli.units import names
 from neurogloss.ids import UnitId
 from neurogloss.records import Example, Interval, Label, Score, State
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 STATE_STYLES = {State.ACCEPTED: "green", State.REJECTED: "dim", State.EXPLAINED: "cyan"}
-SHADES = ("", "on grey23", "on orange4", "on dark_orange3", "bold black on orange1")
-"""Background of a token by its share of the peak."""
+SHADES = ("", "white on grey27", "white on orange4", "black on dark_orange3", "bold black on orange1")
+"""Style of a token by its share of the peak."""
+MARKS = ("«", "»")
+"""Around active tokens where there is no colour."""
 
 
 def console() -> Console:
-    """Where results go: stdout."""
-    return Console(highlight=False)
+    """Where results go: stdout. Text is taken as it is; square brackets in it mean nothing."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def plain(value: Any) -> Any:
-    """Any record as JSON: unit ids as text, NaN as null."""
+    """Any record as JSON: unit ids as text, NaN and infinities as null."""
     if isinstance(value, UnitId):
         return str(value)
     if isinstance(value, float):
-        return None if math.isnan(value) else value
+        return value if math.isfinite(value) else None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -42,15 +47,10 @@ def plain(value: Any) -> Any:
 
 
 def print_json(rows: Iterable[Any]) -> None:
-    """One JSON object a line."""
+    """One JSON object a line, in ASCII."""
     out = console()
     for row in rows:
-        out.print(json.dumps(plain(row), ensure_ascii=False), markup=False, soft_wrap=True)
-
-
-def short(unit: UnitId) -> str:
-    """Hookpoint, index and sign, which tell units of one run apart."""
-    return f"{unit.hookpoint}/{unit.dictionary}/{unit.index}{'-' if unit.sign < 0 else ''}"
+        out.out(json.dumps(plain(row)), highlight=False)
 
 
 def number(value: float) -> str:
@@ -59,67 +59,113 @@ def number(value: float) -> str:
 
 
 def interval(value: Interval) -> str:
-    """`0.61 [0.52, 0.70]`."""
-    if not value.defined:
-        return "–"
-    return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]"
+    """`0.61 [0.52, 0.70]`; without limits where those are undefined."""
+    limits = "" if math.isnan(value.low) else f" [{number(value.low)}, {number(value.high)}]"
+    return number(value.value) + limits
+
+
+def beside_floor(score: float, floor: float, style: str = "") -> Text:
+    """`0.61/0.50`, the floor dimmed."""
+    return Text.assemble((number(score), style), (f"/{number(floor)}", "dim"))
 
 
 def score_cell(score: Score | None) -> Text:
-    """Score and floor, `0.61 / 0.50`; bold where the interval of their difference lies above zero."""
+    """Score and floor; bold where the interval of their difference lies above zero."""
     if score is None:
         return Text("–", style="dim")
     above = score.excess.defined and score.excess.low > 0
-    cell = Text(number(score.score.value), style="bold" if above else "")
-    return cell + Text(f" / {number(score.floor.value)}", style="dim")
+    return beside_floor(score.score.value, score.floor.value, "bold" if above else "")
+
+
+def state_text(state: State) -> Text:
+    """The state in words."""
+    return Text(state.value.replace("_", " "), style=STATE_STYLES.get(state, "yellow"))
+
+
+def words(label: Label) -> Text:
+    """The explanation, or why there is none."""
+    return Text(visible(label.explanation.text if label.explanation else label.reason))
+
+
+def new_table(title: str = "", caption: str = "") -> Table:
+    """A table without lines between columns, narrow enough for 80 of them."""
+    return Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title=Text(visible(title)) if title else None,
+        caption=Text(visible(caption)) if caption else None,
+        title_justify="left",
+        caption_justify="left",
+    )
 
 
 def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequence[float] = ()) -> Table:
     """A row a unit: similarity where given, explanation, each score beside its floor, state."""
-    names = list(dict.fromkeys(score.scorer for label in labels for score in label.scores))
-    table = Table(title=title or None, title_justify="left", expand=True)
+    scorers = list(dict.fromkeys(score.scorer for label in labels for score in label.scores))
+    named = names(label.unit for label in labels)
+    table = new_table(title, f"units of {named.common}" if labels else "")
     if similarities:
-        table.add_column("similar", justify="right", no_wrap=True)
-    table.add_column("unit", overflow="fold", ratio=4)
-    table.add_column("explanation", overflow="fold", ratio=5)
-    for name in names:
-        table.add_column(f"{name}\n/ floor", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
+        table.add_column("near", justify="right", no_wrap=True)
+    table.add_column("unit", overflow="fold")
+    table.add_column("explanation", overflow="fold")
+    for scorer in scorers:
+        table.add_column(f"{scorer}\n/floor", justify="right", no_wrap=True)
+    longest = max((len(word) for label in labels for word in label.state.value.split("_")), default=0)
+    table.add_column("state", width=max(longest, len("state")))
     for i, label in enumerate(labels):
         near = [number(similarities[i])] if similarities else []
         scores = {score.scorer: score for score in label.scores}
-        state = Text(label.state.value, style=STATE_STYLES.get(label.state, "yellow"))
-        words = Text(label.explanation.text if label.explanation else label.reason)
-        table.add_row(*near, short(label.unit), words, *(score_cell(scores.get(name)) for name in names), state)
+        cells = [score_cell(scores.get(scorer)) for scorer in scorers]
+        table.add_row(*near, named.of(label.unit), words(label), *cells, state_text(label.state))
     return table
 
 
 def scores_table(scores: Sequence[Score]) -> Table:
-    """A row a scorer: score and floor with their intervals, their difference, how many were asked."""
-    table = Table(
-        "scorer", "AUROC", "floor", "above its floor", "p", "questions", "failures", title_justify="left"
-    )
-    for score in scores:
-        failed = ", ".join(f"{n} {kind}" for kind, n in score.failures.items()) or "0"
+    """A row a scorer: score beside floor, their difference, how many questions were asked and not answered."""
+    table = new_table()
+    for heading in ("scorer", "AUROC", "floor", "above its floor", "p", "asked"):
+        table.add_column(heading, no_wrap=True)
+    failed = [", ".join(f"{n} {kind}" for kind, n in score.failures.items()) for score in scores]
+    if any(failed):
+        table.add_column("unanswered")
+    for score, failures in zip(scores, failed, strict=True):
         table.add_row(
             score.scorer,
             interval(score.score),
-            interval(score.floor),
+            number(score.floor.value),
             interval(score.excess),
             "–" if math.isnan(score.p_value) else f"{score.p_value:.3f}",
             str(score.n_questions),
-            failed,
+            *([failures or "0"] if any(failed) else []),
         )
     return table
 
 
-def highlighted(example: Example) -> Text:
-    """The context on one line, each token shaded by its activation."""
+def contexts_table(examples: Sequence[Example], marked: bool) -> Table:
+    """A row a context: its peak, and its text with the active tokens shaded."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for example in examples:
+        table.add_row(number(example.peak), highlighted(example, marked))
+    return table
+
+
+def highlighted(example: Example, marked: bool = False) -> Text:
+    """The context on one line, each token shaded by its activation.
+
+    With `marked` the active tokens stand between « and » as well, for output without colours.
+    """
+    active = set(example.active_positions()) if marked else set()
     line = Text()
-    for token, activation in zip(example.context.tokens, example.activations, strict=True):
-        share = activation / example.peak if example.peak > 0 else 0.0
+    for i, (token, activation) in enumerate(zip(example.context.tokens, example.activations, strict=True)):
+        share = max(activation / example.peak, 0.0) if example.peak > 0 else 0.0
+        opening = MARKS[0] if i in active and i - 1 not in active else ""
+        closing = MARKS[1] if i in active and i + 1 not in active else ""
         shade = SHADES[min(len(SHADES) - 1, int(share * len(SHADES)))]
-        line.append(" ".join(token.split("\n")) if "\n" in token else token, style=shade)
+        line.append(opening).append(visible(token), style=shade).append(closing)
     return line
 
 

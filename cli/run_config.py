@@ -14,25 +14,30 @@ from neurogloss.errors import UserError
 
 def run(
     config: Annotated[Path, typer.Argument(help="TOML file: run, and the tables [collect] and [label].")],
-    set: Annotated[list[str] | None, typer.Option(help="Override, e.g. label.units='\"all\"'.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="Override, e.g. label.units=all. May be repeated.")] = None,
     json: JsonOption = False,
 ) -> int:
     """Collect and label as one resumable batch, as a file says."""
     import neurogloss as ng
+    from neurogloss.cli import progress
     from neurogloss.cli.label import label_and_report
-    from neurogloss.cli.progress import Bars
-    from neurogloss.settings import read_config
+    from neurogloss.settings import CollectSettings, LabelSettings, make, read_config
 
     folder, tables = read_config(config)
-    for override in set or []:
-        table, key, value = _override(override)
-        tables[table][key] = value
-    with Bars() as bars:
-        ng.collect(folder, progress=bars, **tables["collect"])
-    return label_and_report(folder, tables["label"], json)
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise UserError(f"Expected a table [{name}] in {config}, found {name} = {values!r}.")
+    for table, key, value in map(_override, set or []):
+        tables[table] = {**tables[table], key: value}
+    # Both before the first long step: a mistake in [label] shows at once.
+    collecting, labelling = make(CollectSettings, tables["collect"]), make(LabelSettings, tables["label"])
+    with progress.shown() as bars:
+        ng.collect(folder, collecting, progress=bars)
+    return label_and_report(folder, labelling, json)
 
 
 def _override(text: str) -> tuple[str, str, Any]:
+    """Table, name and value; a value that is no TOML is taken as text."""
     name, _, value = text.partition("=")
     table, _, key = name.strip().partition(".")
     if table not in ("collect", "label") or not key or not value:

@@ -30,8 +30,10 @@ def search(
     found = ng.open_run(run).search(query, k, {ng.State.ACCEPTED} if accepted else None)
     if json:
         render.print_json(found)
-    else:
+    elif found:
         render.console().print(results_table(query, found))
+    else:
+        render.console().print(f"no {'accepted ' if accepted else ''}label in {run} yet", soft_wrap=True)
 
 
 def results_table(query: str, found: Sequence[SearchResult]) -> Table:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption, RunOption
+from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from neurogloss.agent.run import Run
     from neurogloss.records import Evidence, Label
 
@@ -16,17 +19,17 @@ NEIGHBOURS = 3
 
 
 def show(
-    unit: Annotated[str, typer.Argument(help="Unit id, or the end of one.", metavar="UNIT")],
+    unit: Annotated[str, typer.Argument(help="Unit id, or a short form: 803-, 14/803-.", metavar="UNIT")],
     run: RunOption = DEFAULT_RUN,
     contexts: Annotated[int, typer.Option(help="Contexts shown.", min=1)] = 6,
     json: JsonOption = False,
 ) -> None:
     """One unit: its contexts with shaded tokens, explanations, scores beside floors, neighbours."""
     import neurogloss as ng
-    from neurogloss.cli import render
+    from neurogloss.cli import render, units
 
     opened = ng.open_run(run)
-    label = opened.label(unit)
+    label = opened.label(units.find(opened, unit))
     evidence = opened.evidence(label.unit)
     if json:
         render.print_json([{"label": label, "candidates": opened.candidates(label), "evidence": evidence}])
@@ -36,34 +39,64 @@ def show(
 
 def show_unit(opened: Run, label: Label, evidence: Evidence, contexts: int) -> None:
     """Print one unit."""
-    from neurogloss.cli import render
+    from rich.text import Text
 
-    out, statistics = render.console(), evidence.statistics
-    out.rule(str(label.unit), align="left")
-    words = label.explanation.text if label.explanation else label.reason
-    out.print(f"[bold]{words}[/bold]  ({label.state.value})" if words else label.state.value)
+    from neurogloss.cli import render
+    from neurogloss.cli.text import visible
+
+    out = render.console()
+    out.print(f"{label.unit}", style="bold cyan", soft_wrap=True)
+    words = render.words(label)
+    words.stylize("bold")
+    out.print(words + Text.assemble("  (" if words else "(", render.state_text(label.state), ")"))
     others = [candidate.text for candidate in opened.candidates(label)[1:4]]
     if others:
-        out.print(f"other candidates: {' | '.join(others)}", style="dim", markup=False)
+        out.print(visible(f"other candidates: {' | '.join(others)}"), style="dim")
     if label.scores:
+        out.print()
         out.print(render.scores_table(label.scores))
+        out.print()
+    _statistics(out, evidence)
+    marked = out.color_system is None or out.no_color
+    for half, examples in (("explained from", evidence.explain.top), ("scored on", evidence.score.uniform)):
+        if examples:
+            out.print(f"\n{half}:", style="dim")
+            out.print(render.contexts_table(examples[:contexts], marked))
+    if label.explanation:
+        _neighbours(out, opened, label, label.explanation.text)
+
+
+def _statistics(out: Console, evidence: Evidence) -> None:
+    from neurogloss.cli import render
+
+    statistics = evidence.statistics
+    peaks = render.bars(statistics.histogram)
     out.print(
         f"active in {statistics.density:.1%} of {statistics.n_contexts:,} contexts "
-        f"(above {statistics.threshold:.2f}); largest {statistics.maximum:.2f}; "
-        f"peaks {render.bars(statistics.histogram)}"
+        f"(above {statistics.threshold:.2f}); largest {statistics.maximum:.2f}{'; peaks ' if peaks else ''}{peaks}"
     )
     if evidence.output_tokens:
         promoted = " ".join(repr(token) for token, _ in evidence.output_tokens.promoted[:8])
-        out.print(f"promotes {promoted}", markup=False)
-    for half, examples in (("explained from", evidence.explain.top), ("scored on", evidence.score.uniform)):
-        out.print(f"\n{half}:", style="dim")
-        for example in examples[:contexts]:
-            out.print(f"{example.peak:6.2f}", end=" ")
-            out.print(render.highlighted(example))
-    if label.explanation:
-        found = opened.search(label.explanation.text, NEIGHBOURS + 1)
-        near = [hit for hit in found if hit.label.unit != label.unit][:NEIGHBOURS]
-        out.print("\nneighbours by meaning:" if near else "", style="dim")
-        for hit in near:
-            text = hit.label.explanation.text if hit.label.explanation else ""
-            out.print(f"  {hit.similarity:.2f}  {render.short(hit.label.unit)}  {text}", markup=False)
+        out.print(f"promotes {promoted}")
+
+
+def _neighbours(out: Console, opened: Run, label: Label, text: str) -> None:
+    from rich.table import Table
+
+    from neurogloss.cli import render, units
+
+    try:
+        found = opened.search(text, NEIGHBOURS + 1)
+    except UserError as error:
+        # All the rest has been shown; an index that is not there yet is no reason to fail.
+        out.print(f"\nno neighbours: {error}", style="dim", soft_wrap=True)
+        return
+    near = [hit for hit in found if hit.label.unit != label.unit][:NEIGHBOURS]
+    if not near:
+        return
+    named = units.names([label.unit, *(hit.label.unit for hit in near)])
+    table = Table.grid(padding=(0, 1))
+    for hit in near:
+        table.add_row(f" {render.number(hit.similarity)}", named.of(hit.label.unit), render.words(hit.label))
+    out.print("\nneighbours by meaning:", style="dim")
+    out.print(table)

@@ -19,19 +19,23 @@ def similar(
 ) -> None:
     """Each unit's nearest units of another run or hookpoint, by explanation text, beside a floor."""
     import neurogloss as ng
-    from neurogloss.cli import render
+    from neurogloss.cli import render, units
 
     found = ng.similar(run_a, run_b, hookpoint_a, hookpoint_b, k)
     if json:
         render.print_json(found.pairs)
         return
-    from rich.table import Table
-
-    table = Table("unit", "explanation", "nearest", "its explanation", "similarity / floor", expand=True)
+    named = units.names(label.unit for pair in found.pairs for label in (pair.a, pair.b))
+    table = render.new_table(caption=f"units of {named.common}" if found.pairs else "")
+    for heading in ("unit", "explanation", "nearest", "its explanation"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("similarity\n/floor", justify="right", no_wrap=True)
     for pair in sorted(found.pairs, key=lambda pair: -pair.similarity):
-        texts = [side.explanation.text if side.explanation else "" for side in (pair.a, pair.b)]
-        near = f"{render.number(pair.similarity)} / {render.number(pair.floor)}"
-        table.add_row(render.short(pair.a.unit), texts[0], render.short(pair.b.unit), texts[1], near)
+        sides = [cell for label in (pair.a, pair.b) for cell in (named.of(label.unit), render.words(label))]
+        table.add_row(*sides, render.beside_floor(pair.similarity, pair.floor))
     out = render.console()
     out.print(table)
-    out.print(f"mean similarity {render.number(found.mean)}, of random pairs {render.number(found.floor)}")
+    unmatched = f"; {found.unmatched} without a neighbour" if found.unmatched else ""
+    out.print(
+        f"mean similarity {render.number(found.mean)}, of random pairs {render.number(found.floor)}{unmatched}"
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurogloss.cli.options import JsonOption, RunArgument
+
+if TYPE_CHECKING:
+    from neurogloss.agent.run import Run
 
 
 def status(
@@ -19,21 +22,33 @@ def status(
     from neurogloss.cli import render
 
     opened = ng.open_run(run)
-    out = render.console()
     if labels:
         found = opened.labels()
         if json:
             render.print_json(found)
         else:
-            out.print(render.labels_table(list(found), title=str(run)))
+            render.console().print(render.labels_table(list(found), title=str(run)))
         return
-    collected = opened.cache.manifest["counts"]
+    _tell(opened, json)
+
+
+def _tell(opened: Run, json: bool) -> None:
+    from neurogloss.cli import render
+    from neurogloss.sources.cache import read_manifest
+
+    run, out = opened.folder.path, render.console()
+    manifest = read_manifest(opened.folder.cache)
+    counts, complete = manifest["counts"], bool(manifest.get("complete"))
     methods = opened.status() if opened.folder.ledger.is_file() else {}
     if json:
-        render.print_json([{"run": str(run), "collected": collected, "methods": methods}])
+        render.print_json([{"run": str(run), "complete": complete, "collected": counts, "methods": methods}])
         return
-    out.print(f"{run}: {collected['tokens']:,} tokens, {collected['contexts']:,} contexts", soft_wrap=True)
+    out.print(f"{run}: {counts['tokens']:,} tokens, {counts['contexts']:,} contexts", soft_wrap=True)
     for method, states in methods.items():
-        out.print(f"  {method}: " + ", ".join(f"{n} {state.value}" for state, n in states.items()))
-    if not methods:
+        found = ", ".join(f"{n} {render.state_text(state)}" for state, n in states.items()) or "nothing yet"
+        out.print(f"  {method}: {found}", soft_wrap=True)
+    if not complete:
+        wanted = manifest["settings"]["tokens"]
+        out.print(f"  not finished, {wanted:,} tokens are wanted. Give the same collect command again.")
+    elif not methods:
         out.print(f"  no labels yet. Next:  neurogloss label {run} --units sample:24", soft_wrap=True)

@@ -6,7 +6,7 @@
 3. The sentence vector is the mean of its pieces' vectors, scaled to unit length
    (Reimers & Gurevych 2019, arXiv:1908.10084). Token vectors are the pieces' own, each scaled to unit length.
 
-Equal to sentence-transformers to 1e-6; a test holds that against the same weights in transformers.
+Equal to sentence-transformers to 1e-5; a test holds that against the same weights in transformers.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ class Detection:
     n_questions: int = 100
     """At most; half of them true."""
     name: str = "detection"
+    task: str = "detection"
     needs_subject: bool = False
 
     def questions(self, held_out: HeldOut) -> list[Question]:

@@ -27,6 +27,7 @@ class Fuzzing:
     n_questions: int = 100
     """At most; half of them true."""
     negatives: Literal["silent", "active"] = "silent"
+    task: str = "fuzzing"
     needs_subject: bool = False
 
     @property
@@ -37,11 +38,11 @@ class Fuzzing:
         """One marked passage each; the stratum is the decile of the peak (10 is the highest) or the negative."""
         half, n = held_out.half, self.n_questions // 2
         if self.negatives == "active":
-            active = over_ranks([example for example in half.uniform if _has_room(example)], n)
+            active = over_ranks([e for e in half.uniform if _has_room(e)], n)
             rng = np.random.default_rng(derive_seed(held_out.seed, self.name, "marks"))
             false = [_elsewhere(example, rng) for example, _ in active]
         else:
-            active = over_ranks(half.uniform, min(n, len(half.negatives)))
+            active = over_ranks([e for e in half.uniform if e.active_positions()], min(n, len(half.negatives)))
             patterns = shuffled([e.active_positions() for e, _ in active], held_out.seed, f"{self.name} marks")
             silent = half.negatives[: len(active)]
             false = [_copied(context, marks) for context, marks in zip(silent, patterns, strict=True)]
@@ -69,5 +70,5 @@ def _elsewhere(example: Example, rng: np.random.Generator) -> Passage:
 
 
 def _has_room(example: Example) -> bool:
-    """Whether as many tokens as are active are not."""
-    return 2 * len(example.active_positions()) <= len(example.context.tokens)
+    """Whether some tokens are active, and as many are not."""
+    return 0 < 2 * len(example.active_positions()) <= len(example.context.tokens)

@@ -20,6 +20,7 @@ class Intervention:
     """Implements `neurogloss.protocols.Scorer`."""
 
     name: str = "intervention"
+    task: str = "intervention"
     needs_subject: bool = True
 
     def questions(self, held_out: HeldOut) -> list[Question]:

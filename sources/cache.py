@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
@@ -33,6 +34,8 @@ from neurogloss.sources.corpus import Half
 from neurogloss.sources.sketch import FIXED_POINT, Sketch
 
 HALVES: tuple[Half, Half] = ("explain", "score")
+VERSION = 1
+"""Of the folder's layout, as the manifest has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class ContextShard:
 
     @classmethod
     def read(cls, path: Path) -> ContextShard:
-        return cls(**load_file(path))
+        return cls(**read_arrays(path))
 
     def context(self, row: int) -> Context:
         """One context with its tokens' texts."""
@@ -119,7 +122,7 @@ class Cache:
         if info is None or (unit.subject, unit.dictionary) != (self.subject, self.dictionary):
             known = ", ".join(f"{self.subject}/{info.name}/{self.dictionary}" for info in self.hookpoints)
             raise UserError(f"Expected a unit of {known}; found {unit}.")
-        if unit.index >= info.units or (unit.sign < 0 and not info.signed):
+        if not 0 <= unit.index < info.units or (unit.sign < 0 and not info.signed):
             sides = "0- to" if info.signed and unit.sign < 0 else "0 to"
             raise UserError(
                 f"Expected an index from {sides} {info.units - 1} at {info.name}, found {unit.index}"
@@ -178,7 +181,7 @@ class Cache:
         path = self.path / "outputs" / f"{unit.hookpoint}.safetensors"
         if not path.is_file():
             return None
-        with safe_open(path, "numpy") as file:
+        with _reading(path) as file:
             row = {key: file.get_slice(key)[unit.index] for key in ("high", "high_logits", "low", "low_logits")}
         high = [(self._vocabulary[str(i)], float(x)) for i, x in zip(row["high"], row["high_logits"], strict=True)]
         low = [(self._vocabulary[str(i)], float(x)) for i, x in zip(row["low"], row["low_logits"], strict=True)]
@@ -191,11 +194,11 @@ class Cache:
         return sketch_folder(self.path, self.manifest["shards_done"])
 
     def _row(self, hookpoint: str, half: Half, side: int) -> dict[str, Any]:
-        with safe_open(self._sketches / f"{hookpoint}.{half}.safetensors", "numpy") as file:
+        with _reading(self._sketches / f"{hookpoint}.{half}.safetensors") as file:
             return {key: file.get_slice(key)[side] for key in file.keys() if key != "n_contexts"}
 
     def _whole(self, hookpoint: str, half: Half, key: str) -> NDArray[np.int64]:
-        with safe_open(self._sketches / f"{hookpoint}.{half}.safetensors", "numpy") as file:
+        with _reading(self._sketches / f"{hookpoint}.{half}.safetensors") as file:
             array: NDArray[np.int64] = file.get_tensor(key)
             return array
 
@@ -203,9 +206,8 @@ class Cache:
         return self._whole(hookpoint, half, "n_active")
 
     @cached_property
-    def _thresholds(self) -> dict[str, NDArray[np.float32]]:
-        thresholds: dict[str, NDArray[np.float32]] = load_file(self.path / "thresholds.safetensors")
-        return thresholds
+    def _thresholds(self) -> dict[str, NDArray[Any]]:
+        return read_arrays(self.path / "thresholds.safetensors")
 
     @cached_property
     def _vocabulary(self) -> dict[str, str]:
@@ -223,7 +225,7 @@ class Cache:
         """Every hash ascending, with its shard, its row there, and whether it is in the score half."""
         hashes, is_score = [], []
         for number in range(self.manifest["shards_done"]):
-            with safe_open(context_path(self.path, number), "numpy") as file:
+            with _reading(context_path(self.path, number)) as file:
                 hashes.append(file.get_tensor("hashes"))
                 is_score.append(file.get_tensor("is_score").astype(bool))
         sizes = [len(part) for part in hashes]
@@ -238,7 +240,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a cache folder. Raises UserError where there is none that reads."""
     file = path / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"Expected collected activations in {path}, found none. "
@@ -246,6 +248,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is damaged ({error}). Collect again into a new run folder.") from None
+    if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
+        raise UserError(
+            f"Expected version {VERSION} of a cache in {file}, found another. Collect again into a new run folder."
+        )
     return manifest
 
 
@@ -267,13 +273,24 @@ def write_sketches(cache: Path, shards_done: int, sketches: dict[tuple[str, Half
 def read_sketches(cache: Path, shards_done: int, hookpoints: Sequence[str]) -> dict[tuple[str, Half], Sketch]:
     """What `write_sketches` wrote. Raises UserError where a file is missing or damaged."""
     folder = sketch_folder(cache, shards_done)
+    return {
+        (hookpoint, half): Sketch.of_arrays(read_arrays(folder / f"{hookpoint}.{half}.safetensors"))
+        for hookpoint in hookpoints
+        for half in HALVES
+    }
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Every array of a safetensors file. Raises UserError where it is missing or damaged."""
+    with _reading(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """A safetensors file of a cache, open."""
     try:
-        return {
-            (hookpoint, half): Sketch.of_arrays(load_file(folder / f"{hookpoint}.{half}.safetensors"))
-            for hookpoint in hookpoints
-            for half in HALVES
-        }
-    except (FileNotFoundError, SafetensorError) as error:
-        raise UserError(
-            f"The sketches in {folder} are damaged ({error}). Delete {cache} and collect again."
-        ) from None
+        with safe_open(path, "numpy") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}). Collect again into a new run folder.") from None

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder, replace_file
@@ -30,7 +30,9 @@ from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import (
     HALVES,
+    VERSION,
     context_path,
+    read_arrays,
     read_manifest,
     read_sketches,
     sketch_folder,
@@ -76,6 +78,11 @@ def collect(
         if done.get("complete"):
             return done
         subject = subject or Subject.load(settings.subject, progress)
+        if done and done["subject"]["fingerprint"] != subject.fingerprint:
+            raise UserError(
+                f"The subject {subject.name} has changed since the collection in {run.path} began. "
+                "Bring back the one that was there, or use another run folder."
+            )
         return _Pass(run.cache, settings, subject, progress, done).run()
 
 
@@ -105,7 +112,8 @@ class _Pass:
         done: dict[str, Any],
     ) -> None:
         self.cache, self.settings, self.subject, self.progress = cache, settings, subject, progress
-        self.hookpoints = [subject.hookpoint(name) for name in settings.hookpoints]
+        # One hookpoint may have been named twice, by an alias.
+        self.hookpoints = list(dict.fromkeys(subject.hookpoint(name) for name in settings.hookpoints))
         self.dictionaries = {
             hookpoint: open_dictionary(settings.dictionary, subject.width(hookpoint))
             for hookpoint in self.hookpoints
@@ -121,9 +129,11 @@ class _Pass:
 
     def run(self) -> dict[str, Any]:
         names = [str(hookpoint) for hookpoint in self.hookpoints]
-        documents = islice(read_documents(self.settings.corpus), self.counts["documents"], None)
+        documents = read_documents(self.settings.corpus)
+        self._tidy(names)
         if self.shards_done:
-            thresholds = load_file(self.cache / "thresholds.safetensors")
+            self._pass_over(documents)
+            thresholds = read_arrays(self.cache / "thresholds.safetensors")
             sketches = read_sketches(self.cache, self.shards_done, names)
         else:
             thresholds = self._thresholds()
@@ -140,6 +150,28 @@ class _Pass:
         for shard in self._shards(documents):
             sketches = self._read_shard(shard, sketches, thresholds)
         return self._write_manifest(complete=True)
+
+    def _tidy(self, names: Sequence[str]) -> None:
+        """Delete what a killed pass left over."""
+        for folder in self.cache.glob("sketches/*"):
+            if folder != sketch_folder(self.cache, self.shards_done):
+                shutil.rmtree(folder)
+        for file in self.cache.glob("outputs/*.safetensors"):
+            if file.stem not in names:
+                file.unlink()
+        for file in self.cache.rglob(".*.tmp"):
+            file.unlink()
+
+    def _pass_over(self, documents: Iterator[Document]) -> None:
+        """Pass over what was read before. Raises UserError where the corpus has other documents now."""
+        found = Fingerprint()
+        for document in islice(documents, self.counts["documents"]):
+            found = found.add(document.id)
+        if found != self.corpus:
+            raise UserError(
+                f"{self.settings.corpus} has changed since the collection in {self.cache.parent} began. "
+                "Bring back what was there, or use another run folder."
+            )
 
     def _sections(self, document: Document) -> list[Section]:
         half = half_of(document.id, self.settings.seed)
@@ -240,7 +272,7 @@ class _Pass:
 
     def _write_manifest(self, complete: bool) -> dict[str, Any]:
         manifest = {
-            "version": 1,
+            "version": VERSION,
             "complete": complete,
             "settings": self.settings.model_dump(mode="json"),
             "subject": {

@@ -55,7 +55,9 @@ def resolve(name: str, modules: Collection[str]) -> Hookpoint:
             wanted = re.sub(pattern, path, wanted)
             break
     at_input = wanted.endswith(".input")
-    path = wanted.removesuffix(".input").removesuffix(".output")
+    path = wanted.removesuffix(".input")
+    if path not in modules:
+        path = path.removesuffix(".output")
     for candidate in (path, f"model.{path}", f"transformer.{path}"):
         if candidate and candidate in modules:
             return Hookpoint(candidate, at_input)

@@ -122,11 +122,10 @@ class Sketch:
 
     def merge(self, other: Sketch) -> Sketch:
         """The sketch of both sets of contexts, which must be disjoint."""
-        width = self.top_windows.shape[2]
+        if any(a.shape != other.arrays()[name].shape for name, a in self.arrays().items()):
+            raise ValueError("only sketches of the same shape merge")
         tops = _Stored(other.top_hashes, other.top_peaks, other.top_windows)
         uniforms = _Stored(other.uniform_hashes, other.uniform_peaks, other.uniform_windows)
-        if other.top_windows.shape != self.top_windows.shape or width != other.uniform_windows.shape[2]:
-            raise ValueError("only sketches of the same shape merge")
         top_hashes, top_peaks, top_windows = _best_peaks(self, tops)
         uniform_hashes, uniform_peaks, uniform_windows = _smallest_hashes(self, uniforms)
         return replace(
@@ -223,6 +222,5 @@ def _take(
 
 def _histogram(rank: NDArray[np.float32], active: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(S, C) peaks to (S, BINS) counts of the active ones."""
-    bins = np.floor(2 * np.log2(np.maximum(rank, np.float32(1e-30)))).astype(np.int64) + 16
-    bins = np.clip(bins, 0, BINS - 1) + np.arange(len(rank))[:, None] * BINS
+    bins = np.searchsorted(histogram_edges()[1:-1], rank, side="right") + np.arange(len(rank))[:, None] * BINS
     return np.bincount(bins[active], minlength=len(rank) * BINS).reshape(-1, BINS)

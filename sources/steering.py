@@ -67,7 +67,7 @@ class LiveSubject:
             strength, kl = self._tune(tuning, hookpoint, direction)
             steered = self._continue(scored, hookpoint, direction * strength)
             clean = self._clean(scored)
-        texts = [self.subject.tokenizer.decode(row) for row in scored]
+        texts = [self.subject.tokenizer.decode(row[-PROMPT_TOKENS:]) for row in scored]  # without BOS
         return Steering(
             strength, kl, tuple(SteeredText(t, c, s) for t, c, s in zip(texts, clean, steered, strict=True))
         )
@@ -76,7 +76,10 @@ class LiveSubject:
         if unit.subject != self.subject.name:
             raise UserError(f"Expected a unit of {self.subject.name}, found {unit}.")
         hookpoint = self.subject.hookpoint(unit.hookpoint)
-        return hookpoint, self._directions(unit.dictionary, hookpoint)[unit.index] * unit.sign
+        directions = self._directions(unit.dictionary, hookpoint)
+        if not 0 <= unit.index < len(directions):
+            raise UserError(f"Expected an index from 0 to {len(directions) - 1} at {hookpoint}, found {unit}.")
+        return hookpoint, directions[unit.index] * unit.sign
 
     def _directions(self, spec: str, hookpoint: Hookpoint) -> torch.Tensor:
         dictionary: Dictionary = open_dictionary(spec, self.subject.width(hookpoint))
@@ -97,7 +100,7 @@ class LiveSubject:
         low, high = LOG_STRENGTHS
         for _ in range(MAX_STEPS):
             middle = (low + high) / 2
-            past.crop(ids.shape[1] - 1)
+            past.crop(-1)
             with self._raised(hookpoint, direction * 10**middle):
                 steered = self._next(ids, past).log_softmax(-1)
             kl = float((clean.exp() * (clean - steered)).sum(-1).mean())
@@ -107,7 +110,7 @@ class LiveSubject:
         return float(10**middle), kl
 
     def _continue(self, rows: Rows, hookpoint: Hookpoint | None, delta: torch.Tensor | None) -> list[str]:
-        """NEW_TOKENS greedy tokens after each prompt."""
+        """NEW_TOKENS greedy tokens after each prompt, fewer where the subject ends its text."""
         import torch
 
         ids = torch.tensor(rows)
@@ -117,7 +120,11 @@ class LiveSubject:
             for _ in range(NEW_TOKENS):
                 ids = self._next(ids, past).argmax(-1, keepdim=True)
                 new.append(ids)
-        return [self.subject.tokenizer.decode(row, skip_special_tokens=True) for row in torch.cat(new, 1)]
+        tokenizer, continuations = self.subject.tokenizer, []
+        for row in torch.cat(new, 1).tolist():
+            end = row.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in row else len(row)
+            continuations.append(tokenizer.decode(row[:end], skip_special_tokens=True))
+        return continuations
 
     def _past(self, ids: torch.Tensor) -> Any:
         """Key-value cache of all prompt tokens but the last, clean."""

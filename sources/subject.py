@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from neurogloss.errors import MissingExtra, UserError
 from neurogloss.folder import user_cache
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 INSTALL = "pip install torch transformers gguf   (the extra [subject])"
+WRITERS = ("down_proj", "o_proj", "c_proj", "out_proj", "dense", "dense_4h_to_h", "fc2", "embed_tokens", "wte")
+"""Matrices whose output is added to the residual stream, by the last part of their path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,13 @@ class Subject:
                 "Download a model into a folder first and give that folder."
             )
         torch, transformers = _torch(), _transformers()
+        # RuntimeError: weights of other shapes than the configuration says.
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{folder} holds no causal language model that loads: {error}") from None
         if not tokenizer.is_fast:
             raise UserError(f"{folder} has no fast tokenizer (tokenizer.json), which gives token positions.")
@@ -114,6 +118,9 @@ class Subject:
         Returns:
             For each hookpoint a float32 tensor (len(rows), longest row, width); the BOS position is left
             out, and what lies beyond a row's end means nothing.
+
+        Raises:
+            UserError: a hookpoint passes no vector a token.
         """
         _torch()
         import torch
@@ -131,6 +138,9 @@ class Subject:
                 self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
             except _Stop:
                 pass
+        for hookpoint in hookpoints:
+            if hookpoint not in found:
+                raise _no_vectors(hookpoint, "is never reached by the model's body")
         return {hookpoint: vector[:, len(first) :].float() for hookpoint, vector in found.items()}
 
     def width(self, hookpoint: Hookpoint) -> int:
@@ -140,9 +150,12 @@ class Subject:
     def to_residual(self, hookpoint: Hookpoint, directions: torch.Tensor) -> torch.Tensor | None:
         """(n, width) directions at a hookpoint to (n, d_model) in the residual stream, None where unknown."""
         module = self.modules[hookpoint.module]
-        weight = getattr(module, "weight", None)
-        if hookpoint.at_input and weight is not None and weight.ndim == 2:
-            return directions @ weight.detach().float().T
+        if getattr(getattr(module, "weight", None), "ndim", 0) == 2:
+            if hookpoint.module.rpartition(".")[2] not in WRITERS:
+                return None
+            if hookpoint.at_input:
+                written: torch.Tensor = module(directions) - module(directions * 0)  # less its bias
+                return written.detach()
         return directions if directions.shape[-1] == self.model.config.hidden_size else None
 
     def output_logits(self, residual: torch.Tensor) -> torch.Tensor:
@@ -156,15 +169,18 @@ class Subject:
     @contextmanager
     def _listening(self, hookpoints: Sequence[Hookpoint], found: dict[Hookpoint, torch.Tensor]) -> Iterator[None]:
         def keep(hookpoint: Hookpoint, value: Any) -> None:
-            found[hookpoint] = value[0] if isinstance(value, tuple) else value
-            if len(found) == len(hookpoints):
+            value = value[0] if isinstance(value, tuple) and value else value
+            if getattr(value, "ndim", 0) != 3:
+                raise _no_vectors(hookpoint, "passes something else, or nothing by position")
+            found[hookpoint] = value
+            if len(found) == len(set(hookpoints)):
                 raise _Stop
 
         handles = []
         for hookpoint in dict.fromkeys(hookpoints):
             module = self.modules[hookpoint.module]
             if hookpoint.at_input:
-                handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: keep(at, args[0])))
+                handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: keep(at, args)))
             else:
                 handles.append(module.register_forward_hook(lambda _, __, out, at=hookpoint: keep(at, out)))
         try:
@@ -172,6 +188,13 @@ class Subject:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _no_vectors(hookpoint: Hookpoint, found: str) -> UserError:
+    return UserError(
+        f"Expected one vector a token at {hookpoint}, which {found}. "
+        "Name a layer, its mlp or self_attn, or a matrix inside them (neurons: …mlp.down_proj.input)."
+    )
 
 
 def packaged_folder(progress: Progress | None = None) -> Path:

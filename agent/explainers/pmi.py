@@ -1,7 +1,7 @@
 """PMI: an explainer that needs no instruction-tuned model.
 
-1. Candidates are mined from the examples: words under the active tokens, words and phrases that the active
-   contexts share, and tokens that the unit promotes through the language-model head.
+1. Candidates are mined from the examples: lists of words under the active tokens, of words and phrases that
+   the active contexts share, and of tokens that the unit promotes through the language-model head.
 2. They are ranked by log p(d | examples) - lambda log p(d) under a small causal language model, per token: what
    the examples make likelier than it is anyway (the objective of MILAN, Hernandez et al. 2022,
    arXiv:2201.11114, read as a ranking). Without the division long texts that the examples repeat would win.
@@ -29,7 +29,7 @@ class PMIExplainer:
 
     name = "pmi"
 
-    def __init__(self, model: CausalModel | None, weight: float = 0.8, n: int = 24) -> None:
+    def __init__(self, model: CausalModel | None, weight: float = 0.8, n: int = 16) -> None:
         """Args:
         model: ranks the candidates; without one they come in the order in which they were mined.
         weight: lambda, how much of a candidate's own likelihood is taken off, in [0, 1].

@@ -73,26 +73,45 @@ def distinct(examples: Iterable[Example]) -> list[Example]:
 
 
 def candidates(material: Material) -> list[str]:
-    """Words, phrases and lists of words, without duplicates; the most associated first of each kind."""
-    examples = distinct([*material.half.top, *material.half.uniform])
-    found = [seen(example) for example in examples]
-    weights = [example.peak for example in examples]
+    """Lists of words, without duplicates: of those under active tokens, of those in the contexts, of both.
+
+    A single word is a candidate only where there is no list: on real neurons lists hold as well as the best
+    single words do, and say more.
+    """
+    found, weights = _seen_and_weights(material)
     silent = [frozenset(m.group().lower() for m in WORD.finditer(c.text)) for c in material.half.negatives]
-    active = _by_weight((word, w) for s, w in zip(found, weights, strict=True) for word in s.active)
+    active = _by_weight(found, weights)
+    counts = Counter(word for s in found for word in s.active)
+    repeated = [word for word in active if counts[word] > 1] or active
     context = _over_represented(found, silent)
-    pairs = Counter(phrase for s in found for phrase in s.phrases)
-    phrases = [phrase for phrase, n in pairs.most_common(4) if n >= 3]
-    promoted = _unique(
-        m.group().lower() for t in material.promoted for m in WORD.finditer(t) if len(m.group()) > 2
-    )
+    phrases = [phrase for phrase, n in Counter(p for s in found for p in s.phrases).most_common(4) if n > 2]
+    promoted = _unique(token.strip().lower() for token in material.promoted if _is_word(token))
     lists = [
-        *(_listed(active, n) for n in (2, 3, 4, 6, 8)),
+        *(_listed(repeated, n) for n in (2, 3, 4, 6, 8)),
+        *(_listed(active, n) for n in (3, 6)),
         *(_listed(context, n) for n in (2, 3, 5, 8)),
         *(_listed(promoted, n) for n in (3, 6)),
-        _listed(_unique((*active[:3], *context[:3])), 6),
-        _listed(_unique((*active[:2], *promoted[:3])), 5),
+        _listed(phrases, 4),
+        _listed(_unique((*repeated[:3], *context[:3])), 6),
+        _listed(_unique((*repeated[:2], *promoted[:3])), 5),
     ]
-    return _unique(text for text in (*active[:8], *context[:5], *phrases, *lists) if text)
+    return _unique(text for text in lists if text) or repeated[:1] or context[:1] or phrases[:1]
+
+
+def active_list(material: Material, n: int = 6) -> str:
+    """The n words with the most activation, as a list: the plainest label there is."""
+    return ", ".join(_by_weight(*_seen_and_weights(material))[:n])
+
+
+def _seen_and_weights(material: Material) -> tuple[list[Seen], list[float]]:
+    """The words of each example, and the examples' peaks."""
+    examples = distinct([*material.half.top, *material.half.uniform])
+    return [seen(example) for example in examples], [example.peak for example in examples]
+
+
+def _is_word(token: str) -> bool:
+    """Whether a token begins a word and looks like one."""
+    return token.startswith(" ") and token.strip().isalpha() and len(token.strip()) > 2
 
 
 def _word_at(spans: Sequence[tuple[int, int, str]], bounds: Sequence[int], tokens: Sequence[str], i: int) -> str:
@@ -111,11 +130,12 @@ def _span_at(spans: Sequence[tuple[int, int, str]], start: int, end: int) -> int
     return overlaps.index(most) if most > 0 else None
 
 
-def _by_weight(words: Iterable[tuple[str, float]]) -> list[str]:
+def _by_weight(found: Sequence[Seen], weights: Sequence[float]) -> list[str]:
     """Words by the sum of the peaks of the examples in which they are active."""
     totals: defaultdict[str, float] = defaultdict(float)
-    for word, weight in words:
-        totals[word] += weight
+    for s, weight in zip(found, weights, strict=True):
+        for word in s.active:
+            totals[word] += weight
     return [word for word, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))]
 
 

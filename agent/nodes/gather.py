@@ -8,9 +8,6 @@ from neurogloss.protocols import HeldOut, Material
 from neurogloss.records import EvidenceHalf, Failure
 from neurogloss.scorers.detection import Detection
 
-SHOWN_NEGATIVES = 64
-"""Negatives that go to the explainer; the rest are for validation."""
-
 
 class Gather:
     """Splits the explain half, or ends the unit where it holds too little."""
@@ -38,13 +35,12 @@ class Gather:
 
 
 def split(half: EvidenceHalf) -> tuple[EvidenceHalf, EvidenceHalf]:
-    """What the explainer sees and what validates: every second uniform example, and no text in both."""
-    validation = half.uniform[1::2]
-    silent = half.negatives[SHOWN_NEGATIVES:]
+    """What the explainer sees, and what validates: every second uniform example and negative; no text in both."""
+    validation, silent = half.uniform[1::2], half.negatives[1::2]
     texts = {context.text for context in (*silent, *(example.context for example in validation))}
     shown = EvidenceHalf(
         top=tuple(e for e in half.top if e.context.text not in texts),
         uniform=tuple(e for e in half.uniform[::2] if e.context.text not in texts),
-        negatives=tuple(c for c in half.negatives[:SHOWN_NEGATIVES] if c.text not in texts),
+        negatives=tuple(c for c in half.negatives[::2] if c.text not in texts),
     )
     return shown, EvidenceHalf((), validation, silent)

@@ -20,8 +20,8 @@ class Score:
     async def __call__(self, state: Scoring) -> ScoreState:
         scorer, explanation, held_out = state["scorer"], state["explanation"], state["held_out"]
         questions = scorer.questions(held_out)
-        answers = await self._judge.ask(scorer.name, explanation.text, questions)
-        floors = [await self._judge.ask(scorer.name, floor.text, questions) for floor in state["floors"]]
+        answers = await self._judge.ask(scorer.task, explanation.text, questions)
+        floors = [await self._judge.ask(scorer.task, floor.text, questions) for floor in state["floors"]]
         seed = derive_seed(held_out.seed, scorer.name, "bootstrap")
         score = measure(scorer.name, self._judge.name, questions, answers, floors, state["density"], seed)
         asked = [(explanation.id, answers), *zip((f.id for f in state["floors"]), floors, strict=True)]

@@ -122,7 +122,7 @@ class Judge(Protocol):
         ...
 
     async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        """One answer a question, in order. `task` is the scorer's name; an LLM judge has a prompt for each.
+        """One answer a question, in order. `task` is the scorer's; an LLM judge has a prompt for each.
 
         A question that could not be answered gets an Answer with a failure; only transport errors raise.
         """
@@ -178,6 +178,11 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def task(self) -> str:
+        """What a judge is asked: `detection`, `fuzzing`, `intervention`, or the path of a prompt of one's own."""
+        ...
 
     @property
     def needs_subject(self) -> bool:

@@ -82,7 +82,7 @@ class LabelSettings(Settings):
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """A label is accepted where some score exceeds its floor at this level, corrected over scorers."""
     concurrency: int = Field(default=8, ge=1)
-    """Units in flight."""
+    """Units in flight at a server."""
     max_attempts: int = Field(default=3, ge=1)
     """Runs in which a unit may fail for transport before it counts as settled."""
     seed: int = 0

@@ -1,0 +1,77 @@
+"""Names of units as people read and type them: what all share is said once, what differs stands in the row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os.path import commonprefix
+from typing import TYPE_CHECKING
+
+from neurogloss.ids import UnitId
+
+if TYPE_CHECKING:
+    from neurogloss.agent.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Short names for units: `14/803-` is unit 803's negative side at the hookpoint that has 14 for its `*`."""
+
+    common: str
+    """The places of the units, as `subject/hookpoint/dictionary`, with `*` for what differs."""
+    parts: tuple[bool, bool, bool]
+    """Whether a name says subject, hookpoint, dictionary."""
+    start: int
+    """Components of the hookpoint that all begin with, and that a name leaves out."""
+    end: int
+    """Components that all end with."""
+
+    def of(self, unit: UnitId) -> str:
+        """The unit's name."""
+        components = unit.hookpoint.split(".")
+        hookpoint = ".".join(components[self.start : len(components) - self.end])
+        place = (unit.subject, hookpoint, unit.dictionary)
+        said = [name for name, differs in zip(place, self.parts, strict=True) if differs]
+        return "/".join((*said, number(unit)))
+
+
+def names(units: Iterable[UnitId]) -> Names:
+    """Names by which these units can be told apart."""
+    places = {(unit.subject, unit.hookpoint, unit.dictionary) for unit in units}
+    subjects, hookpoints, dictionaries = (sorted({place[i] for place in places}) for i in range(3))
+    parts = (len(subjects) > 1, len(hookpoints) > 1, len(dictionaries) > 1)
+    start = end = 0
+    if parts[1]:
+        components = [hookpoint.split(".") for hookpoint in hookpoints]
+        # One component at least is left, where a hookpoint is the beginning or the end of another.
+        room = min(map(len, components)) - 1
+        start = min(_shared(components), room)
+        end = min(_shared([names[::-1] for names in components]), room - start)
+        hookpoints = [".".join((*components[0][:start], "*", *components[0][len(components[0]) - end :]))]
+    common = (names[0] if len(names) == 1 else "*" for names in (subjects, hookpoints, dictionaries))
+    return Names("/".join(common), parts, start, end)
+
+
+def number(unit: UnitId) -> str:
+    """Index and sign, `803-`."""
+    return f"{unit.index}{'-' if unit.sign < 0 else ''}"
+
+
+def find(run: Run, text: str) -> UnitId:
+    """The labelled unit that `text` means: a full id, the end of one, or a short name such as `14/803-`.
+
+    Raises:
+        UserError: none or several of the run's units fit.
+    """
+    place, _, index = text.rpartition("/")
+    if place:
+        with run.ledger() as ledger:
+            fit = [u for u in ledger.units() if number(u) == index and f".{place}." in f".{u.hookpoint}."]
+        if len(fit) == 1:
+            return fit[0]
+    return run.unit(text)
+
+
+def _shared(parts: Sequence[Sequence[str]]) -> int:
+    """How many elements all begin with."""
+    return len(commonprefix([tuple(part) for part in parts]))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import re
+from itertools import chain
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurogloss.ids import hash64
+from neurogloss.sources.corpus import Document, context_id
+from neurogloss.sources.sections import (
+    BATCH_TOKENS,
+    MAX_TOKENS,
+    SECTION_CHARS,
+    Section,
+    batches,
+    context_shard,
+    sections_of,
+)
+from neurogloss.sources.subject import Tokens
+
+
+def words(text: str) -> Tokens:
+    """A tokenizer of words without the white space before them."""
+    starts = tuple(match.start() for match in re.finditer(r"\S+", text))
+    return Tokens(tuple(range(len(starts))), starts)
+
+
+def characters(text: str) -> Tokens:
+    """Every character, in two tokens where UTF-8 needs more than one byte."""
+    starts = tuple(i for i, c in enumerate(text) for _ in range(1 + (len(c.encode()) > 1)))
+    return Tokens(tuple(range(len(starts))), starts)
+
+
+def test_contexts_by_hand() -> None:
+    document = Document("  one two three four\nfive six\t", 7)
+    (section,) = sections_of(document, "score", words, context_chars=16)
+    first, second = section.contexts
+    assert (first.text, second.text) == ("  one two three", " four\nfive six\t")
+    assert (first.tokens, second.tokens) == (slice(0, 3), slice(3, 6))
+    # White space before the first token goes with it, and white space between two with the first of them.
+    assert (first.starts, second.starts) == ((0, 6, 10), (0, 6, 11))
+    assert (first.digest, second.digest) == (context_id(7, 0), context_id(7, 15))
+    assert {first.half, second.half} == {"score"}
+    shard = context_shard(section.contexts)
+    by_id = {shard.context(row).id: shard.context(row).tokens for row in range(2)}
+    assert by_id[f"{first.digest:016x}"] == ("  one ", "two ", "three")
+    assert by_id[f"{second.digest:016x}"] == (" four\n", "five ", "six\t")
+
+
+def test_a_long_document_is_read_in_sections_that_know_their_place() -> None:
+    text = "word " * 1000
+    sections = sections_of(Document(text, 7), "explain", words, context_chars=100)
+    assert len(sections) == 3
+    assert all(sum(len(c.text) for c in section.contexts) <= 1.25 * SECTION_CHARS for section in sections)
+    contexts = list(chain.from_iterable(section.contexts for section in sections))
+    assert "".join(context.text for context in contexts) == text
+    starts = [sum(len(c.text) for c in contexts[:i]) for i in range(len(contexts))]
+    assert [context.digest for context in contexts] == [context_id(7, start) for start in starts]
+
+
+def test_contexts_of_too_many_tokens_are_left_out_and_counted() -> None:
+    just, over = "a " * MAX_TOKENS, "a " * (MAX_TOKENS + 1)
+    (kept,) = sections_of(Document(just, 1), "explain", words, context_chars=500)
+    (left,) = sections_of(Document(over, 1), "explain", words, context_chars=500)
+    assert (len(kept.contexts), kept.too_long) == (1, 0)
+    assert (len(left.contexts), left.too_long) == (0, 1)
+    assert len(left.ids) == MAX_TOKENS + 1  # still read, for what follows
+
+
+def test_white_space_alone_makes_no_section() -> None:
+    assert sections_of(Document(" \n" * 20, 1), "explain", words, context_chars=16) == []
+
+
+@given(st.text(st.sampled_from("ab \n\té🦆日"), max_size=300))
+def test_tokens_of_every_context_join_to_its_text(text: str) -> None:
+    sections = sections_of(Document(text, 1), "explain", characters, context_chars=16)
+    contexts = [context for section in sections for context in section.contexts]
+    assert sum(section.too_long for section in sections) or "".join(c.text for c in contexts) == text
+    shard = context_shard(contexts)
+    assert shard.hashes.tolist() == sorted(context.digest for context in contexts)
+    texts = {f"{context.digest:016x}": context.text for context in contexts}
+    for row in range(len(contexts)):
+        context = shard.context(row)
+        assert context.text == texts[context.id]
+        # Two tokens of one character: the first is empty.
+        assert [token for token in context.tokens if token] == list(context.text)
+
+
+@given(st.lists(st.integers(1, 2_000), max_size=30))
+def test_batches_hold_every_section_once_and_little_padding(lengths: list[int]) -> None:
+    sections = [Section(tuple(range(n)), (), hash64(i)) for i, n in enumerate(lengths)]
+    found = list(batches(sections))
+    assert sorted(s.too_long for batch in found for s in batch) == sorted(s.too_long for s in sections)
+    for batch in found:
+        assert len(batch) * max(len(section.ids) for section in batch) <= BATCH_TOKENS

@@ -1,0 +1,59 @@
+"""Every command of the README runs as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+
+
+def commands() -> list[str]:
+    """The shell lines of the README, continued lines joined, comments taken off."""
+    lines = "\n".join(SHELL).replace("\\\n", " ").splitlines()
+    return [line for line in (re.sub(r"\s#.*", "", line).strip() for line in lines) if line]
+
+
+def runnable() -> list[str]:
+    """Those that need nothing but this machine: not make's, and no server."""
+    return [line for line in commands() if not line.startswith("make ") and "127.0.0.1" not in line]
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = {word for line in commands() if line.startswith("make ") for word in line.split()[1:]}
+    assert named and named <= targets
+
+
+@pytest.mark.model
+@pytest.mark.timeout(900)
+def test_commands_run_as_written(tmp_path: Path, tiny_subject_folder: Path) -> None:
+    """On a small demo run, and with small things under the names that the README uses."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
+
+    def run(command: list[str]) -> None:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+
+    run(["neurogloss", "demo", "--tokens", "9000", "--units", "sample:6"])
+    for name in ("examples", "scripts"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "my-model").symlink_to(tiny_subject_folder)
+    (tmp_path / "my-texts").mkdir()
+    text = "The quick brown fox jumps over the lazy dog, and number {} is not a word that it would know. "
+    for i in range(60):
+        (tmp_path / "my-texts" / f"{i}.txt").write_text(text.format(i) * 3, encoding="utf-8")
+    assert len(runnable()) >= 8
+    for command in runnable():
+        run(shlex.split(command))
+    for code in PYTHON:
+        run([sys.executable, "-c", code])
