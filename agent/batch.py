@@ -244,7 +244,8 @@ class _Batch:
         self.ledger.record_scores(label.explanation, state["state"], state["scores"], state["outcomes"])
 
     def _record_failure(self, unit: UnitId, state: State, reason: str) -> None:
-        self.lost = self.lost + 1 if state is State.TRANSPORT else 0
+        if state in FAILED:  # of a dead unit the model was not asked
+            self.lost = self.lost + 1 if state is State.TRANSPORT else 0
         self.ledger.record_failure(unit, self.method.id, state, reason)
 
     @cached_property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 
 from neurogloss.agent import graph, tools
@@ -23,12 +24,12 @@ from neurogloss.records import (
     State,
     UnitStatistics,
 )
-from neurogloss.scorers import floors, registry
+from neurogloss.scorers import floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 
 Text = str | Sequence[str]
 """A text, or a text as its tokens."""
-Activation = float | Sequence[float]
+Activation = float | Iterable[float]
 """One number for the text, or one for each of its tokens (of its words, where it is a str)."""
 
 
@@ -60,10 +61,15 @@ def label_contexts(
         The label with its state, explanation and scores beside their floors.
 
     Raises:
-        UserError: texts and activations that do not fit together, or an unknown scorer.
+        UserError: texts and activations that do not fit together, a name that is none, an unknown scorer or
+            one that needs the subject.
     """
+    try:
+        name = UnitId.parse(unit)
+    except ValueError as error:
+        raise UserError(f"{error}.") from None
     return asyncio.run(
-        _label(_examples(texts, activations), UnitId.parse(unit), threshold, llm, model, scorers, min_active, seed)
+        _label(_examples(texts, activations), name, threshold, llm, model, scorers, min_active, seed)
     )
 
 
@@ -77,6 +83,9 @@ async def _label(
     min_active: int,
     seed: int,
 ) -> Label:
+    measuring = tools.choose_scorers(scorers, 100)
+    if any(scorer.needs_subject for scorer in measuring):
+        _no_subject()
     explain, score = (_half(examples, which, threshold, seed) for which in (0, 1))
     async with AsyncExitStack() as stack:
         explainer: Explainer = PMIExplainer(None)
@@ -106,7 +115,6 @@ async def _label(
         if "setback" in found:
             return Label(unit, explainer.name, State(found["setback"].failure), found["setback"].reason)
         explanation = found["explanations"][0]
-        measuring = [scorer for scorer in registry.get(scorers, 100) if not scorer.needs_subject]
         try:
             scored = await graph.score_graph(measuring, judge, _no_subject, 0, 0.05, seed).ainvoke(
                 {
@@ -127,7 +135,7 @@ def _no_subject() -> LiveSubject:
 
 
 def _examples(texts: Sequence[Text], activations: Sequence[Activation]) -> list[Example]:
-    if len(texts) != len(activations) or not texts:
+    if len(texts) != len(activations) or not len(texts):
         raise UserError(
             f"Expected as many activations as texts, and some; found {len(texts)} texts and {len(activations)} "
             "activations."
@@ -135,12 +143,15 @@ def _examples(texts: Sequence[Text], activations: Sequence[Activation]) -> list[
     found: dict[str, Example] = {}
     for i, (text, values) in enumerate(zip(texts, activations, strict=True)):
         tokens = tuple(re.findall(r"\s*\S+|\s+$", text)) if isinstance(text, str) else tuple(text)
-        given = tuple(float(v) for v in values) if isinstance(values, Sequence) else (float(values),) * len(tokens)
+        # Rows of numpy and torch are iterable, and no Sequence.
+        given = tuple(map(float, values)) if isinstance(values, Iterable) else (float(values),) * len(tokens)
         if len(given) != len(tokens) or not tokens:
             raise UserError(
                 f"Text {i} has {len(tokens)} {'words' if isinstance(text, str) else 'tokens'} and {len(given)} "
                 "activations. Give one activation a token, or one number for the whole text."
             )
+        if not all(map(math.isfinite, given)):
+            raise UserError(f"Text {i} has an activation that is not finite. Leave the text out, or mend it.")
         joined = "".join(tokens)
         found.setdefault(joined, Example(Context(f"{hash64(joined):016x}", tokens), given))
     return list(found.values())

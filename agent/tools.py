@@ -89,7 +89,7 @@ def build(
         raise UserError(
             "Expected an LLM for this explainer or judge, found none. Give one with --llm URL [--model NAME]."
         )
-    scorers = [*registry.get(settings.scorers, settings.questions), *own_scorers]
+    scorers = choose_scorers(settings.scorers, settings.questions, own_scorers)
     explainer, judge = _explainer(settings, models, chat), _judge(settings, cache, models, chat)
     n_floors = settings.floors if settings.floors is not None else (1 if settings.llm_judges else 5)
     decides = settings.model_dump(
@@ -109,6 +109,15 @@ def build(
             "collected": {key: cache.manifest[key] for key in ("settings", "subject", "corpus")},
         },
     )
+
+
+def choose_scorers(names: Sequence[str], n_questions: int, own: Sequence[Scorer] = ()) -> list[Scorer]:
+    """The named scorers, and one's own. Raises UserError where there is none, or two have one name."""
+    scorers = [*registry.get(names, n_questions), *own]
+    found = [scorer.name for scorer in scorers]
+    if not found or len(set(found)) < len(found):
+        raise UserError(f"Expected one scorer or more, each once; found {', '.join(found) or 'none'}.")
+    return scorers
 
 
 def describe(scorer: Scorer) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HOOKPOINTS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
 """Neurons of an early, a middle and a late layer of 30."""
-TOKENS = 70_000
+TOKENS = 64_000
 UNITS = "sample:24"
 QUERY = "words about people and how they feel"
 

@@ -37,12 +37,15 @@ def run(
 
 
 def _override(text: str) -> tuple[str, str, Any]:
-    """Table, name and value; a value that is no TOML is taken as text."""
+    """Table, name and value: a list or a string in TOML, or a word or number as it is."""
     name, _, value = text.partition("=")
     table, _, key = name.strip().partition(".")
-    if table not in ("collect", "label") or not key or not value:
+    if table not in ("collect", "label") or not key or not value.strip():
         raise UserError(f"Expected --set collect.NAME=VALUE or label.NAME=VALUE, found {text!r}.")
+    value = value.strip()
+    if value[0] not in "[\"'":
+        return table, key, value
     try:
         return table, key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return table, key, value
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"Expected a value in TOML in --set {text}, found: {error}.") from None

@@ -64,12 +64,14 @@ def find(run: Run, text: str) -> UnitId:
         UserError: none or several of the run's units fit.
     """
     place, _, index = text.rpartition("/")
-    if place:
-        with run.ledger() as ledger:
-            fit = [u for u in ledger.units() if number(u) == index and f".{place}." in f".{u.hookpoint}."]
-        if len(fit) == 1:
-            return fit[0]
-    return run.unit(text)
+
+    def fits(unit: UnitId) -> bool:
+        short = place and number(unit) == index and f".{place}." in f".{unit.hookpoint}."
+        return bool(short) or str(unit).endswith(f".{text}")
+
+    with run.ledger() as ledger:
+        found = [unit for unit in ledger.units() if fits(unit)] if place else []
+    return found[0] if len(found) == 1 else run.unit(text)
 
 
 def _shared(parts: Sequence[Sequence[str]]) -> int:

@@ -14,7 +14,10 @@ LONG_ENOUGH = 20
 
 
 class Prepare:
-    """Steers on silent contexts of the score half; the strength is set on those of the explain half."""
+    """Steers on silent contexts of the score half; the strength is set on those of the explain half.
+
+    A unit without such contexts is not steered; its interventions then have no questions.
+    """
 
     def __init__(
         self, scorers: Sequence[Scorer], subject: Callable[[], LiveSubject], n_prompts: int, seed: int
@@ -25,9 +28,9 @@ class Prepare:
     async def __call__(self, state: ScoreState) -> ScoreState:
         unit, half = state["explanation"].unit, state["half"]
         seed = derive_seed(self._seed, str(unit))
-        if not self._steers:
-            return {"held_out": HeldOut(unit, half, (), seed), "effect": {}}
         prompts = prompt_texts(half.negatives, self._n_prompts)
+        if not (self._steers and prompts and state["tuning_prompts"]):
+            return {"held_out": HeldOut(unit, half, (), seed), "effect": {}}
         steering = self._subject().steer(unit, prompts, state["tuning_prompts"], seed)
         effect = {"kl": steering.kl, "strength": steering.strength}
         return {"held_out": HeldOut(unit, half, steering.texts, seed), "effect": effect}

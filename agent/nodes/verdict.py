@@ -20,9 +20,9 @@ class Verdict:
         scores = state.get("scores", [])
         if any(not math.isnan(score.p_value) for score in scores):
             return {"state": State.ACCEPTED if accepted(scores, self._alpha) else State.REJECTED, "reason": ""}
-        failures: Counter[str] = Counter()
-        for score in scores:
-            failures.update(score.failures)
+        # Of the floors' answers too: without them there is nothing to compare with.
+        answers = [outcome.answer for outcome in state.get("outcomes", [])]
+        failures = Counter(answer.failure for answer in answers if answer.failure is not None)
         if not failures:
             return {"state": State.TOO_LITTLE_EVIDENCE, "reason": "no scorer found enough to ask about"}
         worst, n = failures.most_common(1)[0]

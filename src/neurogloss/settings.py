@@ -33,7 +33,7 @@ class CollectSettings(Settings):
     """What is listened with. `neurons`: the hookpoint's own coordinates, both signs."""
     corpus: str = DEMO_CORPUS
     """`demo`, or a file or folder of .txt, .jsonl or .jsonl.gz documents."""
-    tokens: int = Field(default=70_000, ge=1)
+    tokens: int = Field(default=64_000, ge=1)
     """Stop after the document that reaches this many tokens."""
     context_chars: int = Field(default=128, ge=16)
     """Length of a context in characters; about 32 tokens of English."""
@@ -77,7 +77,7 @@ class LabelSettings(Settings):
     """Active contexts needed in each half; with fewer the state is too_little_evidence."""
     kl: float = Field(default=1.0, gt=0)
     """Intervention strength: mean KL of the next token on the tuning prompts, nats."""
-    prompts: int = Field(default=8, ge=2)
+    prompts: int = Field(default=12, ge=2)
     """Prompts that an intervention continues."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """A label is accepted where some score exceeds its floor at this level, corrected over scorers."""

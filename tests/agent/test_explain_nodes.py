@@ -56,7 +56,12 @@ def half(n_active: int, n_silent: int = 30) -> EvidenceHalf:
 
 
 def state(explain_half: EvidenceHalf, score_active: int = 99, maximum: float = 9.0) -> ExplainState:
-    return {"unit": UNIT, "statistics": statistics(maximum), "half": explain_half, "score_active": score_active}
+    return {
+        "unit": UNIT,
+        "statistics": statistics(maximum),
+        "half": explain_half,
+        "score_active": score_active,
+    }
 
 
 def gather(min_active: int, seed: int, given: ExplainState) -> ExplainState:
@@ -214,7 +219,7 @@ def test_screen_ranks_by_the_validation_questions() -> None:
     assert judge.asked == ["wrong", "even", "right"]
     for explanation in found:
         assert (explanation.unit, explanation.method) == (UNIT, "writer-1")
-        assert explanation.provenance | {"place": 0} == {
+        assert {**explanation.provenance, "place": 0} == {
             "explainer": "writer",
             "place": 0,
             "validated_on": 4,

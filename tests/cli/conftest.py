@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 
 import neurogloss as ng
 from neurogloss.cli.app import run
+from neurogloss.engines.embedder import MiniLM
 
 HOOKPOINTS = ["model.layers.0.mlp.down_proj.input", "model.layers.1.mlp.down_proj.input"]
 RULES = ({"match": "Passages:", "marks": 3}, {"match": "exts:|Pairs:", "words": "explanation"})
@@ -35,8 +36,18 @@ class Ended:
 Invoke = Callable[..., Ended]
 
 
+@pytest.fixture(scope="session")
+def minilm() -> Iterator[None]:
+    """The embedding model, read from disk once for all commands of the session."""
+    shared = MiniLM()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("agent.run", "agent.tools"):
+            patch.setattr(f"neurogloss.{module}.MiniLM", lambda: shared)
+        yield
+
+
 @pytest.fixture
-def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
+def invoke(minilm: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run a command in this process, on a terminal of 80 columns without colours."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("NEUROGLOSS_RUN", raising=False)
@@ -91,7 +102,7 @@ questions = 20
 
 
 @pytest.fixture(scope="session")
-def small_run(config: Path) -> Path:
+def small_run(config: Path, minilm: None) -> Path:
     """The run that the file describes. Tests that write use `run_copy`."""
     assert run(["run", str(config)]) == 0
     return config.parent / "small"

@@ -231,6 +231,12 @@ def test_an_override_that_cannot_be_read(invoke: Invoke, config: Path, override:
     )
 
 
+def test_an_override_that_is_no_toml(invoke: Invoke, config: Path) -> None:
+    assert "Expected a value in TOML in --set collect.hookpoints=[a" in said(
+        invoke("run", config, "--set", "collect.hookpoints=[a")
+    )
+
+
 def test_an_error_shows_no_control_characters(
     invoke: Invoke, run_copy: Path, tmp_path: Path, write_script: Callable[..., str]
 ) -> None:

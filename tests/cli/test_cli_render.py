@@ -125,14 +125,13 @@ def test_labels_table_at_80_columns() -> None:
         Label(UNIT, "method", State.TOO_LITTLE_EVIDENCE, "3 active contexts in a half, 10 needed"),
     ]
     lines = printed(render.labels_table(labels, "the [title]", (0.5, 0.25, NAN)))
-    text = " ".join(" ".join(lines).split())
     assert lines[0] == "the [title]"
     assert all(len(line) <= 80 and "…" not in line for line in lines)
     (row,) = (line for line in lines if "12/1803-" in line)
     assert row.split() == ["0.25", "12/1803-", "many", "a", "verb", "0.71/0.52", "–", "–", "rejected"]
     assert [line.split()[-1] for line in lines if line.endswith(("little", "evidence"))] == ["little", "evidence"]
-    assert "[bold]people[/bold]" in text and ":smile:" in text
     assert lines[-1] == "units of model/model.layers.*.mlp/neurons"
+    assert any("[bold]people[/bold] use :smile:" in line for line in printed(render.labels_table(labels), 200))
 
 
 def test_a_table_without_labels_is_printed() -> None:

@@ -74,8 +74,10 @@ def test_what_is_set_on_the_command_line_goes_before_the_file(
     mine = tmp_path / "mine.toml"
     text = config.read_text(encoding="utf-8").replace(str(small_run), str(tmp_path / "small"))
     mine.write_text(text, encoding="utf-8")
+    changes = ["label.min_active=500", "label.units=3", 'label.scorers=["detection"]']
     # More than the sketch keeps: no unit has as many active contexts.
-    (summary,) = invoke("run", mine, "--json", "--set", "label.min_active=500", "--set", "label.units=3").rows
+    ended = invoke("run", mine, "--json", *(part for change in changes for part in ("--set", change)))
+    (summary,) = ended.rows
     assert summary["states"] == {"too_little_evidence": 2}
     shown = invoke("status", tmp_path / "small", "--labels").out
     assert "500 needed" in " ".join(shown.split())
@@ -164,7 +166,7 @@ def test_show_one_unit(invoke: Invoke, small_run: Path, small_labels: list[ng.La
     assert shown.out.startswith(f"{label.unit}\n{label.explanation.text}  (rejected)\n")
     evidence = ng.open_run(small_run).evidence(label.unit)
     peaks = [*evidence.explain.top[:2], *evidence.score.uniform[:2]]
-    assert re.findall(r"^ *(\d\.\d\d) ", shown.out, re.MULTILINE)[:4] == [f"{e.peak:.2f}" for e in peaks]
+    assert re.findall(r"^ *(\d+\.\d\d) ", shown.out, re.MULTILINE)[:4] == [f"{e.peak:.2f}" for e in peaks]
     assert all(part in shown.out for part in ("detection", "above its floor", "peaks ", "promotes ", "neighbours"))
     assert shown.out.count("«") >= 4
     (row,) = invoke("show", label.unit, "--run", small_run, "--json").rows

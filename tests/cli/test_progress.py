@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -15,9 +16,8 @@ from neurogloss.cli import progress
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What is drawn on a terminal of 100 columns."""
     drawn = io.StringIO()
-    monkeypatch.setattr(
-        progress, "_console", lambda: Console(file=drawn, force_terminal=True, width=100, markup=False)
-    )
+    console = Console(file=drawn, force_terminal=True, width=100, markup=False, highlight=False)
+    monkeypatch.setattr(progress, "_console", lambda: console)
     return drawn
 
 
@@ -68,7 +68,7 @@ def test_a_task_that_broke_off_is_not_shown_as_done(terminal: io.StringIO) -> No
 
 def test_a_log_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 104.0, 110.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with progress.shown() as lines:
         lines.start("collecting", 1000, "tokens", done=400)
         lines.advance(100)

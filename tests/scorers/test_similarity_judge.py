@@ -113,6 +113,14 @@ def test_only_marked_pieces_count_and_the_background_is_marked_too() -> None:
     assert found[3] > 0.7, "nothing is marked there, so that all pieces count"
 
 
+def test_all_marks_of_a_passage_count() -> None:
+    """To x and y, both marked, x and y are at 1; to one of them at 0.5."""
+    first, last, both, apart = probabilities(
+        Flat(), "xy", marked("X", "y"), marked("x", "Y"), marked("X", "Y"), marked("X", "z", "Y")
+    )
+    assert first == last < both == apart
+
+
 def test_a_mark_without_a_piece_is_near_to_nothing() -> None:
     question = Question((Passage(("x", " . "), (1,)),), True)
     (nothing, elsewhere) = probabilities(

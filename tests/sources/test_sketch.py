@@ -43,6 +43,7 @@ class Reading:
 
 VALUES = st.one_of(
     st.sampled_from([0.0, -0.0, 0.5, 1.0, -1.0, 2.0, 1024.0]),  # ties, and edges of the histogram
+    st.floats(-2, 2, width=32, allow_subnormal=False),
     st.floats(-1e6, 1e6, width=32, allow_subnormal=False),
 )
 SLOTS = st.integers(1, 4)
