@@ -26,6 +26,8 @@ MAX_PIECES = 256
 """What sentence-transformers cuts at for this model."""
 PIECES_PER_BATCH = 2048
 """Padded word pieces in one forward pass: bounds memory at about 60 MB."""
+GELU_ROWS = 32
+"""Rows of the widest layer in one block: 200 kB."""
 
 
 class MiniLM:
@@ -128,19 +130,34 @@ class MiniLM:
 
 
 def _gelu(x: Float32) -> Float32:
-    """x Φ(x), with the error function by Abramowitz & Stegun 7.1.26 (absolute error below 1.5e-7).
+    """x Φ(x) of (n, pieces, width), with the error function by Abramowitz & Stegun 7.1.26 (error below 1.5e-7).
 
-    Five times as fast as scipy's erf, which would take two thirds of a forward pass.
+    scipy's erf takes longer than the matrix products; this, in place on blocks that stay in the cache, does not.
     """
-    z = np.abs(x) * np.float32(np.sqrt(0.5))
-    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * z)
-    series = np.full_like(t, 1.061405429)
+    rows = x.reshape(-1, x.shape[-1])
+    out = np.empty_like(rows)
+    for start in range(0, len(rows), GELU_ROWS):
+        _gelu_block(rows[start : start + GELU_ROWS], out[start : start + GELU_ROWS])
+    return out.reshape(x.shape)
+
+
+def _gelu_block(x: Float32, out: Float32) -> None:
+    z = np.abs(x)
+    z *= np.float32(np.sqrt(0.5))
+    t = z * np.float32(0.3275911)
+    t += np.float32(1)
+    np.reciprocal(t, out=t)
+    np.multiply(t, np.float32(1.061405429), out=out)
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        series *= t
-        series += np.float32(coefficient)
-    series *= t * np.exp(-z * z)
-    activated: Float32 = x * (np.float32(0.5) + np.float32(0.5) * np.copysign(np.float32(1) - series, x))
-    return activated
+        out += np.float32(coefficient)
+        out *= t
+    z *= -z
+    out *= np.exp(z, out=z)
+    np.subtract(np.float32(1), out, out=out)
+    np.copysign(out, x, out=out)
+    out += np.float32(1)
+    out *= np.float32(0.5)
+    out *= x
 
 
 def _unit(vectors: Float32) -> Float32:

@@ -47,12 +47,17 @@ def _metadata(label: Label, statistics: UnitStatistics | None) -> dict[str, Scal
     if layer := re.search(r"\d+", unit.hookpoint):
         metadata["layer"] = int(layer[0])
     if statistics is not None:
-        metadata["density"] = float(statistics.density)
+        metadata["density"] = _number(statistics.density)
     for score in label.scores:
         numbers = {
             score.scorer: score.score.value,
             f"{score.scorer}_floor": score.floor.value,
             f"{score.scorer}_excess_low": score.excess.low,
         }
-        metadata |= {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
+        metadata |= {name: _number(value) for name, value in numbers.items() if math.isfinite(value)}
     return metadata
+
+
+def _number(value: float) -> float:
+    """Nine significant digits: with all 17 Chroma gives some floats back as their neighbour."""
+    return float(f"{value:.9g}")

@@ -99,9 +99,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def collected(
-    subject_with_a_dead_neuron: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def collected(subject_with_a_dead_neuron: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collected run: 48 neurons with two sides at each of two layers. Read only."""
     from neurogloss.sources.collector import collect
 

@@ -83,9 +83,7 @@ def labelled(run: Path, llm: str, **values: Any) -> Summary:
 
 
 @pytest.fixture(scope="module")
-def whole(
-    quick_embedder: None, collected: Path, copy_run: Copy, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def whole(quick_embedder: None, collected: Path, copy_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was labelled in one go."""
     run = copy_run(collected)
     path = tmp_path_factory.mktemp("script") / "rules.jsonl"
@@ -122,9 +120,7 @@ def test_every_unit_ends_with_an_explanation_and_scores_beside_floors(
         assert its.state in DONE and its.method == summary.method
         assert its.explanation is not None and its.explanation.text.startswith("the words ")
         assert [score.scorer for score in its.scores] == ["detection", "fuzzing"]
-        assert all(
-            score.score.defined and score.floor.defined and score.excess.defined for score in its.scores
-        )
+        assert all(score.score.defined and score.floor.defined and score.excess.defined for score in its.scores)
         assert all(score.n_questions == 20 and not score.failures for score in its.scores)
         assert len(got.outcomes[unit]) == 2 * 20 * 2, "two scorers, the explanation and one floor"
     dump(run)
@@ -364,13 +360,9 @@ def test_answers_that_a_judge_did_not_give_are_counted_and_in_no_metric(run: Pat
     for unit, its in got.labels.items():
         assert its.explanation is not None
         for score in its.scores:
-            own = [
-                o for o in got.outcomes[unit] if o.scorer == score.scorer and o.asked == its.explanation.id
-            ]
+            own = [o for o in got.outcomes[unit] if o.scorer == score.scorer and o.asked == its.explanation.id]
             failures = Counter(str(o.answer.failure) for o in own if o.answer.failure)
-            answered = [
-                (o.question.truth, o.answer.probability) for o in own if o.answer.probability is not None
-            ]
+            answered = [(o.question.truth, o.answer.probability) for o in own if o.answer.probability is not None]
             assert score.failures == failures and score.n_questions == 20 == len(own)
             assert score.score.value == auroc([t for t, _ in answered], [p for _, p in answered])
             counted += failures.total()
@@ -391,9 +383,7 @@ def test_a_judge_that_never_answers_is_a_state_with_a_reason(run: Path, script: 
 def test_a_judge_that_answers_only_for_the_explanation_itself_is_no_lack_of_evidence(
     run: Path, script: Script
 ) -> None:
-    decoys = (
-        "names of people|numbers, dates|about food|programming|end of a|weather|legal|body|place and|polite"
-    )
+    decoys = "names of people|numbers, dates|about food|programming|end of a|weather|legal|body|place and|polite"
     labelled(run, script({"match": f"Explanation: .*({decoys})", "fail": "refusal"}), units="0", floors=5)
     assert found(run).states == {State.REFUSAL: 2}
 
@@ -454,9 +444,7 @@ def test_gone_while_candidates_are_compared(run: Path, script: Script) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_a_server_that_is_gone_is_not_asked_for_every_unit(
-    run: Path, script: Script, concurrency: int
-) -> None:
+def test_a_server_that_is_gone_is_not_asked_for_every_unit(run: Path, script: Script, concurrency: int) -> None:
     summary = labelled(run, script({"match": "", "fail": "transport"}), units="0-23", concurrency=concurrency)
     tried = found(run).states[State.TRANSPORT]
     assert GIVE_UP * concurrency <= tried < (GIVE_UP + 1) * concurrency

@@ -91,9 +91,7 @@ def test_the_same_seed_asks_the_same_and_another_does_not() -> None:
 
 
 def test_repetitions_and_blanks_are_dropped_and_white_space_is_put_in_order() -> None:
-    assert candidates(FakeChat([said(" rain\n or  snow "), said("rain or snow"), said(" ")])) == [
-        "rain or snow"
-    ]
+    assert candidates(FakeChat([said(" rain\n or  snow "), said("rain or snow"), said(" ")])) == ["rain or snow"]
 
 
 def test_what_failed_is_passed_over_where_something_came() -> None:

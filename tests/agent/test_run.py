@@ -31,8 +31,7 @@ def labelled(
     """3, 4, 5 of both layers. The first 5 is dead; the others are explained by WORDS in turn."""
     path = tmp_path_factory.mktemp("script") / "rules.jsonl"
     explained = [
-        {"match": "Passages:", "reply": {"explanation": f"words about {word}"}, "times": 1}
-        for word in WORDS * 2
+        {"match": "Passages:", "reply": {"explanation": f"words about {word}"}, "times": 1} for word in WORDS * 2
     ]
     rules = [*explained, {"match": "exts:", "words": "explanation"}]
     path.write_text("".join(json.dumps(rule) + "\n" for rule in rules), encoding="utf-8")
@@ -79,9 +78,7 @@ def test_a_unit_by_its_id_or_its_end(opened: Run) -> None:
 
 
 def test_an_end_that_several_units_have(opened: Run) -> None:
-    with pytest.raises(
-        UserError, match=rf"ends in /4; found .*{LAYERS[0]}/neurons/4, .*{LAYERS[1]}/neurons/4"
-    ):
+    with pytest.raises(UserError, match=rf"ends in /4; found .*{LAYERS[0]}/neurons/4, .*{LAYERS[1]}/neurons/4"):
         opened.label("4")
     with pytest.raises(UserError, match="ends in /99; found none"):
         opened.label("99")
@@ -129,9 +126,7 @@ def test_search_finds_by_meaning(opened: Run, labelled: Path) -> None:
 def test_similar_finds_the_nearest_of_another_hookpoint(labelled: Path) -> None:
     found = ng.similar(labelled, labelled, LAYERS[1], LAYERS[0])
     assert [(pair.a.unit.index, pair.b.unit.index) for pair in found.pairs] == [(3, 3), (4, 3), (5, 4)]
-    assert {(pair.a.unit.hookpoint, pair.b.unit.hookpoint) for pair in found.pairs} == {
-        (LAYERS[1], LAYERS[0])
-    }
+    assert {(pair.a.unit.hookpoint, pair.b.unit.hookpoint) for pair in found.pairs} == {(LAYERS[1], LAYERS[0])}
     assert [pair.similarity for pair in found.pairs] == pytest.approx([2 / 3, 1, 1]), "two words of three"
     assert found.mean == pytest.approx(8 / 9) and found.unmatched == 0
 

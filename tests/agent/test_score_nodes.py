@@ -61,9 +61,7 @@ class FakeSubject:
 
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def steer(
-        self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int
-    ) -> Steering:
+    def steer(self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int) -> Steering:
         self.asked.append((unit, tuple(prompts), tuple(tuning_prompts), seed))
         return Steering(12.5, 0.9, tuple(SteeredText(prompt, "clean", "steered rain") for prompt in prompts))
 

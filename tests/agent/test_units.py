@@ -67,9 +67,7 @@ def test_a_sample_is_drawn_from_the_living_by_the_seed(cache: Cache, dead: UnitI
 def test_who_is_alive_depends_on_what_is_needed(cache: Cache) -> None:
     counts = {needed: len(cache.alive(needed)) for needed in (1, 40, 10_000)}
     assert counts[1] > counts[40] > counts[10_000] == 0
-    with pytest.raises(
-        UserError, match=f"from 1 to the {counts[40]} units alive, found sample:{counts[40] + 1}"
-    ):
+    with pytest.raises(UserError, match=f"from 1 to the {counts[40]} units alive, found sample:{counts[40] + 1}"):
         select(cache, f"sample:{counts[40] + 1}", 40, 0)
 
 
@@ -79,9 +77,7 @@ def test_a_sample_that_cannot_be_drawn(cache: Cache, number: str) -> None:
         select(cache, f"sample:{number}", 4, 0)
 
 
-@pytest.mark.parametrize(
-    "spec", ["", " , ", "x", "3-1", "1-2-3", "--", "-3", "7--", "1.5", "sample", "sample;3"]
-)
+@pytest.mark.parametrize("spec", ["", " , ", "x", "3-1", "1-2-3", "--", "-3", "7--", "1.5", "sample", "sample;3"])
 def test_what_cannot_be_read(cache: Cache, spec: str) -> None:
     with pytest.raises(UserError, match="Expected units such as all, sample:24, 0-99 or 512-; found"):
         select(cache, spec, 4, 0)

@@ -49,8 +49,9 @@ def run(tiny_subject_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def labels(run: Path, vllm_server: VllmServer) -> list[Label]:
     """Detection, fuzzing and intervention of each unit."""
     summary = ng.label(run, llm=vllm_server.url, **SETTINGS)
-    assert summary.waiting == 0 and sum(summary.states.values()) == UNITS
-    return list(ng.open_run(run).labels())
+    found = list(ng.open_run(run).labels())
+    assert summary.waiting == 0 and sum(summary.states.values()) == UNITS, [label.reason for label in found]
+    return found
 
 
 def test_every_unit_ends_in_a_state(labels: list[Label], vllm_server: VllmServer) -> None:
