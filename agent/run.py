@@ -65,7 +65,10 @@ class Run:
         with self.ledger() as ledger:
             label = ledger.label(unit, method)
         if label is None:
-            raise UserError(f"{unit} has no label in {self.folder.path}. See which have:  neurogloss status")
+            raise UserError(
+                f"{unit} has no label in {self.folder.path}. See which have:  "
+                f"neurogloss status {self.folder.path} --labels"
+            )
         return label
 
     def candidates(self, label: Label) -> list[Explanation]:
@@ -83,7 +86,7 @@ class Run:
         return evidence(self.cache, self.unit(unit))
 
     def unit(self, unit: UnitId | str) -> UnitId:
-        """A unit by its id, or by the end of it where only one unit of the run ends so (`803-`, `24…/803`).
+        """A unit by its id, or by the end of it where only one unit of the run ends so (`803-`).
 
         Raises:
             UserError: none or several of the run's units fit.

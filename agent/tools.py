@@ -16,6 +16,7 @@ from neurogloss.records import Passage
 from neurogloss.scorers import registry
 from neurogloss.settings import DEMO_SUBJECT, LabelSettings
 from neurogloss.sources.cache import Cache
+from neurogloss.sources.subject import require_subject_packages
 
 BACKGROUND = 64
 """Contexts of the explain half against which a similarity judge standardises."""
@@ -83,13 +84,16 @@ def build(
     """The method that the settings mean.
 
     Raises:
-        UserError: an LLM is asked for and none is given, or an unknown scorer.
+        UserError: an LLM is asked for and none is given, an unknown scorer, or one that needs the subject where
+            torch is not installed.
     """
     if chat is None and (settings.llm_explains or settings.llm_judges):
         raise UserError(
             "Expected an LLM for this explainer or judge, found none. Give one with --llm URL [--model NAME]."
         )
     scorers = choose_scorers(settings.scorers, settings.questions, own_scorers)
+    if any(scorer.needs_subject for scorer in scorers):
+        require_subject_packages()
     explainer, judge = _explainer(settings, models, chat), _judge(settings, cache, models, chat)
     n_floors = settings.floors if settings.floors is not None else (1 if settings.llm_judges else 5)
     decides = settings.model_dump(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -197,6 +199,13 @@ def _no_vectors(hookpoint: Hookpoint, found: str) -> UserError:
     )
 
 
+def require_subject_packages() -> None:
+    """Raise MissingExtra where what runs a subject is not installed. Imports nothing."""
+    for package in ("torch", "transformers"):
+        if sys.modules.get(package, ...) is None or not importlib.util.find_spec(package):
+            raise MissingExtra(package, INSTALL)
+
+
 def packaged_folder(progress: Progress | None = None) -> Path:
     """Folder of the packaged subject as safetensors, converted on first use into the user's cache."""
     progress = progress or Quiet()
@@ -220,8 +229,9 @@ def _convert(source: Path, folder: Path) -> None:
     # What was de-quantised still says it is quantised, and is refused to be saved as such.
     model.hf_quantizer = None
     model.config.__dict__.pop("quantization_config", None)
+    for left_over in folder.parent.glob(f".{folder.name}.*.tmp"):
+        shutil.rmtree(left_over, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     os.replace(temporary, folder)

@@ -59,8 +59,8 @@ def config(folder: Path, text: str | bytes) -> Path:
 
 def test_a_config_has_two_tables(tmp_path: Path) -> None:
     path = config(tmp_path, 'run = "runs/a"\n[collect]\nhookpoints = ["h"]\n[label]\nunits = "0-3"\n')
-    assert read_config(path) == ({"hookpoints": ["h"]}, {"units": "0-3"})
-    assert read_config(config(tmp_path, 'run = "runs/a"\n')) == ({}, {})
+    assert read_config(path) == (Path("runs/a"), {"collect": {"hookpoints": ["h"]}, "label": {"units": "0-3"}})
+    assert read_config(config(tmp_path, 'run = "runs/a"\n')) == (Path("runs/a"), {"collect": {}, "label": {}})
 
 
 @pytest.mark.parametrize(

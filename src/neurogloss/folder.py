@@ -45,7 +45,7 @@ class RunFolder:
             found = "no run in it" if self.path.exists() else "nothing"
             raise UserError(
                 f"Expected a run folder at {self.path}, found {found}. "
-                f"Make one with:  neurogloss collect {self.path}"
+                f"Make one with:  neurogloss collect {self.path} --hookpoint HOOKPOINT"
             )
         return self
 

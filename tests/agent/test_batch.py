@@ -127,10 +127,10 @@ def test_every_unit_ends_with_an_explanation_and_scores_beside_floors(
 
 
 def test_what_is_done_is_not_done_again(run: Path, script: Script, dump: Dump) -> None:
-    first = labelled(run, script())
+    first = labelled(run, script(), units="0-1")
     before = dump(run)
     nothing_answers = script({"match": "", "fail": "transport"})
-    assert labelled(run, nothing_answers) == first
+    assert labelled(run, nothing_answers, units="0-1") == first
     assert dump(run) == before
 
 
@@ -146,7 +146,7 @@ def test_progress_counts_what_was_done_before(run: Path, script: Script) -> None
 
 
 def test_another_method_stands_beside_the_first(run: Path, script: Script) -> None:
-    first = labelled(run, script())
+    first = labelled(run, script(), units="0-1")
     before = found(run)
     second = labelled(run, script(), questions=10, units="0")
     assert second.method != first.method
@@ -221,7 +221,7 @@ def test_units_done_later_are_as_in_one_batch(run: Path, script: Script, whole: 
 
 
 def test_floors_are_explanations_of_other_units(run: Path, script: Script) -> None:
-    labelled(run, script(), floors=3)
+    labelled(run, script(), floors=3, units="0-1")
     got = found(run)
     ids = {its.explanation.id: unit for unit, its in got.labels.items() if its.explanation}
     for unit, its in got.labels.items():
@@ -302,25 +302,26 @@ def test_dead_units_and_those_seen_too_rarely_are_states_and_no_failures(
     run: Path, script: Script, dead: UnitId
 ) -> None:
     cache = Cache(RunFolder(run).cache)
-    code = run_command(["label", str(run), "--llm", script(), *FLAGS, "--units", "0-7"])
-    assert code == 0
-    labelled(run, script(), units="0-7", min_active=12)
-    got = found(run)
-    assert {State.DEAD, State.TOO_LITTLE_EVIDENCE} < set(got.states) and got.states[State.DEAD] == 1
-    for unit, its in got.labels.items():
-        both = evidence(cache, unit)
-        active = min(len(both.explain.uniform), len(both.score.uniform))
-        if unit == dead:
-            assert (its.state, its.reason) == (
-                State.DEAD,
-                f"never active in {both.statistics.n_contexts} contexts",
-            )
-        elif active < 12:
-            assert its.state is State.TOO_LITTLE_EVIDENCE
-            assert its.reason == f"{active} active contexts in a half, 12 needed"
-        else:
-            assert its.state in DONE
-        assert (its.explanation is None) == (not its.scores) == (its.state not in DONE)
+    active = {unit: active_contexts(evidence(cache, unit)) for unit in cache.alive(1)}
+    often = max(active.values())
+    rare = next(unit for unit, n in active.items() if n < often)
+    plenty = next(unit for unit, n in active.items() if n == often)
+    summary = labelled(run, script(), units=f"{dead},{rare},{plenty}", min_active=often)
+    assert summary.failed == summary.waiting == 0
+    got = found(run).labels
+    n_contexts = cache.statistics(dead).n_contexts
+    assert (got[dead].state, got[dead].reason) == (State.DEAD, f"never active in {n_contexts} contexts")
+    assert got[rare].state is State.TOO_LITTLE_EVIDENCE
+    assert got[rare].reason == f"{active[rare]} active contexts in a half, {often} needed"
+    for unit in (dead, rare):
+        assert got[unit].explanation is None and got[unit].scores == ()
+    assert got[plenty].state in DONE
+    assert run_command(["label", str(run), "--llm", script(), *FLAGS, "--units", str(dead)]) == 0
+
+
+def active_contexts(both: Evidence) -> int:
+    """In the half that has fewer."""
+    return min(len(both.explain.uniform), len(both.score.uniform))
 
 
 @pytest.mark.parametrize(
@@ -337,15 +338,15 @@ def test_an_explainer_without_an_answer_is_a_state_and_no_score(
     run: Path, script: Script, dump: Dump, rule: dict[str, Any], state: State, reason: str
 ) -> None:
     llm = script({"match": EXPLAINS, **rule, "times": 1})
-    summary = labelled(run, llm, concurrency=1)
+    summary = labelled(run, llm, concurrency=1, units="0-1")
     got = found(run)
     failed = got.labels[min(got.labels)]
     assert (failed.state, failed.explanation, failed.scores) == (state, None, ())
     assert reason in failed.reason
-    assert got.states.total() == UNITS and got.states[state] == 1
+    assert got.states.total() == 4 and got.states[state] == 1
     assert (summary.failed, summary.waiting) == (1, 0)
     before = dump(run)
-    assert run_command(["label", str(run), "--llm", script(), *FLAGS]) == 1
+    assert run_command(["label", str(run), "--llm", script(), *FLAGS, "--units", "0-1"]) == 1
     assert dump(run) == before, "a later run does not ask again"
 
 
@@ -353,7 +354,7 @@ def test_an_explainer_without_an_answer_is_a_state_and_no_score(
 
 
 def test_answers_that_a_judge_did_not_give_are_counted_and_in_no_metric(run: Path, script: Script) -> None:
-    labelled(run, script({"match": JUDGES, "fail": "refusal", "times": 3}), concurrency=1)
+    labelled(run, script({"match": JUDGES, "fail": "refusal", "times": 3}), concurrency=1, units="0")
     got = found(run)
     assert sum(o.answer.failure is not None for rows in got.outcomes.values() for o in rows) == 15
     counted = 0
@@ -371,8 +372,8 @@ def test_answers_that_a_judge_did_not_give_are_counted_and_in_no_metric(run: Pat
 
 @pytest.mark.parametrize("failure", ["refusal", "empty", "unparseable"])
 def test_a_judge_that_never_answers_is_a_state_with_a_reason(run: Path, script: Script, failure: str) -> None:
-    summary = labelled(run, script({"match": JUDGES, "fail": failure}))
-    assert summary.states == {State(failure): UNITS} and summary.failed == UNITS and summary.waiting == 0
+    summary = labelled(run, script({"match": JUDGES, "fail": failure}), units="0-1")
+    assert summary.states == {State(failure): 4} and summary.failed == 4 and summary.waiting == 0
     for its in found(run).labels.values():
         assert its.explanation is not None
         assert [score.failures for score in its.scores] == [{failure: 20}] * 2
@@ -464,18 +465,18 @@ def test_after_max_attempts_a_unit_is_settled_and_the_rest_is_scored(
     run: Path, script: Script, dump: Dump
 ) -> None:
     fails_once = script({"match": EXPLAINS, "fail": "transport", "times": 1})
-    first = labelled(run, fails_once, concurrency=1, max_attempts=2)
-    assert first.states == {State.TRANSPORT: 1, State.EXPLAINED: UNITS - 1} and first.waiting == UNITS
-    second = labelled(run, fails_once, concurrency=1, max_attempts=2)
+    first = labelled(run, fails_once, concurrency=1, units="0-1", max_attempts=2)
+    assert first.states == {State.TRANSPORT: 1, State.EXPLAINED: 3} and first.waiting == 4
+    second = labelled(run, fails_once, concurrency=1, units="0-1", max_attempts=2)
     assert (second.failed, second.waiting) == (1, 0)
     got = found(run)
     settled = got.labels[min(got.labels)]
     assert settled.state is State.TRANSPORT and got.attempts[settled.unit] == 2
-    assert sum(got.states[state] for state in DONE) == UNITS - 1
+    assert sum(got.states[state] for state in DONE) == 3
     before = dump(run)
-    assert labelled(run, script(), max_attempts=2) == second
+    assert labelled(run, script(), units="0-1", max_attempts=2) == second
     assert dump(run) == before
-    assert labelled(run, script(), max_attempts=3).failed == 0, "unless it is given another attempt"
+    assert labelled(run, script(), units="0-1", max_attempts=3).failed == 0, "unless it is given another attempt"
 
 
 # --- what the user can mend ----------------------------------------------------------------------------
