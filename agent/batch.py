@@ -241,7 +241,9 @@ class _Batch:
             self._record_failure(unit, State(error.failure), str(error))
             return
         self.lost = 0
-        self.ledger.record_scores(label.explanation, state["state"], state["scores"], state["outcomes"])
+        self.ledger.record_scores(
+            label.explanation, state["state"], state["scores"], state["outcomes"], state["reason"]
+        )
 
     def _record_failure(self, unit: UnitId, state: State, reason: str) -> None:
         if state in FAILED:  # of a dead unit the model was not asked

@@ -35,8 +35,8 @@ from neurogloss.scorers.judges.likelihood import LikelihoodJudge
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.scorers.metrics import auroc
 
-FEW = 24
-"""Questions a unit where the likelihood judge is compared: it reads each passage with the language model."""
+FEW = 12
+"""Units, and questions a unit, where the likelihood judge is compared: it reads each passage with SmolLM2."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,22 @@ async def _comparisons(run: ng.Run, labels: Sequence[Label]) -> list[Row]:
     texts = {label.unit: label.explanation.text for label in labels if label.explanation}
     listed = {unit: _active_words(found) for unit, found in evidence.items()}
 
-    async def excess(judge: Judge, chosen: Mapping[ng.UnitId, str], n: int) -> list[float]:
+    async def excess(
+        judge: Judge, chosen: Mapping[ng.UnitId, str], n: int, units: int | None = None
+    ) -> list[float]:
         return [
-            await _excess(judge, label, labels, evidence[label.unit], chosen[label.unit], n) for label in labels
+            await _excess(judge, label, labels, evidence[label.unit], chosen[label.unit], n)
+            for label in labels[:units]
         ]
 
-    ours, few = await excess(similarity, texts, 100), await excess(similarity, texts, FEW)
+    ours, few = await excess(similarity, texts, 100), await excess(similarity, texts, FEW, FEW)
     return [
         _row(
             "word pieces judge, beside sentence cosine",
             ours,
             await excess(SentenceJudge(models.embedder), texts, 100),
         ),
-        _row("word pieces judge, beside likelihood ratio", few, await excess(likelihood, texts, FEW)),
+        _row("word pieces judge, beside likelihood ratio", few, await excess(likelihood, texts, FEW, FEW)),
         _row("PMI label, beside the list of active words", ours, await excess(similarity, listed, 100)),
     ]
 
@@ -116,10 +119,11 @@ async def _excess(
     others = [other.explanation for other in labels if other.explanation]
     floor = draw(label.explanation, others, 1, seed)[0].text
     truths = [question.truth for question in questions]
-    own, other = (
-        auroc(truths, [answer.probability or 0.0 for answer in await judge.ask("detection", asked, questions)])
-        for asked in (text, floor)
-    )
+    values = []
+    for asked in (text, floor):
+        answers = await judge.ask("detection", asked, questions)
+        values.append(auroc(truths, [answer.probability or 0.0 for answer in answers]))
+    own, other = values
     return own - other
 
 

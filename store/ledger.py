@@ -196,9 +196,14 @@ class Ledger:
             )
 
     def record_scores(
-        self, explanation: Explanation, state: State, scores: Sequence[Score], outcomes: Sequence[Outcome]
+        self,
+        explanation: Explanation,
+        state: State,
+        scores: Sequence[Score],
+        outcomes: Sequence[Outcome],
+        reason: str = "",
     ) -> None:
-        """Store scores and the outcomes behind them; the unit's state becomes `state`.
+        """Store scores and the outcomes behind them; the unit's state becomes `state`, for that reason.
 
         They replace what the explanation had of the same scorers; other scorers' stay.
 
@@ -208,10 +213,10 @@ class Ledger:
         scorers = {score.scorer for score in scores} | {outcome.scorer for outcome in outcomes}
         with transaction(self._connection) as connection:
             changed = connection.execute(
-                "UPDATE labels SET state = ?, reason = '', "
+                "UPDATE labels SET state = ?, reason = ?, "
                 "changed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
                 "WHERE method = ? AND unit = ? AND explanation = ?",
-                (state.value, explanation.method, str(explanation.unit), explanation.id),
+                (state.value, reason, explanation.method, str(explanation.unit), explanation.id),
             )
             if changed.rowcount != 1:
                 raise ValueError(f"{explanation.id} is not the explanation of {explanation.unit}")

@@ -7,9 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
+
+from neurogloss.sources.corpus import read_documents
+from neurogloss.sources.subject import packaged_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,7 +40,7 @@ def test_make_targets_exist() -> None:
 
 @pytest.mark.model
 @pytest.mark.timeout(900)
-def test_commands_run_as_written(tmp_path: Path, tiny_subject_folder: Path) -> None:
+def test_commands_run_as_written(tmp_path: Path) -> None:
     """On a small demo run, and with small things under the names that the README uses."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
 
@@ -47,11 +51,10 @@ def test_commands_run_as_written(tmp_path: Path, tiny_subject_folder: Path) -> N
     run(["neurogloss", "demo", "--tokens", "9000", "--units", "sample:6"])
     for name in ("examples", "scripts"):
         (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "my-model").symlink_to(tiny_subject_folder)
+    (tmp_path / "my-model").symlink_to(packaged_folder())
     (tmp_path / "my-texts").mkdir()
-    text = "The quick brown fox jumps over the lazy dog, and number {} is not a word that it would know. "
-    for i in range(60):
-        (tmp_path / "my-texts" / f"{i}.txt").write_text(text.format(i) * 3, encoding="utf-8")
+    for i, document in enumerate(islice(read_documents("demo"), 100)):
+        (tmp_path / "my-texts" / f"{i}.txt").write_text(document.text, encoding="utf-8")
     assert len(runnable()) >= 8
     for command in runnable():
         run(shlex.split(command))

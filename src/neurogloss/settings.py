@@ -68,7 +68,7 @@ class LabelSettings(Settings):
     """Names from the scorer registry."""
     candidates: int = Field(default=3, ge=1)
     """Explanations asked of an LLM, to choose among."""
-    floors: int | None = Field(default=None, ge=0)
+    floors: int | None = Field(default=None, ge=1)
     """Explanations of other units that each unit's questions are asked of as well; by default 1 with an LLM
     as judge, which costs calls, and 5 without."""
     questions: int = Field(default=100, ge=4)
