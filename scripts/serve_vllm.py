@@ -90,7 +90,7 @@ def command(vllm: Path, args: argparse.Namespace, port: int) -> list[str | Path]
         *("--dtype", "float32", "--max-model-len", str(args.max_model_len)),
         # Compiling takes longer than everything that a small model is asked here.
         "--enforce-eager",
-        # With it, a seeded request above temperature 0 whose prompt is read in parts ends the CPU engine.
+        # With chunked prefill a seeded request above temperature 0 can end the CPU engine.
         "--no-enable-chunked-prefill",
         # A small model may fill an answer with white space until its budget is spent.
         *("--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})),

@@ -39,6 +39,7 @@ def test_make_targets_exist() -> None:
 
 
 @pytest.mark.model
+@pytest.mark.readme
 @pytest.mark.timeout(900)
 def test_commands_run_as_written(tmp_path: Path) -> None:
     """On a small demo run, and with small things under the names that the README uses."""
