@@ -57,6 +57,7 @@ def look() -> list[Finding]:
         _package("chromadb", "search", "pip install neurogloss"),
         _package("torch", "collect, interventions, PMI", SUBJECT),
         _package("transformers", "collect, interventions, PMI", SUBJECT),
+        _package("accelerate", "converting the packaged subject", SUBJECT),
         _package("gguf", "converting the packaged subject", SUBJECT),
         _gpu(),
         _weights(SMOLLM2, "packaged subject"),

@@ -27,7 +27,9 @@ from neurogloss.weights import SMOLLM2
 if TYPE_CHECKING:
     import torch
 
-INSTALL = "pip install torch transformers gguf   (the extra [subject])"
+PACKAGES = ("torch", "transformers", "accelerate", "gguf")
+"""The extra [subject]; the last two read the packaged subject."""
+INSTALL = f"pip install {' '.join(PACKAGES)}   (the extra [subject])"
 WRITERS = ("down_proj", "o_proj", "c_proj", "out_proj", "dense", "dense_4h_to_h", "fc2", "embed_tokens", "wte")
 """Matrices whose output is added to the residual stream, by the last part of their path."""
 
@@ -201,7 +203,7 @@ def _no_vectors(hookpoint: Hookpoint, found: str) -> UserError:
 
 def require_subject_packages() -> None:
     """Raise MissingExtra where what runs a subject is not installed. Imports nothing."""
-    for package in ("torch", "transformers"):
+    for package in PACKAGES:
         if sys.modules.get(package, ...) is None or not importlib.util.find_spec(package):
             raise MissingExtra(package, INSTALL)
 

@@ -13,6 +13,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from neurogloss.sources.subject import PACKAGES
+
 ROOT = Path(__file__).parents[1]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
@@ -88,3 +90,8 @@ def test_constraints_pin_what_the_extras_name() -> None:
     for text in (*project["dependencies"], *extras["subject"], *extras["dev"]):
         requirement = Requirement(text)
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, text
+
+
+def test_the_subject_extra_is_what_a_subject_asks_for() -> None:
+    extra = {Requirement(line).name for line in PYPROJECT["project"]["optional-dependencies"]["subject"]}
+    assert extra == set(PACKAGES)
