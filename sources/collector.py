@@ -263,7 +263,8 @@ class _Pass:
         contexts = [context for section in batch for context in section.contexts]
         rows = np.repeat(np.arange(len(batch)), [len(section.contexts) for section in batch])
         for hookpoint in self.hookpoints:
-            codes = self.dictionaries[hookpoint].encode(vectors[hookpoint])
+            found = vectors[hookpoint]
+            codes = self.dictionaries[hookpoint].encode(found.flatten(0, 1)).dense().unflatten(0, found.shape[:2])
             activations = np.zeros((len(contexts), MAX_TOKENS, codes.shape[-1]), np.float32)
             for i, (row, context) in enumerate(zip(rows, contexts, strict=True)):
                 part = codes[int(row), context.tokens].numpy()

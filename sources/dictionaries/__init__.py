@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from neurogloss.errors import UserError
+from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries.neurons import Neurons
 
 if TYPE_CHECKING:
@@ -15,7 +17,17 @@ class Dictionary(Protocol):
     """N units at a hookpoint of a given width."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What unit ids call it: no slash in it."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Size of the vectors that it reads."""
+        ...
+
+    @property
+    def n_units(self) -> int: ...
 
     @property
     def signed(self) -> bool:
@@ -28,14 +40,33 @@ class Dictionary(Protocol):
         ...
 
     @property
-    def n_units(self) -> int: ...
+    def hookpoint(self) -> str | None:
+        """Where its file says that it listens; None where the file says nothing."""
+        ...
 
-    def encode(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(..., width) to (..., n_units) activations."""
+    @property
+    def target(self) -> str | None:
+        """The hookpoint that it reconstructs where that is another (transcoders); None: the one it reads."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """JSON of what decides its codes: format, hashes of files, stated BOS and scaling."""
+        ...
+
+    def encode(self, vectors: torch.Tensor) -> Codes:
+        """(T, width) to the activations of its units."""
+        ...
+
+    def decode(self, codes: Codes, vectors: torch.Tensor) -> torch.Tensor | None:
+        """(T, width of the target): the reconstruction; None where there is nothing to reconstruct.
+
+        `vectors` are what was encoded: skip connections and per-token norms need them.
+        """
         ...
 
     def directions(self) -> torch.Tensor:
-        """(n_units, width): what raising each unit by 1 adds at the hookpoint."""
+        """(n_units, width of the target): what raising each unit by 1 adds there."""
         ...
 
 

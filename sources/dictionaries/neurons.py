@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from neurogloss.sources.codes import Codes
 
 if TYPE_CHECKING:
     import torch
@@ -13,17 +16,27 @@ if TYPE_CHECKING:
 class Neurons:
     """The coordinates of a hookpoint of the given width, both signs; never exactly zero."""
 
-    n_units: int
+    width: int
     name: str = "neurons"
     signed: bool = True
     sparse: bool = False
+    hookpoint: str | None = None
+    target: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=lambda: {"format": "neurons"})
 
-    def encode(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(..., n_units) to the same."""
-        return vectors
+    @property
+    def n_units(self) -> int:
+        return self.width
+
+    def encode(self, vectors: torch.Tensor) -> Codes:
+        """(T, width) as they are."""
+        return Codes(vectors, None, self.width)
+
+    def decode(self, codes: Codes, vectors: torch.Tensor) -> None:
+        """Nothing to reconstruct."""
 
     def directions(self) -> torch.Tensor:
-        """(n_units, n_units): the identity."""
+        """(width, width): the identity."""
         import torch
 
-        return torch.eye(self.n_units)
+        return torch.eye(self.width)
