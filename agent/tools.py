@@ -16,7 +16,7 @@ from neurogloss.records import Passage
 from neurogloss.scorers import registry
 from neurogloss.settings import DEMO_SUBJECT, LabelSettings
 from neurogloss.sources.cache import Cache
-from neurogloss.sources.subject import require_subject_packages
+from neurogloss.sources.loading import require_subject_packages
 
 BACKGROUND = 64
 """Contexts of the explain half against which a similarity judge standardises."""
@@ -53,7 +53,7 @@ class Models:
         """The subject for interventions."""
         from neurogloss.sources.steering import LiveSubject as Live
 
-        return Live(self._subject, self._kl)
+        return Live(self._subject, self._cache.sites, self._kl)
 
     @cached_property
     def causal(self) -> CausalModel:
@@ -71,7 +71,10 @@ class Models:
     def _subject(self) -> Any:
         from neurogloss.sources.subject import Subject
 
-        return Subject.load(self._cache.manifest["settings"]["subject"], self._progress)
+        given = self._cache.manifest["settings"]
+        return Subject.load(
+            given["subject"], self._progress, device=given["device"], dtype=given["dtype"], bos=given["bos"]
+        )
 
 
 def build(

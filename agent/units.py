@@ -57,8 +57,8 @@ def _read(cache: Cache, part: str) -> list[UnitId]:
         raise UserError(f"Expected units such as all, sample:24, 0-99 or 512-; found {part!r}.")
     first, last, sign = int(found[1]), int(found[3] or found[1]), -1 if found[2] == "-" else 1
     units: list[UnitId] = []
-    for info in cache.hookpoints:
-        end = UnitId(cache.subject, info.name, cache.dictionary, last, sign)
+    for site in cache.sites:
+        end = UnitId(cache.subject, site.hookpoint, site.dictionary, last, sign)
         cache.side(end)  # before a list is made that may be long
         units += [replace(end, index=index) for index in range(first, last + 1)]
     return units

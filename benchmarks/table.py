@@ -20,6 +20,7 @@ class Row:
     figure: float
     beside: float = math.nan
     """The floor, or the other's figure."""
+    ratio: float = math.nan
     difference: float = math.nan
     low: float = math.nan
     """Limits of the difference's 95 % interval."""
@@ -38,16 +39,24 @@ def report(title: str, rows: Sequence[Row], as_json: bool) -> int:
                 json.dumps({k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()})
             )
     else:
-        table = Table("what", "figure", "beside it", "difference", "95 % interval", "goal", "met", title=title)
-        for row in rows:
-            met = "" if row.met is None else "yes" if row.met else "no"
-            limits = "" if math.isnan(row.low) else f"[{row.low:+.3f}, {row.high:+.3f}]"
-            table.add_row(
-                row.what, _text(row.figure), _text(row.beside), _text(row.difference, "+"), limits, row.goal, met
-            )
+        # Columns that no row fills are left out.
+        headings = ("what", "figure", "beside it", "ratio", "difference", "95 % interval", "goal", "met")
+        lines = [_line(row) for row in rows]
+        used = [i for i in range(len(headings)) if any(line[i] for line in lines)]
+        table = Table(*(headings[i] for i in used), title=title)
+        for line in lines:
+            table.add_row(*(line[i] for i in used))
         Console(width=118).print(table)
     return 1 if any(row.met is False for row in rows) else 0
 
 
+def _line(row: Row) -> tuple[str, ...]:
+    met = "" if row.met is None else "yes" if row.met else "no"
+    limits = "" if math.isnan(row.low) else f"[{row.low:+.3f}, {row.high:+.3f}]"
+    numbers = (_text(row.figure), _text(row.beside), _text(row.ratio), _text(row.difference, "+"))
+    return (row.what, *numbers, limits, row.goal, met)
+
+
 def _text(value: float, sign: str = "") -> str:
-    return "" if math.isnan(value) else f"{value:{sign}.3f}"
+    digits = 0 if abs(value) >= 100 else 3
+    return "" if math.isnan(value) else f"{value:{sign},.{digits}f}"

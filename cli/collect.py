@@ -12,10 +12,14 @@ from neurogloss.cli.options import JsonOption, RunArgument
 def collect(
     run: RunArgument,
     hookpoint: Annotated[
-        list[str], typer.Option(help="Module to listen at, .input appended for its input; may be given often.")
-    ],
+        list[str] | None,
+        typer.Option(help="Module to listen at, .input appended for its input; may be given often."),
+    ] = None,
     subject: Annotated[str | None, typer.Option(help="Packaged name or folder of a Hugging Face model.")] = None,
-    dictionary: Annotated[str | None, typer.Option(help="What to listen with: neurons.")] = None,
+    dictionary: Annotated[
+        list[str] | None,
+        typer.Option(help="neurons, or an SAE's file or folder; one for all hookpoints, or one each."),
+    ] = None,
     corpus: Annotated[str | None, typer.Option(help="demo, or a file or folder of .txt, .jsonl(.gz).")] = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens to read.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides the document split and every sample.")] = None,
@@ -29,9 +33,9 @@ def collect(
     from neurogloss.cli import progress, render
 
     given: dict[str, Any] = {
-        "hookpoints": tuple(hookpoint),
+        "hookpoints": tuple(hookpoint) if hookpoint else None,
         "subject": subject,
-        "dictionary": dictionary,
+        "dictionaries": tuple(dictionary) if dictionary else None,
         "corpus": corpus,
         "tokens": tokens,
         "seed": seed,
@@ -44,7 +48,7 @@ def collect(
         render.print_json([manifest])
         return
     counts = manifest["counts"]
-    units = sum(info["units"] * (2 if info["signed"] else 1) for info in manifest["hookpoints"])
+    units = sum(site["units"] * (2 if site["signed"] else 1) for site in manifest["sites"])
     render.console().print(
         f"{counts['tokens']:,} tokens of {counts['documents']:,} documents, {counts['contexts']:,} contexts, "
         f"{units:,} units in {run}. Next:  neurogloss label {run} --units sample:24",

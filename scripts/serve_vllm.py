@@ -71,7 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv-vllm", help="made by setup_vllm.py")
     args = parser.parse_args()
     if args.folder is None:
-        from neurogloss.sources.subject import packaged_folder
+        from neurogloss.sources.loading import packaged_folder
 
         args.folder = packaged_folder()
     args.name = args.name or args.folder.resolve().name

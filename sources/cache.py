@@ -1,82 +1,63 @@
 """What a pass over the corpus leaves on disk, and how it is read by unit.
 
-    manifest.json                     settings, subject, units, shards done; written last, atomically
-    contexts/000012.safetensors       the contexts of one shard of documents: text and token positions, once
-    thresholds.safetensors            what active means, by hookpoint and side
-    outputs/HOOKPOINT.safetensors     tokens that each unit promotes and suppresses
+    manifest.json                     settings, subject, sites, counts; written last, atomically
+    contexts/                         the contexts, text and token positions, once (`neurogloss.sources.contexts`)
+    thresholds.safetensors            what active means, by site and side
+    outputs/SITE.safetensors          tokens that each unit promotes and suppresses
     vocabulary.json                   the text of those tokens
-    sketches/000012/HOOKPOINT.HALF.safetensors   the sketches after shard 12
+    sketches/000012/SITE.HALF/*.npy   the sketches after shard 12, one array a file, while the pass goes on
+    sketches/sorted/SITE.HALF/*.npy   the sketches when all is read, each sample in order
 
-The manifest names the newest complete set of sketches. A file that it does not name is left over from a
-killed pass: it is written again or deleted.
+A site is a dictionary at a hookpoint. The manifest names the newest complete set of sketches. A file that it does
+not name is left over from a killed pass: it is written again or deleted. Arrays are mapped into memory, so that
+one unit is read without the others.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from neurogloss.errors import UserError
-from neurogloss.folder import replace_file
+from neurogloss.folder import replacing
 from neurogloss.ids import UnitId
-from neurogloss.records import Context, Example, OutputTokens, UnitStatistics
+from neurogloss.records import Activity, Context, Example, OutputTokens, UnitStatistics
+from neurogloss.sources.contexts import HALVES, Contexts
 from neurogloss.sources.corpus import Half
+from neurogloss.sources.pool import Pool
 from neurogloss.sources.sketch import FIXED_POINT, Sketch
 
-HALVES: tuple[Half, Half] = ("explain", "score")
-VERSION = 1
+VERSION = 2
 """Of the folder's layout, as the manifest has it."""
+DENSE = 0.5
+"""A unit that is active in a larger share of contexts is dense."""
 
 
 @dataclass(frozen=True, slots=True)
-class ContextShard:
-    """The contexts of one shard of documents, in the order of their hashes."""
+class Site:
+    """A dictionary at a hookpoint, as the manifest has it."""
 
-    hashes: NDArray[np.uint64]
-    """(C,), ascending."""
-    is_score: NDArray[np.uint8]
-    """(C,): 1 where the document is in the score half."""
-    text: NDArray[np.uint8]
-    """The texts one after another, UTF-8."""
-    token_bytes: NDArray[np.uint16]
-    """(T,): length of each token in bytes, all contexts one after another."""
-    first_token: NDArray[np.int64]
-    """(C + 1,): where each context begins among the tokens."""
-
-    def write(self, path: Path) -> None:
-        replace_file(path, save({name: getattr(self, name) for name in self.__slots__}))
-
-    @classmethod
-    def read(cls, path: Path) -> ContextShard:
-        return cls(**read_arrays(path))
-
-    def context(self, row: int) -> Context:
-        """One context with its tokens' texts."""
-        first, last = self.first_token[row], self.first_token[row + 1]
-        at, tokens = int(self.token_bytes[:first].sum(dtype=np.int64)), []
-        for length in self.token_bytes[first:last].tolist():
-            tokens.append(self.text[at : at + length].tobytes().decode())
-            at += length
-        return Context(f"{int(self.hashes[row]):016x}", tuple(tokens))
-
-
-@dataclass(frozen=True, slots=True)
-class HookpointInfo:
-    """What the manifest says of one hookpoint."""
-
-    name: str
+    hookpoint: str
+    dictionary: str
+    """The dictionary's name."""
+    spec: str
+    """What opens the dictionary."""
     units: int
     signed: bool
+
+    @property
+    def name(self) -> str:
+        """In the names of files."""
+        return f"{self.hookpoint}.{self.dictionary}"
 
     @property
     def sides(self) -> int:
@@ -98,142 +79,163 @@ class Cache:
                 f"The collection in {path.parent} is not finished. Run the same collect command again."
             )
         self.subject: str = self.manifest["subject"]["name"]
-        self.dictionary: str = self.manifest["settings"]["dictionary"]
-        self.hookpoints = [HookpointInfo(**info) for info in self.manifest["hookpoints"]]
+        self.sites = [Site(**site) for site in self.manifest["sites"]]
+        self._sites = {(site.hookpoint, site.dictionary): site for site in self.sites}
 
     def units(self) -> Iterator[UnitId]:
-        """Every unit, hookpoint by hookpoint, the positive side first."""
-        for info in self.hookpoints:
-            for side in range(info.sides):
-                sign = 1 if side < info.units else -1
-                yield UnitId(self.subject, info.name, self.dictionary, side % info.units, sign)
+        """Every unit, site by site, the positive side first."""
+        for site in self.sites:
+            for side in range(site.sides):
+                sign = 1 if side < site.units else -1
+                yield UnitId(self.subject, site.hookpoint, site.dictionary, side % site.units, sign)
 
     def alive(self, min_active: int) -> list[UnitId]:
         """Units with at least `min_active` active contexts in each half."""
         enough = {
-            info.name: np.minimum(*(self._counts(info.name, half) for half in HALVES)) >= min_active
-            for info in self.hookpoints
+            site: np.minimum(*(self._arrays(site, half)["n_active"] for half in HALVES)) >= min_active
+            for site in self.sites
         }
-        return [unit for unit in self.units() if enough[unit.hookpoint][self.side(unit)]]
+        return [unit for unit in self.units() if enough[self.site(unit)][self.side(unit)]]
+
+    def site(self, unit: UnitId) -> Site:
+        """Where the unit is. Raises UserError where the cache has no such place."""
+        site = self._sites.get((unit.hookpoint, unit.dictionary))
+        if site is None or unit.subject != self.subject:
+            known = ", ".join(f"{self.subject}/{site.hookpoint}/{site.dictionary}" for site in self.sites)
+            raise UserError(f"Expected a unit of {known}; found {unit}.")
+        return site
 
     def side(self, unit: UnitId) -> int:
         """Row of the unit's side in the sketches. Raises UserError where the cache has no such unit."""
-        info = next((info for info in self.hookpoints if info.name == unit.hookpoint), None)
-        if info is None or (unit.subject, unit.dictionary) != (self.subject, self.dictionary):
-            known = ", ".join(f"{self.subject}/{info.name}/{self.dictionary}" for info in self.hookpoints)
-            raise UserError(f"Expected a unit of {known}; found {unit}.")
-        if not 0 <= unit.index < info.units or (unit.sign < 0 and not info.signed):
-            sides = "0- to" if info.signed and unit.sign < 0 else "0 to"
+        site = self.site(unit)
+        if not 0 <= unit.index < site.units or (unit.sign < 0 and not site.signed):
+            sides = "0- to" if site.signed and unit.sign < 0 else "0 to"
             raise UserError(
-                f"Expected an index from {sides} {info.units - 1} at {info.name}, found {unit.index}"
+                f"Expected an index from {sides} {site.units - 1} at {site.hookpoint}, found {unit.index}"
                 f"{'-' if unit.sign < 0 else ''}."
             )
-        return unit.index + (info.units if unit.sign < 0 else 0)
+        return unit.index + (site.units if unit.sign < 0 else 0)
 
     def statistics(self, unit: UnitId) -> UnitStatistics:
         """Counts over both halves."""
-        side = self.side(unit)
-        rows = [self._row(unit.hookpoint, half, side) for half in HALVES]
-        n_active = sum(int(row["n_active"]) for row in rows)
-        total = sum(int(row["peak_sum"]) for row in rows) / FIXED_POINT
+        site, side = self.site(unit), self.side(unit)
+        halves = [self._arrays(site, half) for half in HALVES]
+        n_active = sum(int(arrays["n_active"][side]) for arrays in halves)
+        total = sum(int(arrays["peak_sum"][side]) for arrays in halves) / FIXED_POINT
         return UnitStatistics(
-            n_contexts=sum(int(self._whole(unit.hookpoint, half, "n_contexts")[0]) for half in HALVES),
+            n_contexts=sum(int(arrays["n_contexts"][0]) for arrays in halves),
             n_active=n_active,
-            threshold=float(self._thresholds[unit.hookpoint][side]),
-            maximum=max(float(row["maximum"]) for row in rows),
+            threshold=float(self._thresholds[site.name][side]),
+            maximum=max(float(arrays["top_peaks"][side, 0]) for arrays in halves),
             mean=total / n_active if n_active else 0.0,
-            histogram=tuple(
-                sum(counts) for counts in zip(*(row["histogram"].tolist() for row in rows), strict=True)
-            ),
+            histogram=tuple(sum(arrays["histogram"][side] for arrays in halves).tolist()),
         )
 
-    def examples(self, unit: UnitId, half: Half, kind: Literal["top", "uniform"]) -> list[Example]:
-        """The kept contexts of one sample, with the unit's activations, in the sketch's order."""
-        row = self._row(unit.hookpoint, half, self.side(unit))
-        n = int((row[f"{kind}_peaks"] > 0).sum())
+    def activity(self, unit: UnitId) -> Activity:
+        """How often the unit fires: see `neurogloss.records.Activity`; dense comes before rare."""
+        site, side = self.site(unit), self.side(unit)
+        halves = [self._arrays(site, half) for half in HALVES]
+        n_active = [int(arrays["n_active"][side]) for arrays in halves]
+        if not any(n_active):
+            return Activity.DEAD
+        if sum(n_active) > DENSE * sum(int(arrays["n_contexts"][0]) for arrays in halves):
+            return Activity.DENSE
+        return Activity.RARE if min(n_active) < halves[0]["uniform_hashes"].shape[1] else Activity.USUAL
+
+    def examples(
+        self, unit: UnitId, half: Half, kind: Literal["top", "uniform"], without: Collection[str] = ()
+    ) -> list[Example]:
+        """The kept contexts of one sample, by descending peak, with the unit's activations.
+
+        Args:
+            without: texts that are left out.
+        """
+        arrays, side = self._arrays(self.site(unit), half), self.side(unit)
+        peaks = arrays[f"{kind}_peaks"][side]
+        order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)]
+        values = (arrays[f"{kind}_windows"][side][order] * peaks[order, None]).tolist()
         examples = []
-        kept = (row[f"{kind}_{part}"][:n] for part in ("hashes", "peaks", "windows"))
-        for digest, peak, window in zip(*kept, strict=True):
-            context = self.context(int(digest))
-            values = window[: len(context.tokens)].astype(np.float64) * float(peak)
-            examples.append(Example(context, tuple(values.tolist())))
+        for digest, row in zip(arrays[f"{kind}_hashes"][side][order].tolist(), values, strict=True):
+            context, text = self.contexts.get(digest)
+            if text not in without:
+                examples.append(Example(context, tuple(row[: len(context.tokens)])))
         return examples
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
         """(U,) hashes of the uniform sample, ascending, EMPTY in free slots."""
-        hashes: NDArray[np.uint64] = self._row(unit.hookpoint, half, self.side(unit))["uniform_hashes"]
+        hashes: NDArray[np.uint64] = self._arrays(self.site(unit), half)["uniform_hashes"][self.side(unit)]
         return hashes
+
+    def uniform_samples(self, half: Half) -> list[NDArray[np.uint64]]:
+        """(sides, U) hashes of every side's uniform sample, site by site."""
+        return [self._arrays(site, half)["uniform_hashes"] for site in self.sites]
+
+    @cached_property
+    def pool(self) -> Callable[[Half], Pool]:
+        """The first contexts of a half by hash: where negatives of a kind are looked for."""
+        return lru_cache(None)(lambda half: Pool(self.contexts, half))
 
     def hashes(self, half: Half) -> NDArray[np.uint64]:
         """Hashes of all contexts of a half, ascending."""
-        everything, _, _, is_score = self._places
-        hashes: NDArray[np.uint64] = everything[is_score == (half == "score")]
-        return hashes
+        return self.contexts.hashes(half)
 
     def context(self, digest: int) -> Context:
         """The context with that hash."""
-        hashes, shards, rows, _ = self._places
-        at = int(np.searchsorted(hashes, np.uint64(digest)))
-        return self._shard(int(shards[at])).context(int(rows[at]))
+        return self.contexts.get(digest)[0]
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        return Contexts(self.path / "contexts", self.manifest["columns"])
 
     def output_tokens(self, unit: UnitId, n: int = 10) -> OutputTokens | None:
         """What the unit's side promotes and suppresses; None where its direction has no way to the logits."""
-        path = self.path / "outputs" / f"{unit.hookpoint}.safetensors"
+        path = self.path / "outputs" / f"{self.site(unit).name}.safetensors"
         if not path.is_file():
             return None
-        with _reading(path) as file:
-            row = {key: file.get_slice(key)[unit.index] for key in ("high", "high_logits", "low", "low_logits")}
-        high = [(self._vocabulary[str(i)], float(x)) for i, x in zip(row["high"], row["high_logits"], strict=True)]
-        low = [(self._vocabulary[str(i)], float(x)) for i, x in zip(row["low"], row["low_logits"], strict=True)]
-        if unit.sign < 0:
-            high, low = [(t, -x) for t, x in low], [(t, -x) for t, x in high]
-        return OutputTokens(tuple(high[:n]), tuple(low[:n]))
+        arrays = self._outputs(path)
+        words = self._vocabulary
+        high, low = (
+            [
+                (words[i], unit.sign * x)
+                for i, x in zip(
+                    arrays[end][unit.index, :n].tolist(),
+                    arrays[f"{end}_logits"][unit.index, :n].tolist(),
+                    strict=True,
+                )
+            ]
+            for end in (("high", "low") if unit.sign > 0 else ("low", "high"))
+        )
+        return OutputTokens(tuple(high), tuple(low), float(arrays["kurtosis"][unit.index]))
 
-    @property
-    def _sketches(self) -> Path:
-        return sketch_folder(self.path, self.manifest["shards_done"])
+    def verify(self) -> None:
+        """Hold every file against the manifest's checksums. Raises UserError that names those that changed."""
+        found = checksums(self.path)
+        wanted: dict[str, str] = self.manifest["files"]
+        changed = sorted(name for name in wanted if found.get(name) != wanted[name])
+        if changed:
+            raise UserError(
+                f"Expected the files that were collected in {self.path}, found {', '.join(changed[:5])} "
+                "missing or changed. Collect again into a new run folder."
+            )
 
-    def _row(self, hookpoint: str, half: Half, side: int) -> dict[str, Any]:
-        with _reading(self._sketches / f"{hookpoint}.{half}.safetensors") as file:
-            return {key: file.get_slice(key)[side] for key in file.keys() if key != "n_contexts"}
+    @cached_property
+    def _arrays(self) -> Any:
+        """The mapped arrays of a site's half."""
+        folder = sketch_folder(self.path, None)
+        return lru_cache(None)(lambda site, half: read_sketch(folder / f"{site.name}.{half}", mapped=True))
 
-    def _whole(self, hookpoint: str, half: Half, key: str) -> NDArray[np.int64]:
-        with _reading(self._sketches / f"{hookpoint}.{half}.safetensors") as file:
-            array: NDArray[np.int64] = file.get_tensor(key)
-            return array
-
-    def _counts(self, hookpoint: str, half: Half) -> NDArray[np.int64]:
-        return self._whole(hookpoint, half, "n_active")
+    @cached_property
+    def _outputs(self) -> Any:
+        return lru_cache(8)(read_arrays)
 
     @cached_property
     def _thresholds(self) -> dict[str, NDArray[Any]]:
         return read_arrays(self.path / "thresholds.safetensors")
 
     @cached_property
-    def _vocabulary(self) -> dict[str, str]:
+    def _vocabulary(self) -> dict[int, str]:
         text = (self.path / "vocabulary.json").read_text(encoding="utf-8")
-        vocabulary: dict[str, str] = json.loads(text)
-        return vocabulary
-
-    @cached_property
-    def _shard(self) -> Callable[[int], ContextShard]:
-        """A shard by its number; a few are kept in memory, whatever their number on disk."""
-        return lru_cache(16)(lambda number: ContextShard.read(context_path(self.path, number)))
-
-    @cached_property
-    def _places(self) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Every hash ascending, with its shard, its row there, and whether it is in the score half."""
-        hashes, is_score = [], []
-        for number in range(self.manifest["shards_done"]):
-            with _reading(context_path(self.path, number)) as file:
-                hashes.append(file.get_tensor("hashes"))
-                is_score.append(file.get_tensor("is_score").astype(bool))
-        sizes = [len(part) for part in hashes]
-        everything = np.concatenate(hashes)
-        order = np.argsort(everything, kind="stable")
-        shards = np.repeat(np.arange(len(sizes)), sizes)
-        rows = np.concatenate([np.arange(size) for size in sizes])
-        return everything[order], shards[order], rows[order], np.concatenate(is_score)[order]
+        return {int(i): token for i, token in json.loads(text).items()}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -255,42 +257,62 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def context_path(cache: Path, shard: int) -> Path:
-    return cache / "contexts" / f"{shard:06}.safetensors"
+def sketch_folder(cache: Path, shards_done: int | None) -> Path:
+    """The sketches after so many shards; None: when all is read."""
+    return cache / "sketches" / ("sorted" if shards_done is None else f"{shards_done:06}")
 
 
-def sketch_folder(cache: Path, shards_done: int) -> Path:
-    return cache / "sketches" / f"{shards_done:06}"
+def write_sketches(folder: Path, sketches: dict[tuple[str, Half], Sketch]) -> None:
+    """One folder a site and half."""
+    for (site, half), sketch in sketches.items():
+        for name, array in sketch.arrays().items():
+            with replacing(folder / f"{site}.{half}" / f"{name}.npy") as file:
+                np.save(file, array, allow_pickle=False)
 
 
-def write_sketches(cache: Path, shards_done: int, sketches: dict[tuple[str, Half], Sketch]) -> None:
-    """One file a hookpoint and half."""
-    for (hookpoint, half), sketch in sketches.items():
-        path = sketch_folder(cache, shards_done) / f"{hookpoint}.{half}.safetensors"
-        replace_file(path, save(sketch.arrays()))
-
-
-def read_sketches(cache: Path, shards_done: int, hookpoints: Sequence[str]) -> dict[tuple[str, Half], Sketch]:
+def read_sketches(folder: Path, sites: Sequence[str]) -> dict[tuple[str, Half], Sketch]:
     """What `write_sketches` wrote. Raises UserError where a file is missing or damaged."""
-    folder = sketch_folder(cache, shards_done)
     return {
-        (hookpoint, half): Sketch.of_arrays(read_arrays(folder / f"{hookpoint}.{half}.safetensors"))
-        for hookpoint in hookpoints
+        (site, half): Sketch.of_arrays(read_sketch(folder / f"{site}.{half}", mapped=False))
+        for site in sites
         for half in HALVES
     }
 
 
+def read_sketch(folder: Path, mapped: bool) -> dict[str, NDArray[Any]]:
+    """The arrays of one sketch. Raises UserError where one is missing or damaged."""
+    arrays = {}
+    for name in Sketch.names():
+        path = folder / f"{name}.npy"
+        try:
+            # As a plain array: a memmap object costs microseconds at every access.
+            arrays[name] = np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            raise _damaged(path, error) from None
+    return arrays
+
+
+def checksums(cache: Path) -> dict[str, str]:
+    """blake2b (128 bits) of every file but the manifest, by path."""
+    digests = {}
+    for path in sorted(cache.rglob("*")):
+        if path.is_file() and path.name != "manifest.json":
+            digest = blake2b(digest_size=16)
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            digests[path.relative_to(cache).as_posix()] = digest.hexdigest()
+    return digests
+
+
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of a safetensors file. Raises UserError where it is missing or damaged."""
-    with _reading(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[Any]:
-    """A safetensors file of a cache, open."""
     try:
         with safe_open(path, "numpy") as file:
-            yield file
+            return {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Collect again into a new run folder.") from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is missing or damaged ({error}). Collect again into a new run folder.")

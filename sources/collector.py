@@ -1,9 +1,9 @@
-"""One pass over a corpus that collects the evidence of all units of all hookpoints at once.
+"""One pass over a corpus that collects the evidence of all units of all sites at once.
 
 1. Documents are read in order, exact duplicates dropped, until the wanted number of tokens.
 2. Each document is cut into sections that fit the subject, and each section into contexts, both at white space.
-3. Units that are never exactly zero get a threshold for each side: a quantile of the side's peaks over the
-   first contexts of the explain half.
+3. On the first contexts of the explain half each dictionary is held against its subject, and units that are
+   never exactly zero get a threshold (`neurogloss.sources.calibration`).
 4. The subject reads a batch of sections, up to the last hookpoint; each token's activations go to its context.
 5. Each half of the documents has a sketch of its own, and a context goes to the half of its document.
 6. After each shard of documents, contexts and sketches are written; a killed pass goes on from there, and the
@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -28,30 +28,35 @@ from neurogloss.folder import RunFolder, replace_file
 from neurogloss.ids import canonical_json
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import CollectSettings
+from neurogloss.sources import contexts as table
 from neurogloss.sources.cache import (
-    HALVES,
     VERSION,
-    context_path,
+    Cache,
+    checksums,
     read_arrays,
     read_manifest,
     read_sketches,
     sketch_folder,
     write_sketches,
 )
-from neurogloss.sources.corpus import Document, Fingerprint, Half, half_of, read_documents
-from neurogloss.sources.dictionaries import open_dictionary
-from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.calibration import calibrate
+from neurogloss.sources.contexts import HALVES
+from neurogloss.sources.corpus import Document, Fingerprint, half_of, read_documents
 from neurogloss.sources.outputs import write_outputs
-from neurogloss.sources.sections import (
-    MAX_TOKENS,
-    Section,
-    SectionContext,
-    batches,
-    context_shard,
-    sections_of,
-)
+from neurogloss.sources.parity import check
+from neurogloss.sources.reader import Reader, Sketches
+from neurogloss.sources.sections import MAX_TOKENS, Section, batches, columns, sections_of, sections_of_row
+from neurogloss.sources.sites import listeners
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.subject import Subject
+from neurogloss.sources.tokens import TokenRow, is_token_corpus, read_token_rows
+
+Shard = list[tuple[Document | TokenRow, list[Section]]]
+"""Documents that are read between two states on disk."""
+SHARD_TOKENS = 8_192
+"""Least tokens between two states on disk."""
+TOKENS_PER_SIDE = 4
+"""Tokens between two states for each side: then writing them costs a few per cent of the pass at most."""
 
 
 def collect(
@@ -76,8 +81,12 @@ def collect(
     with run.writing():
         done = _previous(run, settings)
         if done.get("complete"):
+            _drop_states(run.cache, None)
+            Cache(run.cache).verify()
             return done
-        subject = subject or Subject.load(settings.subject, progress)
+        subject = subject or Subject.load(
+            settings.subject, progress, device=settings.device, dtype=settings.dtype, bos=settings.bos
+        )
         if done and done["subject"]["fingerprint"] != subject.fingerprint:
             raise UserError(
                 f"The subject {subject.name} has changed since the collection in {run.path} began. "
@@ -102,6 +111,13 @@ def _previous(run: RunFolder, settings: CollectSettings) -> dict[str, Any]:
     return manifest
 
 
+def _drop_states(cache: Path, shards_done: int | None) -> None:
+    """Delete all sketches but those after so many shards; None: but the finished ones."""
+    for folder in cache.glob("sketches/*"):
+        if folder != sketch_folder(cache, shards_done):
+            shutil.rmtree(folder)
+
+
 class _Pass:
     def __init__(
         self,
@@ -112,57 +128,72 @@ class _Pass:
         done: dict[str, Any],
     ) -> None:
         self.cache, self.settings, self.subject, self.progress = cache, settings, subject, progress
-        # One hookpoint may have been named twice, by an alias.
-        self.hookpoints = list(dict.fromkeys(subject.hookpoint(name) for name in settings.hookpoints))
-        self.dictionaries = {
-            hookpoint: open_dictionary(settings.dictionary, subject.width(hookpoint))
-            for hookpoint in self.hookpoints
-        }
+        self.listeners = listeners(settings, subject)
         self.counts: dict[str, int] = done.get("counts") or {
             "documents": 0,
             "contexts": 0,
             "contexts_too_long": 0,
             "tokens": 0,
         }
+        self.columns: dict[str, int] = done.get("columns", {})
         self.corpus = Fingerprint(**done.get("corpus", {}))
         self.shards_done: int = done.get("shards_done", 0)
+        self.parity: dict[str, Any] = done.get("parity", {})
+        sides = sum(listener.site.sides for listener in self.listeners)
+        self.shard_tokens = settings.shard_tokens or max(SHARD_TOKENS, TOKENS_PER_SIDE * sides)
 
     def run(self) -> dict[str, Any]:
-        names = [str(hookpoint) for hookpoint in self.hookpoints]
-        documents = read_documents(self.settings.corpus)
-        self._tidy(names)
+        documents = self._documents()
+        self._tidy()
         if self.shards_done:
             self._pass_over(documents)
             thresholds = read_arrays(self.cache / "thresholds.safetensors")
-            sketches = read_sketches(self.cache, self.shards_done, names)
+            state = sketch_folder(self.cache, self.shards_done)
+            sketches = read_sketches(state, [listener.site.name for listener in self.listeners])
         else:
-            thresholds = self._thresholds()
+            thresholds = self._calibrate()
             replace_file(self.cache / "thresholds.safetensors", save(thresholds))
-            write_outputs(self.cache, self.subject, self.dictionaries, self.progress)
-            sketches = {
-                (str(hookpoint), half): Sketch.empty(
-                    len(thresholds[str(hookpoint)]), self.settings.top, self.settings.uniform, MAX_TOKENS
-                )
-                for hookpoint in self.hookpoints
-                for half in HALVES
-            }
+            write_outputs(self.cache, self.subject, self.listeners, self.progress)
+            sketches = self._empty()
+        reader = Reader(self.subject, self.listeners, thresholds, sketches)
         self.progress.start("collecting", self.settings.tokens, "tokens", done=self.counts["tokens"])
         for shard in self._shards(documents):
-            sketches = self._read_shard(shard, sketches, thresholds)
-        return self._write_manifest(complete=True)
+            self._read_shard(shard, reader)
+        for sketch in reader.sketches.values():
+            sketch.sort()
+        write_sketches(sketch_folder(self.cache, None), reader.sketches)
+        table.write_order(self.cache / "contexts", self.columns)
+        manifest = self._write_manifest(complete=True)
+        _drop_states(self.cache, None)
+        return manifest
 
-    def _tidy(self, names: Sequence[str]) -> None:
+    def _empty(self) -> Sketches:
+        top, uniform = self.settings.top, self.settings.uniform
+        return {
+            (listener.site.name, half): Sketch.empty(listener.site.sides, top, uniform, MAX_TOKENS)
+            for listener in self.listeners
+            for half in HALVES
+        }
+
+    def _tidy(self) -> None:
         """Delete what a killed pass left over."""
-        for folder in self.cache.glob("sketches/*"):
-            if folder != sketch_folder(self.cache, self.shards_done):
-                shutil.rmtree(folder)
+        _drop_states(self.cache, self.shards_done)
+        names = [listener.site.name for listener in self.listeners]
         for file in self.cache.glob("outputs/*.safetensors"):
             if file.stem not in names:
                 file.unlink()
         for file in self.cache.rglob(".*.tmp"):
             file.unlink()
+        table.cut_back(self.cache / "contexts", self.columns)
 
-    def _pass_over(self, documents: Iterator[Document]) -> None:
+    def _documents(self) -> Iterator[Document | TokenRow]:
+        corpus = self.settings.corpus
+        return read_token_rows(corpus) if is_token_corpus(corpus) else self._texts()
+
+    def _texts(self) -> Iterator[Document]:
+        return read_documents(self.settings.corpus, column=self.settings.column)
+
+    def _pass_over(self, documents: Iterator[Document | TokenRow]) -> None:
         """Pass over what was read before. Raises UserError where the corpus has other documents now."""
         found = Fingerprint()
         for document in islice(documents, self.counts["documents"]):
@@ -173,74 +204,58 @@ class _Pass:
                 "Bring back what was there, or use another run folder."
             )
 
-    def _sections(self, document: Document) -> list[Section]:
+    def _sections(self, document: Document | TokenRow) -> list[Section]:
         half = half_of(document.id, self.settings.seed)
+        if isinstance(document, TokenRow):
+            return sections_of_row(document, half, self.subject.spell, self.settings.context_tokens)
         return sections_of(document, half, self.subject.tokenize, self.settings.context_chars)
 
-    def _shards(self, documents: Iterator[Document]) -> Iterator[list[tuple[Document, list[Section]]]]:
+    def _shards(self, documents: Iterator[Document | TokenRow]) -> Iterator[Shard]:
         """Documents in groups of `shard_tokens` tokens, until the settings' tokens are reached."""
-        shard: list[tuple[Document, list[Section]]] = []
+        shard: Shard = []
         read, size = self.counts["tokens"], 0
         for document in documents:
             if read + size >= self.settings.tokens:
                 break
             shard.append((document, self._sections(document)))
             size += sum(len(section.ids) for section in shard[-1][1])
-            if size >= self.settings.shard_tokens:
+            if size >= self.shard_tokens:
                 yield shard
                 shard, read, size = [], read + size, 0
         if shard:
             yield shard
 
-    def _thresholds(self) -> dict[str, NDArray[np.float32]]:
-        """(sides,) by hookpoint: 0 where the dictionary is sparse, a quantile of peaks where it is not."""
-        wanted = self.settings.calibration_contexts
+    def _calibrate(self) -> dict[str, NDArray[np.float32]]:
+        """The thresholds. Raises UserError where a dictionary does not fit."""
+        found = calibrate(
+            self.subject, self.listeners, self._first(), self.settings.active_quantile, self.progress
+        )
+        for listener in self.listeners:
+            if listener.site.name in found.parity:
+                check(found.parity[listener.site.name], listener.dictionary)
+        self.parity = {site: asdict(parity) for site, parity in found.parity.items()}
+        return found.thresholds
+
+    def _first(self) -> list[Section]:
+        """Sections with the first contexts of the explain half."""
         sections: list[Section] = []
-        for document in read_documents(self.settings.corpus):
+        for document in self._documents():
             if half_of(document.id, self.settings.seed) == "explain":
                 sections += self._sections(document)
-            if sum(len(section.contexts) for section in sections) >= wanted:
+            if sum(len(section.contexts) for section in sections) >= self.settings.calibration_contexts:
                 break
-        sections = [section for section in sections if section.contexts]
-        total = sum(len(section.ids) for section in sections)
-        self.progress.start("setting thresholds", total, "tokens")
-        peaks: dict[str, list[NDArray[np.float32]]] = {str(hookpoint): [] for hookpoint in self.hookpoints}
-        for batch in batches(sections):
-            for hookpoint, _, activations in self._activations(batch):
-                signed = self.dictionaries[hookpoint].signed
-                low = [-activations.min(1)] if signed else []
-                peaks[str(hookpoint)].append(np.concatenate([activations.max(1), *low], 1))
-            self.progress.advance(sum(len(section.ids) for section in batch))
-        thresholds = {}
-        for hookpoint, dictionary in self.dictionaries.items():
-            sides = dictionary.n_units * (2 if dictionary.signed else 1)
-            thresholds[str(hookpoint)] = np.zeros(sides, np.float32)
-            if not dictionary.sparse and peaks[str(hookpoint)]:
-                found = np.quantile(np.concatenate(peaks[str(hookpoint)]), self.settings.active_quantile, axis=0)
-                thresholds[str(hookpoint)] = np.maximum(found, 0).astype(np.float32)
-        return thresholds
+        return [section for section in sections if section.contexts]
 
-    def _read_shard(
-        self,
-        shard: Sequence[tuple[Document, list[Section]]],
-        sketches: dict[tuple[str, Half], Sketch],
-        thresholds: dict[str, NDArray[np.float32]],
-    ) -> dict[tuple[str, Half], Sketch]:
-        """The sketches after one more shard, which is on disk when this returns."""
+    def _read_shard(self, shard: Shard, reader: Reader) -> None:
+        """Read one more shard, which is on disk when this returns."""
         sections = [section for _, parts in shard for section in parts]
-        sketches = dict(sketches)
         for batch in batches([section for section in sections if section.contexts]):
-            for hookpoint, contexts, activations in self._activations(batch):
-                hashes = np.array([context.digest for context in contexts], np.uint64)
-                halves = np.array([context.half for context in contexts])
-                for half in HALVES:
-                    mine = np.flatnonzero(halves == half)
-                    if len(mine):
-                        key = (str(hookpoint), half)
-                        sketches[key] = sketches[key].add(hashes[mine], activations[mine], thresholds[key[0]])
+            reader.read(batch)
             self.progress.advance(sum(len(section.ids) for section in batch))
+        reader.finish()
         contexts = [context for section in sections for context in section.contexts]
-        context_shard(contexts).write(context_path(self.cache, self.shards_done))
+        table.append(self.cache / "contexts", columns(contexts, self.columns))
+        self.columns = table.lengths(self.cache / "contexts")
         self.counts = {
             "documents": self.counts["documents"] + len(shard),
             "contexts": self.counts["contexts"] + len(contexts),
@@ -250,26 +265,14 @@ class _Pass:
         for document, _ in shard:
             self.corpus = self.corpus.add(document.id)
         self.shards_done += 1
-        write_sketches(self.cache, self.shards_done, sketches)
+        write_sketches(sketch_folder(self.cache, self.shards_done), reader.sketches)
         self._write_manifest(complete=False)
-        shutil.rmtree(sketch_folder(self.cache, self.shards_done - 1), ignore_errors=True)
-        return sketches
+        _drop_states(self.cache, self.shards_done)
 
-    def _activations(
-        self, batch: Sequence[Section]
-    ) -> Iterator[tuple[Hookpoint, list[SectionContext], NDArray[np.float32]]]:
-        """For each hookpoint the batch's contexts and their activations (contexts, MAX_TOKENS, units)."""
-        vectors = self.subject.vectors([section.ids for section in batch], self.hookpoints)
-        contexts = [context for section in batch for context in section.contexts]
-        rows = np.repeat(np.arange(len(batch)), [len(section.contexts) for section in batch])
-        for hookpoint in self.hookpoints:
-            found = vectors[hookpoint]
-            codes = self.dictionaries[hookpoint].encode(found.flatten(0, 1)).dense().unflatten(0, found.shape[:2])
-            activations = np.zeros((len(contexts), MAX_TOKENS, codes.shape[-1]), np.float32)
-            for i, (row, context) in enumerate(zip(rows, contexts, strict=True)):
-                part = codes[int(row), context.tokens].numpy()
-                activations[i, : len(part)] = part
-            yield hookpoint, contexts, activations
+    def _checksums(self) -> dict[str, str]:
+        """Of what stays."""
+        state = sketch_folder(self.cache, self.shards_done).relative_to(self.cache).as_posix()
+        return {name: found for name, found in checksums(self.cache).items() if not name.startswith(f"{state}/")}
 
     def _write_manifest(self, complete: bool) -> dict[str, Any]:
         manifest = {
@@ -281,13 +284,14 @@ class _Pass:
                 "fingerprint": self.subject.fingerprint,
                 "bos": self.subject.bos,
             },
-            "hookpoints": [
-                {"name": str(hookpoint), "units": dictionary.n_units, "signed": dictionary.signed}
-                for hookpoint, dictionary in self.dictionaries.items()
-            ],
+            "sites": [asdict(listener.site) for listener in self.listeners],
+            "dictionaries": {each.site.name: dict(each.dictionary.provenance) for each in self.listeners},
+            "parity": self.parity,
             "corpus": asdict(self.corpus),
             "counts": self.counts,
+            "columns": self.columns,
             "shards_done": self.shards_done,
+            "files": self._checksums() if complete else {},
         }
         replace_file(self.cache / "manifest.json", canonical_json(manifest).encode())
         return manifest

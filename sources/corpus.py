@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -22,11 +22,12 @@ from typing import IO, Literal
 from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.settings import DEMO_CORPUS
+from neurogloss.sources import tables
 
 Half = Literal["explain", "score"]
 
-SUFFIXES = (".txt", ".jsonl", ".jsonl.gz")
-"""One document a .txt file; one JSON object with "text" a line of the other two."""
+SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".parquet")
+"""One document a .txt file; one a line with a JSON object, or a row, of the others, in the column asked for."""
 
 _WORD_ENDS = re.compile(r"(?<=\S)(?=\s)")
 
@@ -53,16 +54,30 @@ class Fingerprint:
         return f"{self.documents}-{self.total:016x}"
 
 
-def read_documents(corpus: str) -> Iterator[Document]:
-    """Stream the documents of `demo`, of a file, or of a folder's files in sorted order.
+def read_documents(corpus: str, *, column: str = "text") -> Iterator[Document]:
+    """Stream the documents of `demo`, of a file, of a folder's files in sorted order, of a folder that `datasets`
+    saved, or of a data set on the hub: `hub:NAME` or `hub:NAME:CONFIG:SPLIT`, by default its split `train`.
 
     Exact duplicates and blank documents are left out; 8 bytes of hash are remembered of each document.
 
+    Args:
+        column: which column, or field of a JSON object, is the text.
+
     Raises:
-        UserError: at once where there is nothing at that path or nothing that can be read; while streaming
-            where a file is not what its suffix says (naming file and line), or where no document was found.
+        MissingExtra: Parquet or a data set is asked for, and pyarrow or datasets is not installed.
+        UserError: at once where there is nothing at that path or nothing that can be read, or no such column;
+            while streaming where a file is not what its suffix says (naming file and line), or where no document
+            was found.
     """
-    return _distinct(corpus, _files(corpus))
+    if corpus.startswith(tables.HUB):
+        return _distinct(corpus, tables.read_hub(corpus, column))
+    if tables.is_saved(Path(corpus)):
+        return _distinct(corpus, tables.read_saved(Path(corpus), column))
+    files = _files(corpus)
+    for file in files:
+        if file.name.lower().endswith(".parquet"):
+            tables.check_parquet(file, column)
+    return _distinct(corpus, (text for file in files for text in _texts(file, column)))
 
 
 def half_of(document_id: int, seed: int) -> Half:
@@ -102,14 +117,13 @@ def _next_cut(ends: Sequence[int], start: int, chars: int, length: int) -> int:
     return min(near, key=lambda end: abs(end - wanted), default=start + 2 * chars)
 
 
-def _distinct(corpus: str, files: Sequence[Traversable]) -> Iterator[Document]:
+def _distinct(corpus: str, texts: Iterable[str]) -> Iterator[Document]:
     seen: set[int] = set()
-    for file in files:
-        for text in _texts(file):
-            document = Document(text, hash64(text))
-            if text.strip() and document.id not in seen:
-                seen.add(document.id)
-                yield document
+    for text in texts:
+        document = Document(text, hash64(text))
+        if text.strip() and document.id not in seen:
+            seen.add(document.id)
+            yield document
     if not seen:
         raise UserError(f"Expected documents in {corpus}, found none with any text. Name a corpus that has some.")
 
@@ -121,7 +135,7 @@ def _files(corpus: str) -> list[Traversable]:
     if not os.path.exists(path):  # unlike Path.exists, False for a name too long to be one
         raise UserError(
             f"Expected a corpus at {path}, found nothing there. "
-            f"Give a file or folder of {', '.join(SUFFIXES)}, or `{DEMO_CORPUS}`."
+            f"Give a file or folder of {', '.join(SUFFIXES)}, a saved data set, hub:NAME, or `{DEMO_CORPUS}`."
         )
     if path.is_file():
         files = [path]
@@ -141,18 +155,21 @@ def _hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def _texts(file: Traversable) -> Iterator[str]:
+def _texts(file: Traversable, column: str) -> Iterator[str]:
     """The documents of one file, with every way in which it can be wrong told by name."""
     name = file.name.lower()
+    if name.endswith(".parquet"):
+        yield from tables.read_parquet(file, column)
+        return
     try:
         with file.open("rb") as raw:
             if name.endswith(".txt"):
                 yield _decode(raw.read(), f"{file}")
             elif name.endswith(".gz"):
                 with gzip.open(raw, "rb") as lines:
-                    yield from _lines(lines, file)
+                    yield from _lines(lines, file, column)
             else:
-                yield from _lines(raw, file)
+                yield from _lines(raw, file, column)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
             f"Expected {file} to be a whole gzip file, found: {error}. Copy or download it again."
@@ -161,10 +178,10 @@ def _texts(file: Traversable) -> Iterator[str]:
         raise UserError(f"Expected to read {file}, found: {error.strerror or error}. Mend that first.") from None
 
 
-def _lines(lines: IO[bytes] | gzip.GzipFile, file: Traversable) -> Iterator[str]:
+def _lines(lines: IO[bytes] | gzip.GzipFile, file: Traversable, column: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield _text_of(_decode(line, f"{file}, line {number}"), f"{file}, line {number}")
+            yield _text_of(_decode(line, f"{file}, line {number}"), f"{file}, line {number}", column)
 
 
 def _decode(data: bytes, where: str) -> str:
@@ -177,10 +194,10 @@ def _decode(data: bytes, where: str) -> str:
         ) from None
 
 
-def _text_of(line: str, where: str) -> str:
+def _text_of(line: str, where: str, column: str) -> str:
     try:
         value = json.loads(line)
-        text = value.get("text") if isinstance(value, dict) else None
+        text = value.get(column) if isinstance(value, dict) else None
         if isinstance(text, str):
             text.encode()  # JSON can say half of a surrogate pair, which is no text
             return text
@@ -188,6 +205,6 @@ def _text_of(line: str, where: str) -> str:
         pass
     found = line.strip() if len(line) <= 60 else line[:60] + "…"
     raise UserError(
-        f'Expected a JSON object with a string "text" in {where}, found: {found}  '
-        'Write one document a line, as {"text": "…"}.'
+        f'Expected a JSON object with a string "{column}" in {where}, found: {found}  '
+        f'Write one document a line, as {{"{column}": "…"}}, or name another column.'
     )

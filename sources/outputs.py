@@ -1,12 +1,16 @@
 """What each unit promotes and suppresses: its direction through the final norm's gain and the LM head.
 
-The logit lens of a decoder row (nostalgebraist 2020; Gur-Arieh et al. 2025, arXiv:2501.08319, "VocabProj").
+1. The logits of a direction are those of the logit lens of a decoder row (nostalgebraist 2020; Gur-Arieh et al.
+   2025, arXiv:2501.08319, "VocabProj"); the largest and the smallest are kept.
+2. Their excess kurtosis over the vocabulary, m4 / m2^2 - 3 with m_k the k-th central moment (Fisher's, biased), says
+   whether the direction picks out few tokens or moves all a little (Gurnee et al. 2024, arXiv:2401.12181).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save
@@ -14,9 +18,11 @@ from safetensors.numpy import save
 from neurogloss.folder import replace_file
 from neurogloss.ids import canonical_json
 from neurogloss.protocols import Progress
-from neurogloss.sources.dictionaries import Dictionary
-from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.sites import Listener
 from neurogloss.sources.subject import Subject
+
+if TYPE_CHECKING:
+    import torch
 
 KEPT = 20
 """Tokens kept at each end."""
@@ -24,30 +30,37 @@ ROWS = 256
 """Directions at once: bounds the logits at 50 MB for a vocabulary of 50k."""
 
 
-def write_outputs(
-    cache: Path, subject: Subject, dictionaries: Mapping[Hookpoint, Dictionary], progress: Progress
-) -> None:
-    """Write `outputs/` and `vocabulary.json` of a cache."""
+def write_outputs(cache: Path, subject: Subject, listeners: Sequence[Listener], progress: Progress) -> None:
+    """Write `outputs/` and `vocabulary.json` of a cache; nothing of units that have no way to logits."""
     import torch
 
     used: set[int] = set()
-    progress.start("output tokens", sum(d.n_units for d in dictionaries.values()), "units")
-    for hookpoint, dictionary in dictionaries.items():
-        residual = subject.to_residual(hookpoint, dictionary.directions())
+    has_head = subject.model.get_output_embeddings() is not None
+    progress.start("output tokens", sum(listener.site.units for listener in listeners), "units")
+    for listener in listeners:
+        residual = subject.to_residual(listener.target, listener.dictionary.directions()) if has_head else None
         if residual is None:
-            progress.advance(dictionary.n_units)
+            progress.advance(listener.site.units)
             continue
-        parts: dict[str, list[np.ndarray]] = {"high": [], "high_logits": [], "low": [], "low_logits": []}
+        names = ("high", "high_logits", "low", "low_logits", "kurtosis")
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         with torch.inference_mode():
             for rows in residual.split(ROWS):
                 logits = subject.output_logits(rows)
                 for end, largest in (("high", True), ("low", False)):
                     values, ids = logits.topk(KEPT, largest=largest)
-                    parts[end].append(ids.to(torch.int32).numpy())
-                    parts[f"{end}_logits"].append(values.numpy())
+                    parts[end].append(ids.to(torch.int32).cpu().numpy())
+                    parts[f"{end}_logits"].append(values.cpu().numpy())
+                parts["kurtosis"].append(excess_kurtosis(logits).cpu().numpy())
                 progress.advance(len(rows))
         arrays = {name: np.concatenate(part) for name, part in parts.items()}
         used |= set(np.unique(arrays["high"]).tolist()) | set(np.unique(arrays["low"]).tolist())
-        replace_file(cache / "outputs" / f"{hookpoint}.safetensors", save(arrays))
+        replace_file(cache / "outputs" / f"{listener.site.name}.safetensors", save(arrays))
     vocabulary = {str(i): subject.tokenizer.decode([i]) for i in sorted(used)}
     replace_file(cache / "vocabulary.json", canonical_json(vocabulary).encode())
+
+
+def excess_kurtosis(rows: torch.Tensor) -> torch.Tensor:
+    """(n, m) to (n,), NaN where a row is constant."""
+    squares = (rows - rows.mean(1, keepdim=True)).square()
+    return squares.square().mean(1) / squares.mean(1).square() - 3

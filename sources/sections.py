@@ -7,21 +7,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neurogloss.sources.cache import ContextShard
 from neurogloss.sources.corpus import Document, Half, context_id, cut
 from neurogloss.sources.subject import Tokens
+from neurogloss.sources.tokens import TokenRow
 
 SECTION_CHARS = 2_000
 """A section is read without what stands before it; about 500 tokens."""
+SECTION_TOKENS = 512
+"""The same where tokens are given."""
 MAX_TOKENS = 48
 """Contexts with more tokens (base64, long numbers) are not kept; the manifest counts them."""
 BATCH_TOKENS = 4_096
 """Tokens in one forward pass, padding included."""
+
+
+Spell = Callable[[Sequence[int]], tuple[str, tuple[int, ...]]]
+"""Ids to their text and the first character of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,23 @@ def sections_of(
     return sections
 
 
+def sections_of_row(row: TokenRow, half: Half, spell: Spell, context_tokens: int) -> list[Section]:
+    """The same of token ids already cut: contexts of so many tokens, told apart by their place in the row."""
+    sections = []
+    for start in range(0, len(row.ids), SECTION_TOKENS):
+        ids = row.ids[start : start + SECTION_TOKENS]
+        text, starts = spell(ids)
+        contexts = []
+        for first in range(0, len(ids), context_tokens):
+            last = min(first + context_tokens, len(ids))
+            a, b = starts[first], starts[last] if last < len(ids) else len(text)
+            digest = context_id(row.id, start + first)
+            inside = tuple(s - a for s in starts[first:last])
+            contexts.append(SectionContext(digest, half, text[a:b], slice(first, last), inside))
+        sections.append(Section(ids, tuple(contexts), 0))
+    return sections
+
+
 def batches(sections: Sequence[Section]) -> Iterator[list[Section]]:
     """Sections of like length together, so that little is padded."""
     batch: list[Section] = []
@@ -84,17 +109,25 @@ def batches(sections: Sequence[Section]) -> Iterator[list[Section]]:
         yield batch
 
 
-def context_shard(contexts: Sequence[SectionContext]) -> ContextShard:
-    """The contexts as they are stored, in the order of their hashes."""
-    ordered = sorted(contexts, key=lambda context: context.digest)
-    lengths: list[int] = []
-    for context in ordered:
+def columns(contexts: Sequence[SectionContext], before: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """The contexts as they are stored behind what `before` counts in each column."""
+    texts = [context.text.encode() for context in contexts]
+    sizes: list[int] = []
+    for context, data in zip(contexts, texts, strict=True):
         bounds = (*context.starts, len(context.text))
-        lengths += [len(context.text[a:b].encode()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    return ContextShard(
-        hashes=np.array([context.digest for context in ordered], np.uint64),
-        is_score=np.array([context.half == "score" for context in ordered], np.uint8),
-        text=np.frombuffer("".join(context.text for context in ordered).encode(), np.uint8),
-        token_bytes=np.array(lengths, np.uint16),
-        first_token=np.cumsum([0, *(len(context.starts) for context in ordered)], dtype=np.int64),
-    )
+        if len(data) == len(context.text):
+            sizes += [b - a for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        else:
+            sizes += [len(context.text[a:b].encode()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return {
+        "hashes": np.array([context.digest for context in contexts], np.uint64),
+        "is_score": np.array([context.half == "score" for context in contexts], np.uint8),
+        "first_byte": _starts([len(data) for data in texts]) + before.get("text", 0),
+        "first_token": _starts([len(context.starts) for context in contexts]) + before.get("token_bytes", 0),
+        "text": np.frombuffer(b"".join(texts), np.uint8),
+        "token_bytes": np.array(sizes, np.uint16),
+    }
+
+
+def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:
+    return np.cumsum([0, *sizes], dtype=np.int64)[:-1]

@@ -7,7 +7,9 @@
    coordinated between units (Cohen & Kaplan 2007, "Summarizing data using bottom-k sketches").
 5. Where `uniform` is not full it holds all active contexts. Where it is full, let tau be its largest hash: a
    context with a smaller hash that is not in it was not active. So negatives need no second pass.
-6. Two sketches of disjoint context sets merge by keeping the best of both. All sums are integers. So shards,
+6. A pair that its side's worst kept context beats is dropped before its activations are read. As a sketch fills,
+   that is nearly every pair.
+7. Two sketches of disjoint context sets merge by keeping the best of both. All sums are integers. So shards,
    their order and their number do not change a byte of the result.
 
 A signed dictionary has two sides a unit: row i is unit i's positive side, row N + i its negative side.
@@ -16,10 +18,12 @@ A signed dictionary has two sides a unit: row i is unit i's positive side, row N
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from neurogloss.sources.pairs import Int, Pairs
 
 EMPTY = np.uint64(2**64 - 1)
 """Hash of a free slot. No context has it."""
@@ -29,30 +33,107 @@ FIXED_POINT = 2**16
 """Peaks are summed as integers in units of 1/65536, because float sums depend on their order."""
 
 
+PARTS = ("hashes", "peaks", "windows")
+COUNTS = ("n_contexts", "n_active", "peak_sum", "histogram")
+SIDES_AT_ONCE = 1_024
+"""When a sample is sorted: bounds the copy that sorting takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Up to K contexts of each of S sides. The arrays are the sample's own, and change as it takes pairs in."""
+
+    by_peak: bool
+    """Whether the largest peaks are kept (ties broken by hash), or the smallest hashes."""
+    hashes: NDArray[np.uint64]
+    """(S, K), EMPTY in free slots; in no order until `sort`."""
+    peaks: NDArray[np.float32]
+    """(S, K), 0 in free slots."""
+    windows: NDArray[np.float16]
+    """(S, K, W): the activation of each token as a share of the peak, 0 beyond the context's end."""
+
+    @classmethod
+    def empty(cls, by_peak: bool, sides: int, slots: int, width: int) -> Sample:
+        return cls(
+            by_peak,
+            np.full((sides, slots), EMPTY),
+            np.zeros((sides, slots), np.float32),
+            np.zeros((sides, slots, width), np.float16),
+        )
+
+    def take(self, pairs: Pairs) -> None:
+        """Keep what is among the best of its side. What stays keeps its slot."""
+        rows = self._promising(pairs)
+        sides, row, counts = np.unique(pairs.sides[rows], return_inverse=True, return_counts=True)
+        if not len(sides):
+            return
+        offered = np.full((len(sides), counts.max()), -1)
+        offered[row, _places(counts)] = rows
+        free, slots = offered < 0, self.hashes.shape[1]
+        hashes = np.concatenate([self.hashes[sides], np.where(free, EMPTY, pairs.hashes[offered])], 1)
+        peaks = np.concatenate([self.peaks[sides], np.where(free, np.float32(0), pairs.peaks[offered])], 1)
+        kept = np.zeros(hashes.shape, bool)
+        np.put_along_axis(kept, self._order(hashes, peaks)[:, :slots], True, 1)
+        entering = kept[:, slots:] & ~free
+        leaving = ~kept[:, :slots]
+        # Free slots tie with one another, so that more may leave than enter.
+        leaving &= leaving.cumsum(1) <= entering.sum(1, keepdims=True)
+        side, slot = np.nonzero(leaving)
+        new = offered[entering]
+        self.hashes[sides[side], slot] = pairs.hashes[new]
+        self.peaks[sides[side], slot] = pairs.peaks[new]
+        self.windows[sides[side], slot] = pairs.windows(new)
+
+    def sort(self) -> None:
+        """Best first, free slots last."""
+        for start in range(0, len(self.hashes), SIDES_AT_ONCE):
+            block = slice(start, start + SIDES_AT_ONCE)
+            order = self._order(self.hashes[block], self.peaks[block])
+            for array in (self.hashes, self.peaks):
+                array[block] = np.take_along_axis(array[block], order, 1)
+            self.windows[block] = np.take_along_axis(self.windows[block], order[:, :, None], 1)
+
+    def pairs(self) -> Pairs:
+        """What is kept, as another sample takes it in."""
+        sides, slots = np.nonzero(self.hashes != EMPTY)
+        order = np.lexsort((self.hashes[sides, slots], sides))
+        sides, slots = sides[order], slots[order]
+
+        def windows(rows: Int) -> NDArray[np.float16]:
+            found: NDArray[np.float16] = self.windows[sides[rows], slots[rows]]
+            return found
+
+        return Pairs(sides, self.hashes[sides, slots], self.peaks[sides, slots], windows)
+
+    def _promising(self, pairs: Pairs) -> Int:
+        """Rows of the pairs that may be kept, by side and best first, K a side at most."""
+        if self.by_peak:
+            rows = np.flatnonzero(pairs.peaks >= self.peaks.min(1)[pairs.sides])
+            rows = rows[np.lexsort((-pairs.peaks[rows], pairs.sides[rows]))]  # stable: ties stay by hash
+        else:
+            rows = np.flatnonzero(pairs.hashes < self.hashes.max(1)[pairs.sides])
+        first = np.flatnonzero(np.diff(pairs.sides[rows], prepend=-1))
+        best: Int = rows[_places(np.diff(first, append=len(rows))) < self.hashes.shape[1]]
+        return best
+
+    def _order(self, hashes: NDArray[np.uint64], peaks: NDArray[np.float32]) -> Int:
+        """(n, m) to the columns of each row, best first."""
+        order: Int = np.lexsort((hashes, -peaks), axis=1) if self.by_peak else np.argsort(hashes, axis=1)
+        return order
+
+
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The sketch of S sides, K top and U uniform slots, windows of W tokens. Free slots come last."""
+    """The sketch of S sides, K top and U uniform slots, windows of W tokens. It grows in place."""
 
-    top_hashes: NDArray[np.uint64]
-    """(S, K), by descending peak."""
-    top_peaks: NDArray[np.float32]
-    """(S, K), 0 in free slots."""
-    top_windows: NDArray[np.float16]
-    """(S, K, W): the activation of each token as a share of the peak, 0 beyond the context's end."""
-    uniform_hashes: NDArray[np.uint64]
-    """(S, U), ascending."""
-    uniform_peaks: NDArray[np.float32]
-    """(S, U)."""
-    uniform_windows: NDArray[np.float16]
-    """(S, U, W)."""
+    top: Sample
+    uniform: Sample
     n_contexts: NDArray[np.int64]
     """(1,): contexts read."""
     n_active: NDArray[np.int64]
     """(S,): contexts in which the side was active."""
     peak_sum: NDArray[np.int64]
     """(S,): sum of the active peaks, times FIXED_POINT."""
-    maximum: NDArray[np.float32]
-    """(S,): the largest activation, active or not."""
     histogram: NDArray[np.int64]
     """(S, BINS): active contexts by peak."""
 
@@ -60,93 +141,69 @@ class Sketch:
     def empty(cls, sides: int, top: int, uniform: int, width: int) -> Sketch:
         """A sketch that has read nothing."""
         return cls(
-            top_hashes=np.full((sides, top), EMPTY),
-            top_peaks=np.zeros((sides, top), np.float32),
-            top_windows=np.zeros((sides, top, width), np.float16),
-            uniform_hashes=np.full((sides, uniform), EMPTY),
-            uniform_peaks=np.zeros((sides, uniform), np.float32),
-            uniform_windows=np.zeros((sides, uniform, width), np.float16),
+            Sample.empty(True, sides, top, width),
+            Sample.empty(False, sides, uniform, width),
             n_contexts=np.zeros(1, np.int64),
             n_active=np.zeros(sides, np.int64),
             peak_sum=np.zeros(sides, np.int64),
-            maximum=np.zeros(sides, np.float32),
             histogram=np.zeros((sides, BINS), np.int64),
         )
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Every field by name, as it is stored."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Every array by name, as it is stored."""
+        samples = {
+            f"{name}_{part}": getattr(getattr(self, name), part) for name in ("top", "uniform") for part in PARTS
+        }
+        return samples | {name: getattr(self, name) for name in COUNTS}
+
+    @staticmethod
+    def names() -> list[str]:
+        """Of the arrays."""
+        return [f"{sample}_{part}" for sample in ("top", "uniform") for part in PARTS] + list(COUNTS)
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Sketch:
-        """The inverse of `arrays`."""
-        return cls(**arrays)  # type: ignore[arg-type]
+        """The inverse of `arrays`; the arrays are the sketch's own from then on."""
+        samples = {
+            name: Sample(name == "top", *(arrays[f"{name}_{part}"] for part in PARTS))  # type: ignore[arg-type]
+            for name in ("top", "uniform")
+        }
+        return cls(**samples, **{name: arrays[name] for name in COUNTS})  # type: ignore[arg-type]
 
-    def add(
-        self,
-        hashes: NDArray[np.uint64],
-        activations: NDArray[np.float32],
-        thresholds: NDArray[np.float32],
-    ) -> Sketch:
-        """This sketch after C more contexts, none of which it has read.
+    def sort(self) -> None:
+        """Put both samples in order: only then do equal sketches have equal bytes."""
+        self.top.sort()
+        self.uniform.sort()
 
-        Args:
-            hashes: (C,), the contexts' hashes, distinct.
-            activations: (C, W, N) by token, 0 beyond each context's end. N is S, or S / 2 where signed.
-            thresholds: (S,), at least 0: what active means.
-        """
-        sides, units = len(self.n_active), activations.shape[2]
-        peaks = activations.max(1)
-        if sides == 2 * units:
-            peaks = np.concatenate([peaks, -activations.min(1)], 1)
-        peaks = np.maximum(peaks, np.float32(0)).T  # (S, C)
-        active = peaks > thresholds[:, None]
-        rank = np.where(active, peaks, np.float32(0))
-        keys = np.where(active, hashes, EMPTY)
-        batch = _Batch(keys, rank, activations)
-        top_hashes, top_peaks, top_windows = _best_peaks(self, batch)
-        uniform_hashes, uniform_peaks, uniform_windows = _smallest_hashes(self, batch)
-        return Sketch(
-            top_hashes,
-            top_peaks,
-            top_windows,
-            uniform_hashes,
-            uniform_peaks,
-            uniform_windows,
-            n_contexts=self.n_contexts + len(hashes),
-            n_active=self.n_active + active.sum(1),
-            peak_sum=self.peak_sum + np.rint(rank.astype(np.float64) * FIXED_POINT).astype(np.int64).sum(1),
-            maximum=np.maximum(self.maximum, peaks.max(1, initial=0)),
-            histogram=self.histogram + _histogram(rank, active),
-        )
+    def take(self, pairs: Pairs, n_contexts: int) -> None:
+        """Take in the active pairs of more contexts, none of which it has read."""
+        self.top.take(pairs)
+        self.uniform.take(pairs)
+        self.n_contexts[0] += n_contexts
+        fixed = np.rint(pairs.peaks.astype(np.float64) * FIXED_POINT).astype(np.int64)
+        np.add.at(self.n_active, pairs.sides, 1)
+        np.add.at(self.peak_sum, pairs.sides, fixed)
+        bins = np.searchsorted(histogram_edges()[1:-1], pairs.peaks, side="right")
+        np.add.at(self.histogram, (pairs.sides, bins), 1)
 
-    def merge(self, other: Sketch) -> Sketch:
-        """The sketch of both sets of contexts, which must be disjoint."""
-        if any(a.shape != other.arrays()[name].shape for name, a in self.arrays().items()):
+    def merge(self, other: Sketch) -> None:
+        """Take in what another sketch has read; the two sets of contexts must be disjoint."""
+        if any(
+            getattr(mine, part).shape != getattr(theirs, part).shape
+            for mine, theirs in ((self.top, other.top), (self.uniform, other.uniform))
+            for part in PARTS
+        ):
             raise ValueError("only sketches of the same shape merge")
-        tops = _Stored(other.top_hashes, other.top_peaks, other.top_windows)
-        uniforms = _Stored(other.uniform_hashes, other.uniform_peaks, other.uniform_windows)
-        top_hashes, top_peaks, top_windows = _best_peaks(self, tops)
-        uniform_hashes, uniform_peaks, uniform_windows = _smallest_hashes(self, uniforms)
-        return replace(
-            self,
-            top_hashes=top_hashes,
-            top_peaks=top_peaks,
-            top_windows=top_windows,
-            uniform_hashes=uniform_hashes,
-            uniform_peaks=uniform_peaks,
-            uniform_windows=uniform_windows,
-            n_contexts=self.n_contexts + other.n_contexts,
-            n_active=self.n_active + other.n_active,
-            peak_sum=self.peak_sum + other.peak_sum,
-            maximum=np.maximum(self.maximum, other.maximum),
-            histogram=self.histogram + other.histogram,
-        )
+        self.top.take(other.top.pairs())
+        self.uniform.take(other.uniform.pairs())
+        for name in COUNTS:
+            count: NDArray[np.int64] = getattr(self, name)
+            count += getattr(other, name)
 
 
 def certified_below(uniform_hashes: NDArray[np.uint64]) -> np.uint64:
     """(U,) to tau: contexts with a smaller hash that are not in the sample were not active."""
-    return np.uint64(uniform_hashes[-1])  # EMPTY, above every hash, where the sample is not full
+    return np.uint64(uniform_hashes.max())  # EMPTY, above every hash, where the sample is not full
 
 
 def histogram_edges() -> NDArray[np.float64]:
@@ -154,73 +211,7 @@ def histogram_edges() -> NDArray[np.float64]:
     return 2.0 ** ((np.arange(BINS + 1) - 16) / 2)
 
 
-_Slots = tuple[NDArray[np.uint64], NDArray[np.float32], NDArray[np.float16]]
-"""Hashes, peaks and windows."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """Candidates that are kept slots of another sketch."""
-
-    keys: NDArray[np.uint64]
-    peaks: NDArray[np.float32]
-    windows: NDArray[np.float16]
-
-    def gather(self, sides: NDArray[np.int64], slots: NDArray[np.int64]) -> NDArray[np.float16]:
-        return self.windows[sides, slots]
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Candidates that are contexts just read, the same for every side."""
-
-    keys: NDArray[np.uint64]
-    peaks: NDArray[np.float32]
-    activations: NDArray[np.float32]
-
-    def gather(self, sides: NDArray[np.int64], slots: NDArray[np.int64]) -> NDArray[np.float16]:
-        units = self.activations.shape[2]
-        sign = np.where(sides < units, np.float32(1), np.float32(-1))
-        windows = self.activations[slots, :, sides % units] * sign[:, None]
-        # As shares of the peak: half precision then neither overflows nor loses small units.
-        return (np.maximum(windows, np.float32(0)) / self.peaks[sides, slots, None]).astype(np.float16)
-
-
-def _best_peaks(old: Sketch, new: _Stored | _Batch) -> _Slots:
-    hashes = np.concatenate([old.top_hashes, new.keys], 1)
-    peaks = np.concatenate([old.top_peaks, new.peaks], 1)
-    order = np.lexsort((hashes, -peaks), axis=1)[:, : old.top_hashes.shape[1]]
-    return _take(order, hashes, peaks, old.top_windows, new)
-
-
-def _smallest_hashes(old: Sketch, new: _Stored | _Batch) -> _Slots:
-    hashes = np.concatenate([old.uniform_hashes, new.keys], 1)
-    peaks = np.concatenate([old.uniform_peaks, new.peaks], 1)
-    order = np.argsort(hashes, axis=1, kind="stable")[:, : old.uniform_hashes.shape[1]]
-    return _take(order, hashes, peaks, old.uniform_windows, new)
-
-
-def _take(
-    order: NDArray[np.int64],
-    hashes: NDArray[np.uint64],
-    peaks: NDArray[np.float32],
-    old_windows: NDArray[np.float16],
-    new: _Stored | _Batch,
-) -> _Slots:
-    """Hashes, peaks and windows in `order`; only the windows that come in or move are copied."""
-    hashes, peaks = np.take_along_axis(hashes, order, 1), np.take_along_axis(peaks, order, 1)
-    slots = order.shape[1]
-    windows = np.zeros((*order.shape, old_windows.shape[2]), np.float16)
-    filled = hashes != EMPTY
-    kept = (order < slots) & filled
-    sides, at = np.nonzero(kept)
-    windows[sides, at] = old_windows[sides, order[sides, at]]
-    sides, at = np.nonzero(~kept & filled)
-    windows[sides, at] = new.gather(sides, order[sides, at] - slots)
-    return hashes, peaks, windows
-
-
-def _histogram(rank: NDArray[np.float32], active: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(S, C) peaks to (S, BINS) counts of the active ones."""
-    bins = np.searchsorted(histogram_edges()[1:-1], rank, side="right") + np.arange(len(rank))[:, None] * BINS
-    return np.bincount(bins[active], minlength=len(rank) * BINS).reshape(-1, BINS)
+def _places(counts: Int) -> Int:
+    """0, 1, … count - 1 for each count, one after another."""
+    ends = np.cumsum(counts)
+    return np.arange(counts.sum()) - np.repeat(ends - counts, counts)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import SteeredText, Steering
-from neurogloss.sources.dictionaries import Dictionary, open_dictionary
+from neurogloss.sources.cache import Site
+from neurogloss.sources.dictionaries import open_dictionary
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.subject import Subject
 
@@ -41,8 +42,11 @@ Rows = tuple[tuple[int, ...], ...]
 class LiveSubject:
     """A subject that can be steered; implements `neurogloss.protocols.LiveSubject`."""
 
-    def __init__(self, subject: Subject, kl: float = 1.0) -> None:
+    def __init__(self, subject: Subject, sites: Sequence[Site], kl: float = 1.0) -> None:
+        subject.require_head()
         self.subject = subject
+        self._sites = {(site.hookpoint, site.dictionary): site for site in sites}
+        self._directions = lru_cache(4)(self._read_directions)
         self.kl = kl
         """Target of the strength search, nats."""
         self._clean = lru_cache(32)(lambda rows: self._continue(rows, None, None))
@@ -75,15 +79,22 @@ class LiveSubject:
     def _direction(self, unit: UnitId) -> tuple[Hookpoint, torch.Tensor]:
         if unit.subject != self.subject.name:
             raise UserError(f"Expected a unit of {self.subject.name}, found {unit}.")
-        hookpoint = self.subject.hookpoint(unit.hookpoint)
-        directions = self._directions(unit.dictionary, hookpoint)
+        if (unit.hookpoint, unit.dictionary) not in self._sites:
+            known = ", ".join("/".join(place) for place in self._sites)
+            raise UserError(f"Expected a unit of {known}, found {unit}.")
+        target, directions = self._directions(self._sites[unit.hookpoint, unit.dictionary])
         if not 0 <= unit.index < len(directions):
-            raise UserError(f"Expected an index from 0 to {len(directions) - 1} at {hookpoint}, found {unit}.")
-        return hookpoint, directions[unit.index] * unit.sign
+            raise UserError(
+                f"Expected an index from 0 to {len(directions) - 1} at {unit.hookpoint}, found {unit}."
+            )
+        return target, directions[unit.index] * unit.sign
 
-    def _directions(self, spec: str, hookpoint: Hookpoint) -> torch.Tensor:
-        dictionary: Dictionary = open_dictionary(spec, self.subject.width(hookpoint))
-        return dictionary.directions()
+    def _read_directions(self, site: Site) -> tuple[Hookpoint, torch.Tensor]:
+        """What the site's units write to, and how."""
+        hookpoint = self.subject.hookpoint(site.hookpoint)
+        dictionary = open_dictionary(site.spec, self.subject.width(hookpoint))
+        target = self.subject.hookpoint(dictionary.target) if dictionary.target else hookpoint
+        return target, dictionary.directions().to(self.subject.device, self.subject.model.dtype)
 
     def _cut(self, prompts: Sequence[str]) -> Rows:
         rows = [self.subject.tokenize(prompt).ids[:PROMPT_TOKENS] for prompt in prompts]
@@ -94,7 +105,7 @@ class LiveSubject:
         """The strength and the KL it gives."""
         import torch
 
-        ids = torch.tensor(rows)
+        ids = torch.tensor(rows, device=self.subject.device)
         past = self._past(ids)
         clean = self._next(ids, past).log_softmax(-1)
         low, high = LOG_STRENGTHS
@@ -113,7 +124,7 @@ class LiveSubject:
         """NEW_TOKENS greedy tokens after each prompt, fewer where the subject ends its text."""
         import torch
 
-        ids = torch.tensor(rows)
+        ids = torch.tensor(rows, device=self.subject.device)
         past = self._past(ids)
         new: list[torch.Tensor] = []
         with self._raised(hookpoint, delta):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from neurogloss.ids import layer_of
 from neurogloss.records import Label, UnitStatistics
 from neurogloss.store.ledger import Ledger
 
@@ -21,8 +21,8 @@ class Document:
     id: str
     text: str
     metadata: dict[str, Scalar]
-    """unit, subject, hookpoint, dictionary, method, state; where defined: layer (the first number in the
-    hookpoint), density, and of each scorer S its S, S_floor and S_excess_low."""
+    """unit, subject, hookpoint, dictionary, method, state; where defined: layer, density, and of each scorer S its
+    S, S_floor and S_excess_low."""
 
 
 def documents(ledger: Ledger) -> Iterator[Document]:
@@ -44,8 +44,9 @@ def _metadata(label: Label, statistics: UnitStatistics | None) -> dict[str, Scal
         "method": label.method,
         "state": label.state.value,
     }
-    if layer := re.search(r"\d+", unit.hookpoint):
-        metadata["layer"] = int(layer[0])
+    layer = layer_of(unit.hookpoint)
+    if layer is not None:
+        metadata["layer"] = layer
     if statistics is not None:
         metadata["density"] = _number(statistics.density)
     for score in label.scores:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurogloss.ids import UnitId, canonical_json, content_id, derive_seed, hash64
+from neurogloss.ids import UnitId, canonical_json, content_id, derive_seed, hash64, layer_of
 
 part = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1, max_size=12)
 subject = st.lists(part, min_size=1, max_size=3).map("/".join)
@@ -71,3 +71,9 @@ def test_seeds_differ_by_purpose_and_fit_a_signed_integer() -> None:
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert derive_seed(0, "draw", 1) != derive_seed(0, "split", 1)
+
+
+def test_the_layer_of_a_hookpoint() -> None:
+    assert layer_of("model.layers.14.mlp.down_proj.input") == 14
+    assert layer_of("transformer.h.3") == 3
+    assert layer_of("model.norm") is None

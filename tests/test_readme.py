@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from neurogloss.sources.corpus import read_documents
-from neurogloss.sources.subject import packaged_folder
+from neurogloss.sources.loading import packaged_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

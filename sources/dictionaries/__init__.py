@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from neurogloss.errors import UserError
 from neurogloss.sources.codes import Codes
+from neurogloss.sources.dictionaries import (
+    circuit_tracer,
+    dictionary_learning,
+    directions,
+    gemma_scope,
+    goodfire,
+    llama_scope,
+    openai_topk,
+    plain,
+    qwen_scope,
+    sae_lens,
+    sparsify,
+)
+from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights
+from neurogloss.sources.dictionaries.heads import Heads
 from neurogloss.sources.dictionaries.neurons import Neurons
 
 if TYPE_CHECKING:
@@ -70,12 +86,92 @@ class Dictionary(Protocol):
         ...
 
 
-def open_dictionary(spec: str, width: int) -> Dictionary:
-    """The dictionary that `spec` names, for a hookpoint of that width.
+class Reader(Protocol):
+    """A module of this folder that reads one format."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the files at `path` are of the format. Raises nothing."""
+        ...
+
+    def read(self, path: Path) -> Dictionary:
+        """The dictionary at `path`. Raises UserError where the files are not what the format asks for."""
+        ...
+
+
+READERS: tuple[Reader, ...] = (
+    sae_lens,
+    sparsify,
+    dictionary_learning,
+    gemma_scope,
+    llama_scope,
+    circuit_tracer,
+    openai_topk,
+    qwen_scope,
+    goodfire,
+    plain,
+)
+"""In the order in which they are asked: those that know files by name before those that look into them."""
+
+WHOLE_FOLDERS = ("ae.pt", "params.npz", "params.safetensors", "sae.safetensors", "sae_weights.safetensors")
+"""Files that are read with the settings beside them: naming one means its folder."""
+
+
+def open_dictionary(spec: str, width: int | None) -> Dictionary:
+    """The dictionary that `spec` names, for a hookpoint of that width (None: not known yet).
+
+    `neurons`, `heads:NUMBER`, `directions:FILE`, or the path of a file or folder in any of the formats above.
 
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name, files that no reader knows or that are broken, a dictionary for another width.
     """
+    kind, _, rest = spec.partition(":")
     if spec == "neurons":
-        return Neurons(width)
-    raise UserError(f"Expected the dictionary 'neurons', found {spec!r}.")
+        return Neurons(_known(width, "neurons"))
+    if kind == "heads" and rest:
+        if not (rest.isascii() and rest.isdigit()):
+            raise UserError(f"Expected heads:NUMBER, the number of attention heads, found {spec!r}.")
+        return Heads(_known(width, "heads"), int(rest))
+    dictionary: Dictionary = directions.read(Path(rest)) if kind == "directions" and rest else read(Path(spec))
+    if width is not None:
+        check_width(dictionary, width)
+    return dictionary
+
+
+def read(path: Path) -> Dictionary:
+    """The dictionary at `path`, its format recognised from the files. Raises UserError."""
+    if path.name in WHOLE_FOLDERS and _reader(path.parent) is not None:
+        path = path.parent
+    reader = _reader(path)
+    if reader is not None:
+        return reader.read(path)
+    if not path.exists():
+        raise UserError(
+            f"Expected neurons, heads:NUMBER, directions:FILE or the path of a dictionary, found {str(path)!r}. "
+            "Dictionaries are read from local folders: download it first."
+        )
+    if path.is_file() and path.name.endswith(TENSOR_SUFFIXES):
+        Weights.open(path)  # says what is wrong with the file, where something is
+    inside = sorted(str(child) for child in path.iterdir() if _reader(child)) if path.is_dir() else []
+    hint = (
+        f"Name one of those in it: {', '.join(inside[:5])}" if inside else "Give a file or folder as it was saved."
+    )
+    raise UserError(f"Expected a dictionary at {path}, found files of no known format. {hint}")
+
+
+def _reader(path: Path) -> Reader | None:
+    return next((reader for reader in READERS if reader.recognises(path)), None)
+
+
+def _known(width: int | None, units: str) -> int:
+    if width is None:
+        raise UserError(f"Expected a hookpoint whose {units} are meant, found none. Give it with --hookpoint.")
+    return width
+
+
+def check_width(dictionary: Dictionary, width: int) -> None:
+    """Raise UserError where the dictionary reads vectors of another width than the hookpoint's."""
+    if dictionary.width != width:
+        raise UserError(
+            f"Expected a dictionary for vectors of width {width}, found {dictionary.name} for {dictionary.width}. "
+            "Name the hookpoint that it was trained on, or another dictionary."
+        )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -71,12 +72,19 @@ def user_cache() -> Path:
     return Path(os.environ.get("NEUROGLOSS_CACHE") or platformdirs.user_cache_dir("neurogloss"))
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a kill at any moment leaves the old file or the new one."""
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that becomes `path` when it is whole: a kill at any moment leaves the old or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
-        file.write(data)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, all of it or nothing."""
+    with replacing(path) as file:
+        file.write(data)

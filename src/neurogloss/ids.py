@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,12 @@ class UnitId:
             raise ValueError(f"expected subject/hookpoint/dictionary/index, found {text!r}")
         sign = -1 if parts[-1].endswith("-") else 1
         return cls(parts[0], parts[1], parts[2], int(number), sign)
+
+
+def layer_of(hookpoint: str) -> int | None:
+    """The layer number in a hookpoint's name, None where it has none."""
+    match = re.search(r"\.(\d+)(?:\.|$)", hookpoint)
+    return int(match.group(1)) if match else None
 
 
 def canonical_json(value: Any) -> str:

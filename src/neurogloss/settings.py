@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from neurogloss.errors import UserError
 
@@ -26,17 +26,29 @@ class CollectSettings(Settings):
     """What one pass over a corpus collects."""
 
     subject: str = DEMO_SUBJECT
-    """A name known here, or a folder with a Hugging Face causal language model."""
-    hookpoints: tuple[str, ...] = Field(min_length=1)
-    """Where to listen: module paths, `.input` appended for a module's input."""
-    dictionary: str = "neurons"
-    """What is listened with. `neurons`: the hookpoint's own coordinates, both signs."""
+    """A name known here, a folder with a Hugging Face causal language model or encoder, a GGUF file, or the name
+    of a model on the hub."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the subject computes in; auto: bfloat16 on CUDA, float32 elsewhere."""
+    device: str = "auto"
+    """Where the subject runs; auto: CUDA, else MPS, else the CPU."""
+    bos: Literal["auto", "always", "never"] = "auto"
+    """Whether each section begins with the tokenizer's BOS; auto: where it has one."""
+    dictionaries: tuple[str, ...] = Field(default=("neurons",), min_length=1)
+    """What to listen with, one for all hookpoints or one for each: `neurons` (the hookpoint's own coordinates,
+    both signs), or the file or folder of an SAE, a transcoder or of directions."""
+    hookpoints: tuple[str, ...] = Field(default=(), validate_default=True)
+    """Where to listen: module paths, `.input` appended for a module's input; by default where dictionaries say."""
     corpus: str = DEMO_CORPUS
-    """`demo`, or a file or folder of .txt, .jsonl or .jsonl.gz documents."""
+    """`demo`, a file or folder of documents, `hub:NAME`, or a file of token ids already cut."""
+    column: str = "text"
+    """The column, or field of a JSON object, that is the text."""
     tokens: int = Field(default=64_000, ge=1)
     """Stop after the document that reaches this many tokens."""
     context_chars: int = Field(default=128, ge=16)
     """Length of a context in characters; about 32 tokens of English."""
+    context_tokens: int = Field(default=32, ge=4, le=48)
+    """The same where the corpus is token ids already cut."""
     top: int = Field(default=16, ge=1)
     """Contexts with the largest peaks kept a unit, side and half."""
     uniform: int = Field(default=64, ge=1)
@@ -45,10 +57,18 @@ class CollectSettings(Settings):
     """Units that are never exactly zero count as active above this quantile of their peaks."""
     calibration_contexts: int = Field(default=256, ge=16)
     """Contexts of the explain half, read first, on which those quantiles are set."""
-    shard_tokens: int = Field(default=8_192, ge=256)
-    """Tokens between two states on disk; a killed pass resumes at the last."""
+    shard_tokens: int | None = Field(default=None, ge=256)
+    """Tokens between two states on disk, at the last of which a killed pass resumes; by default as many as make
+    writing the sketches cheap."""
     seed: int = 0
     """Decides the document split and every sample."""
+
+    @field_validator("hookpoints")
+    @classmethod
+    def _neurons_are_somewhere(cls, hookpoints: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "neurons" in info.data.get("dictionaries", ()) and not hookpoints:
+            raise ValueError("neurons need one (--hookpoint)")
+        return hookpoints
 
 
 class LabelSettings(Settings):
@@ -107,7 +127,10 @@ def make(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
+        lines = [
+            f"  {'.'.join(map(str, e['loc'])) or 'together'}: {e['msg']}, found {e['input']!r}"
+            for e in error.errors()
+        ]
         known = ", ".join(kind.model_fields)
         raise UserError("Settings that do not fit:\n" + "\n".join(lines) + f"\nKnown are: {known}.") from None
 

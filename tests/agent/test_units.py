@@ -42,7 +42,7 @@ def test_indices_and_ranges_hold_at_every_hookpoint(cache: Cache, spec: str, exp
 
 
 def test_full_ids_may_be_mixed_in(cache: Cache) -> None:
-    one = UnitId(cache.subject, cache.hookpoints[1].name, cache.dictionary, 4, -1)
+    one = UnitId(cache.subject, cache.sites[1].hookpoint, "neurons", 4, -1)
     assert select(cache, f"{one}", 4, 0) == [one]
     assert chosen(cache, f"{one},7,{one}") == ["0/7", "1/4-", "1/7"]
 

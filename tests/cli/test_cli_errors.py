@@ -30,7 +30,7 @@ def said(ended: Ended) -> str:
     [
         (["labels"], "No such command 'labels'"),
         (["status", "runs/x", "--bogus"], "No such option: --bogus"),
-        (["collect", "runs/x"], "Missing option '--hookpoint'"),
+        (["collect", "runs/x"], "hookpoints: Value error, neurons need one (--hookpoint), found ()"),
         (["show"], "Missing argument 'UNIT'"),
         (["search", "x", "-k", "0"], "greater than or equal to 1"),
         (["label", "runs/x", "--candidates", "three"], "--candidates"),
@@ -205,7 +205,7 @@ def test_a_ledger_that_is_none(invoke: Invoke, run_copy: Path) -> None:
         ("[collect]\n", 'needs `run = "FOLDER"`'),
         ('run = "x"\n[colect]\n', "found colect"),
         ('run = "x"\ncollect = 3\n', "Expected a table [collect] in"),
-        ('run = "x"\n[collect]\n', "hookpoints: Field required"),
+        ('run = "x"\n[collect]\n', "hookpoints: Value error, neurons need one (--hookpoint), found ()"),
         ('run = "x"\n[collect]\nhookpoints = ["a"]\nsettings = 1\n', "settings: Extra inputs are not permitted"),
         ('run = "x"\n[collect]\nhookpoints = ["a"]\n[label]\nunit = "all"\n', "unit: Extra inputs"),
     ],

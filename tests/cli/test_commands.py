@@ -48,7 +48,7 @@ def test_collect_and_label_from_nothing(
     assert f"160 units in {run}. Next:  neurogloss label {run}" in first.out
     assert "collecting: 0 of 900 tokens" in first.err
     (manifest,) = invoke(*collect, "--json").rows
-    assert [hookpoint["name"] for hookpoint in manifest["hookpoints"]] == [
+    assert [site["hookpoint"] for site in manifest["sites"]] == [
         "model.layers.0",
         "model.layers.1.mlp.down_proj.input",
     ]

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.settings import CollectSettings
-from neurogloss.sources.cache import HALVES, Cache
+from neurogloss.sources.cache import Cache
 from neurogloss.sources.collector import collect
+from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.evidence import evidence
+from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.subject import Subject
 
 EARLY, LATE = "model.layers.0.mlp.down_proj.input", "model.layers.1.mlp.down_proj.input"
@@ -68,7 +69,7 @@ def test_a_unit_that_is_not_there_is_refused(collected: Cache, wrong: dict[str, 
 
 
 def test_an_unsigned_dictionary_has_one_side(copied: Path) -> None:
-    edit_manifest(copied, lambda m: m["hookpoints"][1].update(units=96, signed=False))
+    edit_manifest(copied, lambda m: m["sites"][1].update(units=96, signed=False))
     cache = Cache(copied)
     assert cache.side(replace(UNIT, index=95)) == 95
     with pytest.raises(UserError, match="95"):
@@ -85,7 +86,7 @@ def test_units_come_side_by_side(collected: Cache) -> None:
 
 def test_alive_are_units_with_enough_in_each_half(collected: Cache) -> None:
     n_active = {
-        (hookpoint, half): load_file(newest(collected.path) / f"{hookpoint}.{half}.safetensors")["n_active"]
+        (hookpoint, half): array(collected.path, hookpoint, half, "n_active")
         for hookpoint in (EARLY, LATE)
         for half in HALVES
     }
@@ -99,9 +100,9 @@ def test_alive_are_units_with_enough_in_each_half(collected: Cache) -> None:
     assert 0 < len(collected.alive(20)) < len(collected.alive(1))
 
 
-def newest(cache: Path) -> Path:
+def array(cache: Path, hookpoint: str, half: str, name: str) -> Any:
     (folder,) = (cache / "sketches").iterdir()
-    return folder
+    return np.load(folder / f"{hookpoint}.neurons.{half}" / f"{name}.npy")
 
 
 def test_a_dead_unit_is_told_as_such(tiny_subject: Subject, make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -129,13 +130,14 @@ def test_a_dead_unit_is_told_as_such(tiny_subject: Subject, make_settings: MakeS
 
 def test_examples_are_the_sketches_rows(collected: Cache) -> None:
     for half in HALVES:
-        arrays = load_file(newest(collected.path) / f"{LATE}.{half}.safetensors")
+        arrays = {name: array(collected.path, LATE, half, name) for name in Sketch.names()}
         for unit in (UNIT, replace(UNIT, sign=-1)):
             side = collected.side(unit)
             for kind in ("top", "uniform"):
                 examples = collected.examples(unit, half, kind)
+                order = np.argsort(-arrays[f"{kind}_peaks"][side], kind="stable")
                 assert 0 < len(examples) == np.count_nonzero(arrays[f"{kind}_peaks"][side])
-                for slot, example in enumerate(examples):
+                for slot, example in zip(order, examples, strict=False):
                     assert int(example.context.id, 16) == arrays[f"{kind}_hashes"][side, slot]
                     assert example.peak == arrays[f"{kind}_peaks"][side, slot]
                     assert len(example.activations) == len(example.context.tokens)
@@ -212,9 +214,10 @@ def test_an_unfinished_cache_is_not_read(copied: Path) -> None:
     "name",
     [
         "thresholds.safetensors",
-        "contexts/000000.safetensors",
-        f"outputs/{LATE}.safetensors",
-        f"sketches/*/{LATE}.explain.safetensors",
+        "contexts/text.u8",
+        "contexts/explain_rows.i64",
+        f"outputs/{LATE}.neurons.safetensors",
+        f"sketches/*/{LATE}.neurons.explain/uniform_windows.npy",
     ],
 )
 def test_a_truncated_file_is_named(copied: Path, name: str, size: int) -> None:
@@ -224,6 +227,15 @@ def test_a_truncated_file_is_named(copied: Path, name: str, size: int) -> None:
 
 
 def test_a_missing_file_is_named(copied: Path) -> None:
-    file = newest(copied) / f"{LATE}.score.safetensors"
+    (file,) = copied.glob(f"sketches/*/{LATE}.neurons.score/n_active.npy")
     file.unlink()
     assert str(file) in refusal(lambda: Cache(copied).alive(1))
+
+
+def test_a_changed_file_is_found_by_its_checksum(copied: Path) -> None:
+    Cache(copied).verify()
+    (file,) = copied.glob(f"sketches/*/{LATE}.neurons.score/n_active.npy")
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+    assert f"{LATE}.neurons.score/n_active.npy" in refusal(Cache(copied).verify)

@@ -8,6 +8,7 @@ import pytest
 
 from neurogloss.ids import UnitId
 from neurogloss.settings import DEMO_SUBJECT
+from neurogloss.sources.cache import Site
 from neurogloss.sources.steering import NEW_TOKENS, PROMPT_TOKENS, LiveSubject
 from neurogloss.sources.subject import Subject
 
@@ -83,7 +84,8 @@ def test_steering_a_neuron_reaches_its_target(smollm: Subject, layer: int, index
     import torch
 
     unit = UnitId(DEMO_SUBJECT, f"model.layers.{layer}.mlp.down_proj.input", "neurons", index, sign)
-    found = LiveSubject(smollm, kl=1.0).steer(unit, PROMPTS, TUNING, seed=0)
+    site = Site(unit.hookpoint, "neurons", "neurons", 1536, True)
+    found = LiveSubject(smollm, [site], kl=1.0).steer(unit, PROMPTS, TUNING, seed=0)
     assert abs(found.kl - 1.0) <= 0.1
     module = smollm.modules[f"model.layers.{layer}.mlp.down_proj"]
     ids = torch.cat([with_bos(smollm, text)[:, : PROMPT_TOKENS + 1] for text in TUNING])
@@ -106,7 +108,8 @@ def test_clean_continuations_are_greedy_generation(smollm: Subject) -> None:
     import torch
 
     unit = UnitId(DEMO_SUBJECT, "model.layers.4.mlp.down_proj.input", "neurons", 100)
-    found = LiveSubject(smollm).steer(unit, PROMPTS, TUNING)
+    site = Site(unit.hookpoint, "neurons", "neurons", 1536, True)
+    found = LiveSubject(smollm, [site]).steer(unit, PROMPTS, TUNING)
     for text, prompt in zip(found.texts, PROMPTS, strict=True):
         assert prompt.startswith(text.prompt)
         ids = with_bos(smollm, prompt)[:, : PROMPT_TOKENS + 1]

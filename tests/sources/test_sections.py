@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurogloss.errors import UserError
 from neurogloss.ids import hash64
+from neurogloss.sources.contexts import HALVES, Contexts, append, cut_back, lengths, write_order
 from neurogloss.sources.corpus import Document, context_id
 from neurogloss.sources.sections import (
     BATCH_TOKENS,
     MAX_TOKENS,
     SECTION_CHARS,
     Section,
+    SectionContext,
     batches,
-    context_shard,
+    columns,
     sections_of,
 )
 from neurogloss.sources.subject import Tokens
@@ -42,10 +49,9 @@ def test_contexts_by_hand() -> None:
     assert (first.starts, second.starts) == ((0, 6, 10), (0, 6, 11))
     assert (first.digest, second.digest) == (context_id(7, 0), context_id(7, 15))
     assert {first.half, second.half} == {"score"}
-    shard = context_shard(section.contexts)
-    by_id = {shard.context(row).id: shard.context(row).tokens for row in range(2)}
-    assert by_id[f"{first.digest:016x}"] == ("  one ", "two ", "three")
-    assert by_id[f"{second.digest:016x}"] == (" four\n", "five ", "six\t")
+    stored = columns(section.contexts, {"text": 100, "token_bytes": 9})
+    assert stored["first_byte"].tolist() == [100, 115] and stored["first_token"].tolist() == [9, 12]
+    assert stored["token_bytes"].tolist() == [6, 4, 5, 6, 5, 4]  # "  one ", "two ", "three", " four\n", …
 
 
 def test_a_long_document_is_read_in_sections_that_know_their_place() -> None:
@@ -77,14 +83,39 @@ def test_tokens_of_every_context_join_to_its_text(text: str) -> None:
     sections = sections_of(Document(text, 1), "explain", characters, context_chars=16)
     contexts = [context for section in sections for context in section.contexts]
     assert sum(section.too_long for section in sections) or "".join(c.text for c in contexts) == text
-    shard = context_shard(contexts)
-    assert shard.hashes.tolist() == sorted(context.digest for context in contexts)
-    texts = {f"{context.digest:016x}": context.text for context in contexts}
-    for row in range(len(contexts)):
-        context = shard.context(row)
-        assert context.text == texts[context.id]
-        # Two tokens of one character: the first is empty.
-        assert [token for token in context.tokens if token] == list(context.text)
+    with TemporaryDirectory() as folder:
+        table = stored(Path(folder), contexts[:2], contexts[2:])
+        by_half = {half: sorted(c.digest for c in contexts if c.half == half) for half in HALVES}
+        assert {half: table.hashes(half).tolist() for half in HALVES} == by_half
+        for context in contexts:
+            found, text = table.get(context.digest)
+            assert (found.id, found.text, text) == (f"{context.digest:016x}", context.text, context.text)
+            # Two tokens of one character: the first is empty.
+            assert [token for token in found.tokens if token] == list(context.text)
+
+
+def stored(folder: Path, *shards: Sequence[SectionContext]) -> Contexts:
+    """Contexts as a pass leaves them on disk, and as they are read again."""
+    wanted: dict[str, int] = {}
+    for shard in shards:
+        append(folder, columns(shard, wanted))
+        wanted = lengths(folder)
+    write_order(folder, wanted)
+    return Contexts(folder, wanted)
+
+
+def test_what_a_killed_pass_appended_is_cut_off(tmp_path: Path) -> None:
+    sections = sections_of(Document("one two three four five six", 7), "score", words, context_chars=8)
+    first, *rest = sections[0].contexts
+    append(tmp_path, columns([first], {}))
+    wanted, whole = lengths(tmp_path), {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    append(tmp_path, columns(rest, wanted))
+    cut_back(tmp_path, wanted)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole
+    cut_back(tmp_path, {})
+    assert set(lengths(tmp_path).values()) == {0}
+    with pytest.raises(UserError, match="damaged"):
+        cut_back(tmp_path, wanted)
 
 
 @given(st.lists(st.integers(1, 2_000), max_size=30))

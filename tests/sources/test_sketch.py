@@ -2,17 +2,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from neurogloss.sources.codes import Codes
+from neurogloss.sources.pairs import Cut, Entries, Pairs, pairs_of_dense, pairs_of_entries
 from neurogloss.sources.sketch import BINS, EMPTY, FIXED_POINT, Sketch, certified_below, histogram_edges
 
 LARGEST = 2**64 - 2
+
+
+def cut_of(hashes: NDArray[np.uint64], tokens: int) -> Cut:
+    """Contexts of as many tokens each, one after another."""
+    return Cut(hashes, np.arange(len(hashes)) * tokens, np.full(len(hashes), tokens))
+
+
+def codes_of(activations: NDArray[np.float32]) -> Codes:
+    """(C, W, N), one context after another."""
+    return Codes(torch.from_numpy(activations.reshape(-1, activations.shape[2])), None, activations.shape[2])
+
+
+def read(
+    sketch: Sketch,
+    hashes: NDArray[np.uint64],
+    activations: NDArray[np.float32],
+    thresholds: NDArray[np.float32],
+) -> Sketch:
+    """The sketch itself, after (C, W, N) activations."""
+    width = activations.shape[1]
+    sketch.take(pairs_of_dense(codes_of(activations), cut_of(hashes, width), thresholds, width), len(hashes))
+    return sketch
 
 
 @dataclass(frozen=True)
@@ -27,7 +51,9 @@ class Reading:
         """All of it (or those rows) in one batch."""
         rows = list(range(len(self.hashes))) if rows is None else rows
         empty = Sketch.empty(len(self.thresholds), top, uniform, self.activations.shape[1])
-        return empty.add(self.hashes[rows], self.activations[rows], self.thresholds)
+        sketch = read(empty, self.hashes[rows], self.activations[rows], self.thresholds)
+        sketch.sort()
+        return sketch
 
     def along(self, side: int) -> NDArray[np.float32]:
         """(C, W): the activations of one side, 0 where it is the other side that is active."""
@@ -87,20 +113,55 @@ def test_order_batches_and_shards_do_not_change_a_byte(
     for shard in parts(data, list(order)):
         sketch = Sketch.empty(sides, top, uniform, width)
         for batch in parts(data, shard):
-            sketch = sketch.add(reading.hashes[batch], reading.activations[batch], reading.thresholds)
+            read(sketch, reading.hashes[batch], reading.activations[batch], reading.thresholds)
         shards.append(sketch)
-    merged = reduce(Sketch.merge, data.draw(st.permutations(shards)))
-    assert stored(merged) == stored(reading.sketch(top, uniform))
+    first, *others = data.draw(st.permutations(shards))
+    for other in others:
+        before = stored(other)
+        first.merge(other)
+        assert stored(other) == before
+    first.sort()
+    assert stored(first) == stored(reading.sketch(top, uniform))
 
 
-@given(readings(), SLOTS, SLOTS)
-def test_reading_more_leaves_the_sketch_as_it_was(reading: Reading, top: int, uniform: int) -> None:
-    half = len(reading.hashes) // 2
-    first = reading.sketch(top, uniform, list(range(half)))
-    before = stored(first)
-    first.add(reading.hashes[half:], reading.activations[half:], reading.thresholds)
-    first.merge(reading.sketch(top, uniform, list(range(half, len(reading.hashes)))))
-    assert stored(first) == before
+def listed(pairs: Pairs) -> list[tuple[int, int, float, list[float]]]:
+    windows = pairs.windows(np.arange(len(pairs.sides)))
+    return list(
+        zip(pairs.sides.tolist(), pairs.hashes.tolist(), pairs.peaks.tolist(), windows.tolist(), strict=True)
+    )
+
+
+@given(readings(), st.data())
+def test_sparse_codes_give_the_pairs_of_dense_ones(reading: Reading, data: st.DataObject) -> None:
+    units, width = reading.activations.shape[2], reading.activations.shape[1]
+    signed = len(reading.thresholds) == 2 * units
+    codes, cut = codes_of(reading.activations), cut_of(reading.hashes, width)
+    wanted = pairs_of_dense(codes, cut, np.zeros_like(reading.thresholds), width)
+    batches = [reading.activations[batch] for batch in parts(data, list(range(len(reading.hashes))))]
+    entries = [Entries.of_codes(codes_of(batch)) for batch in batches]
+    joined = Entries.join(entries, [len(batch) * width for batch in batches])
+    assert listed(pairs_of_entries(joined, cut, units, signed, width)) == listed(wanted)
+    top = torch.topk(codes.values, units, dim=1)
+    kept = Entries.of_codes(Codes(top.values, top.indices, units))
+    assert listed(pairs_of_entries(kept, cut, units, signed, width)) == listed(wanted)
+
+
+def test_contexts_of_unlike_lengths_by_hand() -> None:
+    """Five vectors: one before the first context, two in it, one in the second, one after."""
+    values = torch.tensor([[9.0, 9], [0, 2], [4, 1], [3, 0], [9, 9]])
+    cut = Cut(np.array([50, 20], np.uint64), np.array([1, 3]), np.array([2, 1]))
+    wanted = [(0, 20, 3, [1, 0, 0]), (0, 50, 4, [0, 1, 0]), (1, 50, 2, [1, 0.5, 0])]
+    codes = Codes(values, None, 2)
+    assert listed(pairs_of_dense(codes, cut, np.zeros(2, np.float32), 3)) == wanted
+    assert listed(pairs_of_entries(Entries.of_codes(codes), cut, 2, False, 3)) == wanted
+
+
+def test_a_negative_value_is_inactive_where_there_is_one_side() -> None:
+    codes = Codes(torch.tensor([[-3.0, 1.0]]), torch.tensor([[1, 0]]), 2)
+    cut = Cut(np.array([5], np.uint64), np.array([0]), np.array([1]))
+    assert listed(pairs_of_entries(Entries.of_codes(codes), cut, 2, False, 1)) == [(0, 5, 1, [1])]
+    both = listed(pairs_of_entries(Entries.of_codes(codes), cut, 2, True, 1))
+    assert both == [(0, 5, 1, [1]), (3, 5, 3, [1])]
 
 
 @given(readings(), SLOTS, SLOTS)
@@ -111,8 +172,8 @@ def test_samples_are_what_sorting_everything_gives(reading: Reading, top: int, u
         by_peak = sorted(active, key=lambda h: (-active[h], h))[:top]
         by_hash = sorted(active)[:uniform]
         for hashes, peaks, wanted, slots in (
-            (sketch.top_hashes[side], sketch.top_peaks[side], by_peak, top),
-            (sketch.uniform_hashes[side], sketch.uniform_peaks[side], by_hash, uniform),
+            (sketch.top.hashes[side], sketch.top.peaks[side], by_peak, top),
+            (sketch.uniform.hashes[side], sketch.uniform.peaks[side], by_hash, uniform),
         ):
             free = slots - len(wanted)
             assert hashes.tolist() == [*wanted, *[int(EMPTY)] * free]
@@ -126,8 +187,8 @@ def test_windows_are_the_kept_contexts_activations(reading: Reading, top: int, u
     for side in range(len(reading.thresholds)):
         along = reading.along(side)
         for hashes, peaks, windows in (
-            (sketch.top_hashes[side], sketch.top_peaks[side], sketch.top_windows[side]),
-            (sketch.uniform_hashes[side], sketch.uniform_peaks[side], sketch.uniform_windows[side]),
+            (sketch.top.hashes[side], sketch.top.peaks[side], sketch.top.windows[side]),
+            (sketch.uniform.hashes[side], sketch.uniform.peaks[side], sketch.uniform.windows[side]),
         ):
             for digest, peak, window in zip(hashes.tolist(), peaks, windows, strict=True):
                 if digest == EMPTY:
@@ -145,7 +206,7 @@ def test_certified_are_exactly_the_silent_contexts_below_tau(reading: Reading, u
     for side in range(len(reading.thresholds)):
         active = sorted(reading.active(side))
         tau = active[uniform - 1] if len(active) >= uniform else math.inf
-        kept = sketch.uniform_hashes[side]
+        kept = sketch.uniform.hashes[side]
         certified = {h for h in everything if h < certified_below(kept) and h not in kept}
         assert certified == {h for h in everything if h < tau and h not in active}
 
@@ -159,7 +220,6 @@ def test_statistics_are_what_counting_gives(reading: Reading) -> None:
         peaks = list(reading.active(side).values())
         assert sketch.n_active[side] == len(peaks)
         assert sketch.peak_sum[side] == sum(round(peak * FIXED_POINT) for peak in peaks)
-        assert sketch.maximum[side] == reading.along(side).max(initial=0)
         inner = [sum(peak >= edge for edge in edges[1:-1]) for peak in peaks]
         assert sketch.histogram[side].tolist() == [inner.count(b) for b in range(BINS)]
 
@@ -168,19 +228,19 @@ def test_both_sides_of_a_signed_unit_by_hand() -> None:
     # Three contexts of two tokens; unit 0 and unit 1 of a signed dictionary, active above 0.5 (1- above 2).
     activations = np.array([[[1, 0], [-2, 0.5]], [[3, -1], [0, -4]], [[-2, 0], [-1, -2]]], np.float32)
     hashes = np.array([30, 10, 20], np.uint64)
-    sketch = Sketch.empty(4, 2, 2, 2).add(hashes, activations, np.array([0.5, 0.5, 0.5, 2], np.float32))
+    sketch = read(Sketch.empty(4, 2, 2, 2), hashes, activations, np.array([0.5, 0.5, 0.5, 2], np.float32))
     free = int(EMPTY)
-    assert sketch.top_hashes.tolist() == [[10, 30], [free, free], [20, 30], [10, free]]  # 20 before 30: a tie
-    assert sketch.top_peaks.tolist() == [[3, 1], [0, 0], [2, 2], [4, 0]]
-    assert sketch.uniform_hashes.tolist() == [[10, 30], [free, free], [20, 30], [10, free]]
-    assert sketch.top_windows.tolist() == [
+    sketch.sort()
+    assert sketch.top.hashes.tolist() == [[10, 30], [free, free], [20, 30], [10, free]]  # 20 before 30: a tie
+    assert sketch.top.peaks.tolist() == [[3, 1], [0, 0], [2, 2], [4, 0]]
+    assert sketch.uniform.hashes.tolist() == [[10, 30], [free, free], [20, 30], [10, free]]
+    assert sketch.top.windows.tolist() == [
         [[1, 0], [1, 0]],
         [[0, 0], [0, 0]],
         [[1, 0.5], [0, 1]],
         [[0.25, 1], [0, 0]],
     ]
     assert sketch.n_active.tolist() == [2, 0, 2, 1]
-    assert sketch.maximum.tolist() == [3, 0.5, 2, 4]  # also where it is not above the threshold
     assert sketch.peak_sum.tolist() == [4 * FIXED_POINT, 0, 4 * FIXED_POINT, 4 * FIXED_POINT]
     # Half octaves from 2^-8: 1 = 2^0 opens bin 16, 2 bin 18, 3 lies in bin 19 (2.83 to 4), 4 opens bin 20.
     assert [np.flatnonzero(row).tolist() for row in sketch.histogram] == [[16, 19], [], [18], [20]]
@@ -190,33 +250,33 @@ def test_certified_negatives_by_hand() -> None:
     # Active at 10, 30 and 50, two slots: 20 is certified below 30, while of 40 nothing is known.
     values = np.array([1, 0, 1, 0, 1], np.float32).reshape(5, 1, 1)
     hashes = np.array([10, 20, 30, 40, 50], np.uint64)
-    sketch = Sketch.empty(1, 1, 2, 1).add(hashes, values, np.zeros(1, np.float32))
-    assert certified_below(sketch.uniform_hashes[0]) == 30
-    roomy = Sketch.empty(1, 1, 4, 1).add(hashes, values, np.zeros(1, np.float32))
-    assert certified_below(roomy.uniform_hashes[0]) == EMPTY  # every context that is not in it
+    sketch = read(Sketch.empty(1, 1, 2, 1), hashes, values, np.zeros(1, np.float32))
+    assert certified_below(sketch.uniform.hashes[0]) == 30
+    roomy = read(Sketch.empty(1, 1, 4, 1), hashes, values, np.zeros(1, np.float32))
+    assert certified_below(roomy.uniform.hashes[0]) == EMPTY  # every context that is not in it
 
 
 def test_peaks_beyond_half_precision_survive() -> None:
     values = np.array([[[1e6], [65_504], [3e-3]]], np.float32)
-    sketch = Sketch.empty(1, 1, 1, 3).add(np.array([7], np.uint64), values, np.zeros(1, np.float32))
-    assert sketch.top_peaks[0, 0] == sketch.maximum[0] == np.float32(1e6)
-    np.testing.assert_allclose(sketch.top_windows[0, 0] * np.float32(1e6), values[0, :, 0], rtol=1e-3, atol=0.1)
+    sketch = read(Sketch.empty(1, 1, 1, 3), np.array([7], np.uint64), values, np.zeros(1, np.float32))
+    assert sketch.top.peaks[0, 0] == np.float32(1e6)
+    np.testing.assert_allclose(sketch.top.windows[0, 0] * np.float32(1e6), values[0, :, 0], rtol=1e-3, atol=0.1)
     tiny = np.array([[[3e-38], [1.5e-38]]], np.float32)
-    sketch = Sketch.empty(1, 1, 1, 2).add(np.array([7], np.uint64), tiny, np.zeros(1, np.float32))
-    assert sketch.top_windows[0, 0].tolist() == [1, 0.5]
+    sketch = read(Sketch.empty(1, 1, 1, 2), np.array([7], np.uint64), tiny, np.zeros(1, np.float32))
+    assert sketch.top.windows[0, 0].tolist() == [1, 0.5]
 
 
 @pytest.mark.parametrize("edge", [2.0**-7, 1.0, 1024.0])
 def test_a_peak_just_below_an_edge_is_in_the_lower_bin(edge: float) -> None:
     values = np.array([edge, np.nextafter(np.float32(edge), np.float32(0))], np.float32).reshape(2, 1, 1)
-    sketch = Sketch.empty(1, 1, 1, 1).add(np.array([1, 2], np.uint64), values, np.zeros(1, np.float32))
+    sketch = read(Sketch.empty(1, 1, 1, 1), np.array([1, 2], np.uint64), values, np.zeros(1, np.float32))
     at = histogram_edges().tolist().index(edge)
     assert np.flatnonzero(sketch.histogram[0]).tolist() == [at - 1, at]
 
 
 def test_arrays_come_back() -> None:
     values = np.array([1.5, -2], np.float32).reshape(2, 1, 1)
-    sketch = Sketch.empty(2, 1, 3, 1).add(np.array([4, 5], np.uint64), values, np.zeros(2, np.float32))
+    sketch = read(Sketch.empty(2, 1, 3, 1), np.array([4, 5], np.uint64), values, np.zeros(2, np.float32))
     assert stored(Sketch.of_arrays(sketch.arrays())) == stored(sketch)
 
 

@@ -10,6 +10,7 @@ import pytest
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import Steering
+from neurogloss.sources.cache import Site
 from neurogloss.sources.steering import NEW_TOKENS, PROMPT_TOKENS, LiveSubject
 from neurogloss.sources.subject import Subject
 
@@ -21,6 +22,8 @@ PLACES = [
     UnitId("tiny-llama", "model.layers.1.input", "neurons", 9, -1),
     UnitId("tiny-llama", "model.layers.1.self_attn", "neurons", 20),  # an output that is a tuple
 ]
+
+SITES = [Site(hookpoint, "neurons", "neurons", 48, True) for hookpoint in sorted({p.hookpoint for p in PLACES})]
 
 
 def prompts_of(seed: int, n: int) -> list[str]:
@@ -34,7 +37,7 @@ TUNING, PROMPTS = prompts_of(1, 6), prompts_of(2, 5)
 
 @pytest.fixture(scope="module")
 def live(tiny_subject: Subject) -> LiveSubject:
-    return LiveSubject(tiny_subject, kl=0.5)
+    return LiveSubject(tiny_subject, SITES, kl=0.5)
 
 
 def ids_of(subject: Subject, texts: list[str]) -> Any:
@@ -124,7 +127,7 @@ def test_a_continuation_ends_where_the_subject_ends_its_text(tiny_subject: Subje
     assert third not in (first, second)
     tokenizer = copy.deepcopy(tiny_subject.tokenizer)
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(third)
-    ending = LiveSubject(Subject("tiny-llama", tiny_subject.model, tokenizer, ""))
+    ending = LiveSubject(Subject("tiny-llama", tiny_subject.model, tokenizer, ""), SITES)
     found = ending.steer(NEURON, PROMPTS, TUNING).texts[0]
     assert found.clean == tiny_subject.tokenizer.decode([first, second])
 
@@ -195,7 +198,7 @@ def test_an_interrupt_leaves_the_subject_as_it_was(live: LiveSubject) -> None:
 def test_steering_again_gives_the_same(live: LiveSubject, tiny_subject: Subject) -> None:
     first = live.steer(NEURON, PROMPTS, TUNING, seed=0)
     assert live.steer(NEURON, PROMPTS, TUNING, seed=0) == first
-    assert LiveSubject(tiny_subject, kl=0.5).steer(NEURON, PROMPTS, TUNING, seed=0) == first
+    assert LiveSubject(tiny_subject, SITES, kl=0.5).steer(NEURON, PROMPTS, TUNING, seed=0) == first
 
 
 def test_prompts_are_cut_to_one_length_and_short_ones_left_out(live: LiveSubject) -> None:
@@ -207,7 +210,7 @@ def test_prompts_are_cut_to_one_length_and_short_ones_left_out(live: LiveSubject
 
 
 def test_a_target_out_of_reach_is_not_said_to_be_reached(tiny_subject: Subject) -> None:
-    found: Steering = LiveSubject(tiny_subject, kl=500.0).steer(NEURON, PROMPTS, TUNING)
+    found: Steering = LiveSubject(tiny_subject, SITES, kl=500.0).steer(NEURON, PROMPTS, TUNING)
     ids = ids_of(tiny_subject, TUNING)
     clean = raised_logits(tiny_subject, ids, NEURON, 0.0)
     assert found.kl < 100
@@ -224,7 +227,7 @@ def test_a_target_out_of_reach_is_not_said_to_be_reached(tiny_subject: Subject) 
         (replace(NEURON, subject="another"), PROMPTS, TUNING, "tiny-llama"),
         (replace(NEURON, index=48), PROMPTS, TUNING, "0 to 47"),
         (replace(NEURON, index=-1), PROMPTS, TUNING, "0 to 47"),
-        (replace(NEURON, hookpoint="model.layers.8.mlp"), PROMPTS, TUNING, "model.layers.1.mlp"),
+        (replace(NEURON, hookpoint="model.layers.8.mlp"), PROMPTS, TUNING, "model.layers.1.self_attn/neurons"),
         (replace(NEURON, dictionary="sae"), PROMPTS, TUNING, "neurons"),
     ],
 )

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,13 @@ import numpy as np
 import pytest
 
 from neurogloss.errors import UserError
+from neurogloss.settings import DEMO_SUBJECT
+from neurogloss.sources.corpus import read_documents
 from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.loading import packaged_folder
+from neurogloss.sources.spelling import Speller
 from neurogloss.sources.subject import Subject
+from neurogloss.weights import SMOLLM2
 
 TEXTS = ("The river rose", "salt, pepper and 🦆", "x", "for (int i = 0; i < n; i++) { total += prices[i]; }")
 DOWN = Hookpoint("model.layers.0.mlp.down_proj", True)
@@ -100,6 +107,93 @@ def test_what_is_no_model_folder_is_told(tmp_path: Path) -> None:
         Subject.load("no-such-model")
 
 
+def test_weights_that_changed_have_another_fingerprint(
+    tiny_subject: Subject, tiny_subject_folder: Path, tmp_path: Path
+) -> None:
+    folder = copied(tiny_subject_folder, tmp_path)
+    assert Subject.load(str(folder)).fingerprint == tiny_subject.fingerprint
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    assert Subject.load(str(folder)).fingerprint != tiny_subject.fingerprint
+
+
+def test_device_and_dtype(tiny_subject_folder: Path) -> None:
+    import torch
+
+    assert Subject.load(str(tiny_subject_folder), device="cpu").model.dtype == torch.float32
+    half = Subject.load(str(tiny_subject_folder), device="cpu", dtype="bfloat16")
+    assert half.model.dtype == torch.bfloat16 and half.device.type == "cpu"
+    found = half.vectors([[5, 6]], [LAYER])[LAYER]
+    assert found.dtype == torch.float32
+    states = half.model(torch.tensor([[0, 5, 6]]), output_hidden_states=True).hidden_states
+    torch.testing.assert_close(found, states[1][:, 1:].detach().float())
+    with pytest.raises(UserError, match="dtype of auto, .*found 'int8'"):
+        Subject.load(str(tiny_subject_folder), dtype="int8")
+    with pytest.raises(UserError, match="device of this machine, found 'nonesuch'"):
+        Subject.load(str(tiny_subject_folder), device="nonesuch")
+
+
+def test_the_bos_policy(tiny_subject: Subject, tiny_subject_folder: Path, tmp_path: Path) -> None:
+    import torch
+
+    never = Subject.load(str(tiny_subject_folder), bos="never")
+    assert never.bos is None and tiny_subject.bos == 0 and 0 in never.special_ids
+    with_bos = never.vectors([[0, 5, 6]], [LAYER])[LAYER][:, 1:]
+    torch.testing.assert_close(with_bos, tiny_subject.vectors([[5, 6]], [LAYER])[LAYER])
+    assert Subject.load(str(tiny_subject_folder), bos="always").bos == 0
+    folder = copied(tiny_subject_folder, tmp_path)
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    del config["bos_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert Subject.load(str(folder)).bos is None
+    with pytest.raises(UserError, match="BOS token"):
+        Subject.load(str(folder), bos="always")
+
+
+def test_an_encoder_is_read_and_has_no_logits(tmp_path: Path) -> None:
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = BertForMaskedLM(BertConfig(vocab_size=20, **sizes)).eval()
+    model.save_pretrained(tmp_path / "bert")
+    fast(wordpiece(True)).save_pretrained(tmp_path / "bert")
+    subject = Subject.load(str(tmp_path / "bert"), device="cpu")
+    hookpoint, rows = subject.hookpoint("blocks.0.hook_out"), [[3, 4, 5], [6, 7]]
+    found = Subject("b", subject.model, subject.tokenizer, "", "never").vectors(rows, [hookpoint])[hookpoint]
+    for row, vectors in zip(rows, found, strict=True):
+        with torch.no_grad():
+            states = model(torch.tensor([row]), output_hidden_states=True).hidden_states
+        torch.testing.assert_close(vectors[: len(row)], states[1][0], rtol=1e-4, atol=1e-5)
+    neurons = subject.hookpoint("blocks.0.mlp.hook_post")
+    assert subject.to_residual(neurons, torch.eye(48)).shape == (48, 32)  # type: ignore[union-attr]
+    assert subject.to_residual(subject.hookpoint("blocks.0.mlp.hook_pre"), torch.eye(48)) is None
+    with pytest.raises(UserError, match="no language-model head"):
+        subject.output_logits(torch.zeros(1, 32))
+
+
+def test_a_model_with_encoder_and_decoder_is_refused(tmp_path: Path, tiny_subject: Subject) -> None:
+    from transformers import T5Config
+
+    T5Config(vocab_size=20, d_model=8).save_pretrained(tmp_path)
+    tiny_subject.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="an encoder with a decoder"):
+        Subject.load(str(tmp_path))
+
+
+def test_a_hub_name_that_is_out_of_reach_says_to_download() -> None:
+    with pytest.raises(UserError, match="nobody/nothing on the hub.*download it into a folder"):
+        Subject.load("nobody/nothing")
+
+
+def test_what_is_no_gguf_file_is_named(tmp_path: Path) -> None:
+    for data in (b"not it", b"GGUF", b"GGUF" + bytes(200)):
+        (tmp_path / "model.gguf").write_bytes(data)
+        with pytest.raises(UserError, match=r"model\.gguf"):
+            Subject.load(str(tmp_path / "model.gguf"))
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 
@@ -110,6 +204,139 @@ def test_tokens_have_places_in_the_text_and_none_is_special(tiny_subject: Subjec
     assert tiny_subject.bos == 0 and tiny_subject.bos not in tokens.ids
     assert len(tokens.starts) == len(tokens.ids) and list(tokens.starts) == sorted(tokens.starts)
     assert tokens.starts[:2] == (0, 3)  # "The", " riv…"
+
+
+SPECIAL = ["<s>", "[UNK]", "[CLS]"]
+LINES = ("the river rose in the night", "salt, pepper; naïve cook's soup.", "日本語 🦆")
+
+
+def bpe() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        LINES, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, special_tokens=SPECIAL)
+    )
+    return tokenizer
+
+
+def unigram() -> Any:
+    """As SentencePiece makes it: ▁ for a space, single bytes for what has no piece, one space in front."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    pieces = ["▁", *"▁the ▁river rose ▁in s a l t , e r".split(), *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = [*((token, 0.0) for token in SPECIAL), *((piece, -float(n)) for n, piece in enumerate(pieces))]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=1, byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return tokenizer
+
+
+def wordpiece(cleanup: bool) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    words = [*SPECIAL, *"the river ro ##se in , ; . cook ' ##s s n night 日 🦆".split()]
+    tokenizer = Tokenizer(models.WordPiece({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(cleanup=cleanup)
+    return tokenizer
+
+
+TOKENIZERS: dict[str, Callable[[], Any]] = {
+    "byte-level": bpe,
+    "unigram": unigram,
+    "wordpiece": lambda: wordpiece(False),
+    "wordpiece with clean-up": lambda: wordpiece(True),
+}
+
+
+def fast(tokenizer: Any) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", unk_token="[UNK]")
+
+
+def plain_starts(tokenizer: Any, ids: Sequence[int], text: str) -> list[int]:
+    """Where the text of all ids before stops to be the beginning of the whole."""
+    starts = [0]
+    for n in range(1, len(ids)):
+        before = tokenizer.decode(list(ids[:n]), clean_up_tokenization_spaces=False)
+        starts.append(max(starts[-1], len(os.path.commonprefix([before, text]))))
+    return starts[: len(ids)]
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_ids_are_spelled_as_the_tokenizer_decodes_them(kind: str) -> None:
+    tokenizer = fast(TOKENIZERS[kind]())
+    speller, rng = Speller(tokenizer), np.random.default_rng(0)
+    rows = [tokenizer.encode(line, add_special_tokens=False) for line in LINES]
+    rows += [rng.integers(0, len(tokenizer), n).tolist() for n in (0, 1, 2, 3, 5, 9, 9, 40, 40)]
+    for ids in rows:
+        text, starts = speller.spell(ids)
+        assert text == tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        assert len(starts) == len(ids) and sorted(starts) == list(starts)
+        assert all(0 <= start <= len(text) for start in starts)
+        if "\ufffd" not in text:  # else what stands before is no part of the whole
+            assert list(starts) == plain_starts(tokenizer, ids, text)
+
+
+def test_a_duck_takes_four_byte_tokens_and_one_character() -> None:
+    tokenizer = fast(unigram())
+    ids = [tokenizer.convert_tokens_to_ids(f"<0x{byte:02X}>") for byte in "a🦆b".encode()]
+    assert Speller(tokenizer).spell(ids) == ("a🦆b", (0, 1, 1, 1, 1, 2))
+    # The space that is stripped in front belongs to the first token all the same.
+    river = tokenizer.convert_tokens_to_ids(["▁the", "▁river"])
+    assert Speller(tokenizer).spell(river) == ("the river", (0, 3))
+
+
+def test_spelling_is_the_inverse_of_tokenizing(tiny_subject: Subject) -> None:
+    for text in (*TEXTS, "\n\n é 日本語 👩\u200d🚀"):
+        tokens = tiny_subject.tokenize(text)
+        assert tiny_subject.spell(tokens.ids) == (text, tokens.starts)
+
+
+@pytest.mark.model
+def test_the_packaged_tokenizer_is_spelled_as_it_decodes() -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(packaged_folder(), local_files_only=True)
+    speller, rng = Speller(tokenizer), np.random.default_rng(0)
+    for document in islice(read_documents("demo"), 100):
+        encoding = tokenizer(document.text, add_special_tokens=False, return_offsets_mapping=True)
+        text, starts = speller.spell(encoding["input_ids"])
+        assert text == tokenizer.decode(encoding["input_ids"], clean_up_tokenization_spaces=False)
+        assert text == document.text and starts == tuple(start for start, _ in encoding["offset_mapping"])
+    for _ in range(100):
+        ids = rng.integers(0, len(tokenizer), 50).tolist()
+        text, starts = speller.spell(ids)
+        assert text == tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        assert sorted(starts) == list(starts) and len(starts) == 50
+
+
+@pytest.mark.model
+def test_a_gguf_file_is_the_model_that_it_holds() -> None:
+    import torch
+
+    packaged = Subject.load(DEMO_SUBJECT, device="cpu", dtype="float32")
+    found = Subject.load(str(SMOLLM2.path()), device="cpu", dtype="float32")
+    assert found.name == SMOLLM2.path().stem and found.fingerprint != packaged.fingerprint
+    ids, hookpoint = packaged.tokenize("The capital of France").ids, packaged.hookpoint("layers.2")
+    assert found.tokenize("The capital of France").ids == ids and found.bos == packaged.bos
+    torch.testing.assert_close(
+        found.vectors([ids], [hookpoint])[hookpoint], packaged.vectors([ids], [hookpoint])[hookpoint]
+    )
+
+
+def test_ids_that_the_subject_has_not_are_refused(tiny_subject: Subject) -> None:
+    known = tiny_subject.model.config.vocab_size
+    for strange in (known, -1):
+        with pytest.raises(UserError, match=f"from 0 to {known - 1}, .*found {strange}"):
+            tiny_subject.spell([1, strange])
 
 
 # --- vectors --------------------------------------------------------------------------------------
@@ -249,3 +476,23 @@ def test_gpt2_weights_lie_the_other_way_round() -> None:
     assert residual is not None
     torch.testing.assert_close(residual, model.transformer.h[0].mlp.c_proj.weight.detach())
     assert subject.output_logits(residual).shape == (128, 50)
+
+
+def test_the_gain_of_a_norm_that_multiplies_by_one_more() -> None:
+    import torch
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    config = Gemma2Config(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        vocab_size=50,
+    )
+    model = Gemma2ForCausalLM(config).eval().requires_grad_(False)
+    model.model.norm.weight.fill_(0.5)
+    stream = torch.randn(2, 32, generator=torch.Generator().manual_seed(0))
+    found = Subject("gemma", model, None, "").output_logits(stream)
+    torch.testing.assert_close(found, 1.5 * stream @ model.lm_head.weight.T, rtol=1e-4, atol=1e-5)

@@ -95,6 +95,6 @@ def model_folder() -> Path:
     """The packaged SmolLM2, or the folder that NEUROGLOSS_VLLM_MODEL names."""
     if given := os.environ.get("NEUROGLOSS_VLLM_MODEL"):
         return Path(given)
-    from neurogloss.sources.subject import packaged_folder
+    from neurogloss.sources.loading import packaged_folder
 
     return packaged_folder()

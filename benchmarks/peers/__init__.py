@@ -1,0 +1,1 @@
+"""Other programs on the same inputs, each run by an interpreter that has it installed."""

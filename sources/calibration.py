@@ -1,0 +1,80 @@
+"""Before a pass: whether each dictionary fits the subject, and what active means for units that are never zero.
+
+1. The first contexts of the explain half are read.
+2. Each dictionary is measured on vectors of its hookpoint, and refused where it does not reconstruct.
+3. Units that are never exactly zero get a threshold for each side: a quantile of the side's peaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurogloss.protocols import Progress
+from neurogloss.sources.pairs import peaks_of_dense
+from neurogloss.sources.parity import Parity, parity
+from neurogloss.sources.reader import CODES_AT_ONCE, Batch, encode, read
+from neurogloss.sources.sections import Section, batches
+from neurogloss.sources.sites import Listener
+from neurogloss.sources.subject import Subject
+
+VECTORS = 2_048
+"""On which a dictionary is measured, at most."""
+FEWEST = 256
+"""The same, at least, where there are so many and whatever the number of units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a pass starts from, by site."""
+
+    thresholds: dict[str, NDArray[np.float32]]
+    """(sides,): 0 where the dictionary is sparse."""
+    parity: dict[str, Parity]
+
+
+def calibrate(
+    subject: Subject,
+    listeners: Sequence[Listener],
+    sections: Sequence[Section],
+    quantile: float,
+    progress: Progress,
+) -> Calibration:
+    """Read the sections, those that are needed: all where some units are never zero, otherwise one batch.
+
+    Raises:
+        UserError: the sections hold too few vectors to measure a dictionary on.
+    """
+    dense = [listener for listener in listeners if not listener.dictionary.sparse]
+    parts = [part for part in batches(sections) if any(section.contexts for section in part)]
+    parts = parts if dense else parts[-1:]
+    places = list(dict.fromkeys(place for each in listeners for place in (each.hookpoint, each.target)))
+    peaks: dict[str, list[NDArray[np.float32]]] = {listener.site.name: [] for listener in dense}
+    measured: dict[str, Parity] = {}
+    progress.start("calibrating", sum(len(section.ids) for part in parts for section in part), "tokens")
+    # The longest sections first: they fill a batch with the most vectors.
+    for part in reversed(parts):
+        batch = read(subject, part, places)
+        if not measured:
+            measured = {listener.site.name: _measure(listener, batch) for listener in listeners}
+        for listener in dense:
+            for codes, cut, _ in encode(listener, batch):
+                peaks[listener.site.name].append(peaks_of_dense(codes, cut, listener.dictionary.signed))
+        progress.advance(sum(len(section.ids) for section in part))
+    thresholds = {each.site.name: np.zeros(each.site.sides, np.float32) for each in listeners}
+    for name, found in peaks.items():
+        if found:
+            thresholds[name] = np.quantile(np.concatenate(found, 1), quantile, axis=1).astype(np.float32)
+    return Calibration(thresholds, measured)
+
+
+def _measure(listener: Listener, batch: Batch) -> Parity:
+    import torch
+
+    n = max(FEWEST, min(VECTORS, CODES_AT_ONCE // listener.dictionary.n_units))
+    with torch.inference_mode():
+        vectors, targets = (batch.vectors[place][:n] for place in (listener.hookpoint, listener.target))
+        return parity(listener.dictionary, vectors, targets)

@@ -1,0 +1,237 @@
+"""Strict reading of weights and settings: what a file is not, it is not taken for.
+
+Weights come back on the CPU in float32. Pickles are read by torch's restricted unpickler alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurogloss.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+PICKLES = (".pt", ".pth", ".pth.tar")
+TENSOR_SUFFIXES = (".safetensors", ".npz", ".npy", *PICKLES)
+
+Shape = tuple[int | None, ...]
+"""Sizes that a tensor has to have; None where any will do."""
+
+
+@dataclass
+class Weights:
+    """The tensors and plain values of one file, and which of them were asked for."""
+
+    path: Path
+    tensors: Mapping[str, torch.Tensor]
+    values: Mapping[str, Any]
+    _read: set[str] = field(default_factory=set)
+
+    @classmethod
+    def open(cls, path: Path) -> Weights:
+        """Read a file of tensors whole.
+
+        Raises:
+            UserError: no such file, a file that is broken or not of its suffix, a pickle of more than tensors.
+        """
+        found = _read_file(path)
+        return cls(
+            path,
+            {name: value for name, value in found.items() if hasattr(value, "dtype")},
+            {name: value for name, value in found.items() if not hasattr(value, "dtype")},
+        )
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def take(self, name: str, *shape: int | None) -> torch.Tensor:
+        """A tensor of that shape in float32.
+
+        Raises:
+            UserError: no such tensor, another shape, integers, NaN or infinite values.
+        """
+        import torch
+
+        if name not in self.tensors:
+            raise UserError(
+                f"Expected a tensor {name} in {self.path}, found {', '.join(sorted(self.tensors)) or 'none'}. "
+                "Check that the file is of the format that its folder says."
+            )
+        self._read.add(name)
+        tensor = self.tensors[name]
+        self._check_shape(name, tuple(tensor.shape), shape)
+        if not tensor.is_floating_point():
+            raise UserError(
+                f"Expected numbers with a fraction as {name} of {self.path}, found {tensor.dtype}. "
+                "Quantised weights have to be converted first."
+            )
+        if not torch.isfinite(tensor).all():
+            raise UserError(
+                f"Expected finite numbers as {name} of {self.path}, found NaN or infinity. Train it again."
+            )
+        return tensor.float()
+
+    def maybe(self, name: str, *shape: int | None) -> torch.Tensor | None:
+        """As `take`; None where there is no such tensor."""
+        return self.take(name, *shape) if name in self.tensors else None
+
+    def ignore(self, *names: str) -> None:
+        """Tensors that may be there and decide nothing."""
+        self._read.update(names)
+
+    def number(self, name: str) -> float | None:
+        """A plain value or a tensor of one number, None where there is none."""
+        self._read.add(name)
+        value = self.tensors.get(name, self.values.get(name))
+        return None if value is None else float(value)
+
+    def finish(self) -> None:
+        """Raise UserError where tensors are left that nothing asked for: they could change what is computed."""
+        left = sorted(set(self.tensors) - self._read)
+        if left:
+            raise UserError(
+                f"Expected no further tensors in {self.path}, found {', '.join(left)}. "
+                "It may be of another architecture than its settings say."
+            )
+
+    def _check_shape(self, name: str, found: Shape, expected: Shape) -> None:
+        def fits(shape: Shape) -> bool:
+            return len(shape) == len(expected) and all(
+                want in (None, size) for size, want in zip(shape, expected, strict=True)
+            )
+
+        if fits(found):
+            return
+        wanted = tuple("any" if size is None else size for size in expected)
+        hint = "It is transposed." if fits(found[::-1]) else "Check that settings and weights belong together."
+        raise UserError(f"Expected {name} of shape {wanted} in {self.path}, found {found}. {hint}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`. Raises UserError where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"Expected settings at {path}, found none ({error.strerror}). Give the whole folder."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"Expected JSON in {path}, found something else ({error}). Download it again.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"Expected a JSON object in {path}, found a {type(found).__name__}. Download it again.")
+    return found
+
+
+def setting(settings: Mapping[str, Any], name: str, path: Path, kind: type = int) -> Any:
+    """A value that the settings have to hold. Raises UserError where it is missing or of another type."""
+    found = settings.get(name)
+    if kind is float and isinstance(found, int) and not isinstance(found, bool):
+        return float(found)
+    if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+        raise UserError(
+            f"Expected {name} ({kind.__name__}) in {path}, found {found!r}. Download the settings again."
+        )
+    return found
+
+
+def active_count(k: float | None, n: int, path: Path) -> int:
+    """The number of active units, checked: 1 to n. Raises UserError."""
+    if k is None or k != int(k) or not 1 <= k <= n:
+        raise UserError(
+            f"Expected k, the number of active units, from 1 to {n} for {path}, found {k}. Check the settings."
+        )
+    return int(k)
+
+
+def provenance(format: str, paths: Sequence[Path], **facts: Any) -> dict[str, Any]:
+    """What a dictionary was read from: its format, sha256 of each file, and what its settings state."""
+    hashes = {}
+    for path in paths:
+        with open(path, "rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    stated = {name: value for name, value in facts.items() if value is not None}
+    return {"format": format, "sha256": hashes, **stated}
+
+
+def name_of(path: Path) -> str:
+    """What unit ids call the dictionary at `path`: its file's or folder's name, no slash and no suffix."""
+    name = path.resolve().name
+    for suffix in (*TENSOR_SUFFIXES, ".sae"):
+        name = name.removesuffix(suffix)
+    return re.sub(r"[^\w.+-]+", "_", name) or "dictionary"
+
+
+def names_in(path: Path) -> frozenset[str]:
+    """The names of what a file of tensors holds; empty where it is none. Reads no tensors."""
+    if not path.is_file() or not path.name.endswith(TENSOR_SUFFIXES):
+        return frozenset()
+    if path.suffix == ".npz":
+        if not zipfile.is_zipfile(path):
+            return frozenset()
+        with zipfile.ZipFile(path) as archive:
+            return frozenset(name.removesuffix(".npy") for name in archive.namelist())
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="np") as file:
+                return frozenset(file.keys())
+        except (SafetensorError, OSError):
+            return frozenset()
+    import torch
+
+    try:
+        # Mapped, not read: a file may be asked for its names by several readers.
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, OSError, ValueError, EOFError, RuntimeError):
+        return frozenset()
+    return frozenset(_flatten(found))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    import numpy as np
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"Expected weights at {path}, found nothing. Give the folder as it was downloaded.")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        if path.suffix == ".npy":
+            return {"": torch.from_numpy(np.load(path, allow_pickle=False))}
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        return _flatten(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"Expected a pickle of plain tensors at {path}, found one with code or other objects, or a broken "
+            "one. It is not run: save its state dict alone, as safetensors if you can."
+        ) from None
+    except (SafetensorError, OSError, ValueError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"Expected {path} to be a whole {path.suffix} file of tensors, found one that is not ({reason}). "
+            "Download or save it again."
+        ) from None
+
+
+def _flatten(found: Any, prefix: str = "") -> dict[str, Any]:
+    """A state dict with the dicts inside it laid flat, their names joined by dots."""
+    if not isinstance(found, Mapping):
+        return {prefix.rstrip("."): found}
+    flat: dict[str, Any] = {}
+    for name, value in found.items():
+        flat.update(_flatten(value, f"{prefix}{name}."))
+    return flat

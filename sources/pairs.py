@@ -1,0 +1,183 @@
+"""From codes to what a sketch takes in: the active pairs of a unit's side and a context, each with its peak.
+
+1. Contexts are ranked by their hashes, so that pairs sorted by side and rank are sorted by side and hash.
+2. Sparse codes are one entry a kept value. Entries are sorted by side and rank of their context, once; each run
+   of entries with one side and context is a pair, its largest value the peak. Nothing is scattered into a buffer
+   of tokens times units.
+3. Of dense codes the largest value in each context is taken, for both signs; what lies above the side's threshold
+   is a pair.
+4. The activations by token of a pair are read only where a sketch keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurogloss.sources.codes import Codes
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """P active pairs, by side and then by hash. A side and a hash occur together once."""
+
+    sides: Int
+    """(P,)"""
+    hashes: NDArray[np.uint64]
+    """(P,)"""
+    peaks: NDArray[np.float32]
+    """(P,), above 0."""
+    windows: Callable[[Int], NDArray[np.float16]]
+    """Rows (n,) to (n, W): the activation of each token as a share of the peak, 0 beyond the context's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where C contexts lie among the vectors of a batch."""
+
+    hashes: NDArray[np.uint64]
+    """(C,)"""
+    starts: Int
+    """(C,): the first vector of each."""
+    lengths: Int
+    """(C,): vectors in each, one at least."""
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def take(self, rows: Int) -> Cut:
+        """Some of the contexts."""
+        return Cut(self.hashes[rows], self.starts[rows], self.lengths[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Sparse codes of T vectors: one entry a value that is not zero, in the order of the vectors."""
+
+    vectors: Int
+    """(E,): which vector, ascending."""
+    units: Int
+    """(E,)"""
+    values: NDArray[np.float32]
+    """(E,)"""
+
+    @classmethod
+    def of_codes(cls, codes: Codes) -> Entries:
+        """Zeros are left out where the codes are, on their device."""
+        at = codes.values.nonzero(as_tuple=True)
+        units = at[1] if codes.units is None else codes.units[at]
+        values = codes.values[at].float()
+        return cls(at[0].cpu().numpy(), units.long().cpu().numpy(), values.cpu().numpy())
+
+    @classmethod
+    def join(cls, parts: Sequence[Entries], n_vectors: Sequence[int]) -> Entries:
+        """Those of several batches as those of one, whose numbers of vectors are given."""
+        shifts = np.cumsum([0, *n_vectors[:-1]])
+        return cls(
+            np.concatenate([part.vectors + shift for part, shift in zip(parts, shifts, strict=True)]),
+            np.concatenate([part.units for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
+
+
+def pairs_of_entries(entries: Entries, cut: Cut, n_units: int, signed: bool, width: int) -> Pairs:
+    """Every pair whose peak is above 0.
+
+    Args:
+        signed: negative values belong to side n_units + unit; otherwise they are inactive.
+        width: W, at least the length of the longest context.
+    """
+    cut = cut.take(np.argsort(cut.hashes))
+    vectors, units, values = entries.vectors, entries.units, entries.values
+    n_vectors = int(max(vectors.max(initial=-1) + 1, (cut.starts + cut.lengths).max(initial=0)))
+    context = np.full(n_vectors, -1)
+    inside = _ranges(cut.starts, cut.lengths)
+    context[inside] = np.repeat(np.arange(len(cut)), cut.lengths)
+    used = context[vectors] >= 0
+    if not signed:
+        used &= values > 0
+    if not used.all():
+        vectors, units, values = vectors[used], units[used], values[used]
+    if signed:
+        units, values = units + n_units * (values < 0), np.abs(values)
+    keys = units * len(cut) + context[vectors]
+    order = np.argsort(keys, kind="stable")
+    keys, values, vectors = keys[order], values[order], vectors[order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    sides, ranks = np.divmod(keys[first], max(len(cut), 1))
+    peaks = np.maximum.reduceat(values, first) if len(first) else values
+    counts = np.diff(first, append=len(keys))
+
+    def windows(rows: Int) -> NDArray[np.float16]:
+        out = np.zeros((len(rows), width), np.float32)
+        mine = _ranges(first[rows], counts[rows])
+        row = np.repeat(np.arange(len(rows)), counts[rows])
+        out[row, vectors[mine] - cut.starts[ranks[rows]][row]] = values[mine]
+        return _shares(out, peaks[rows])
+
+    return Pairs(sides, cut.hashes[ranks], peaks, windows)
+
+
+def pairs_of_dense(codes: Codes, cut: Cut, thresholds: NDArray[np.float32], width: int) -> Pairs:
+    """Every pair whose peak is above the side's threshold.
+
+    Args:
+        thresholds: (S,), at least 0; S is twice the number of units where the dictionary is signed.
+    """
+    cut = cut.take(np.argsort(cut.hashes))
+    peaks = peaks_of_dense(codes, cut, signed=len(thresholds) == 2 * codes.n_units)
+    sides, ranks = np.nonzero(peaks > thresholds[:, None])
+    found = peaks[sides, ranks]
+    values = codes.values.cpu().numpy()
+    return Pairs(sides, cut.hashes[ranks], found, partial(_dense_windows, values, cut, sides, ranks, found, width))
+
+
+def peaks_of_dense(codes: Codes, cut: Cut, signed: bool) -> NDArray[np.float32]:
+    """(S, C): the largest activation of each side in each context, 0 where it has none above 0."""
+    import torch
+
+    values = codes.values
+    bounds = list(zip(cut.starts.tolist(), (cut.starts + cut.lengths).tolist(), strict=True))
+    ends = [torch.stack([values[a:b].amax(0) for a, b in bounds], 1)] if bounds else []
+    if bounds and signed:
+        ends.append(torch.stack([-values[a:b].amin(0) for a, b in bounds], 1))
+    if not ends:
+        return np.zeros((codes.n_units * (2 if signed else 1), 0), np.float32)
+    peaks: NDArray[np.float32] = torch.cat(ends).clamp_min(0).float().cpu().numpy()
+    return peaks
+
+
+def _dense_windows(
+    values: NDArray[np.float32],
+    cut: Cut,
+    sides: Int,
+    ranks: Int,
+    peaks: NDArray[np.float32],
+    width: int,
+    rows: Int,
+) -> NDArray[np.float16]:
+    units, context = sides[rows] % values.shape[1], ranks[rows]
+    at = cut.starts[context, None] + np.arange(width)
+    inside = np.arange(width) < cut.lengths[context, None]
+    found = values[np.minimum(at, len(values) - 1), units[:, None]]
+    sign = np.where(sides[rows] < values.shape[1], np.float32(1), np.float32(-1))
+    return _shares(np.where(inside, np.maximum(found * sign[:, None], 0), np.float32(0)), peaks[rows])
+
+
+def _shares(windows: NDArray[np.float32], peaks: NDArray[np.float32]) -> NDArray[np.float16]:
+    """As shares of the peak: half precision then neither overflows nor loses small units."""
+    shares: NDArray[np.float16] = (windows / peaks[:, None]).astype(np.float16)
+    return shares
+
+
+def _ranges(starts: Int, lengths: Int) -> Int:
+    """start, start + 1, … for each start and length, one after another."""
+    ends = np.cumsum(lengths)
+    shifts = np.repeat(starts - ends + lengths, lengths)
+    return shifts + np.arange(len(shifts))

@@ -1,0 +1,81 @@
+"""Where a pass listens, and with what: each hookpoint of the subject with its dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from neurogloss.errors import UserError
+from neurogloss.settings import CollectSettings
+from neurogloss.sources.cache import Site
+from neurogloss.sources.dictionaries import Dictionary, check_width, open_dictionary
+from neurogloss.sources.dictionaries.linear import LinearDictionary
+from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.subject import Subject
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A dictionary at a hookpoint."""
+
+    hookpoint: Hookpoint
+    """What it reads."""
+    target: Hookpoint
+    """What it reconstructs; the same but for transcoders."""
+    dictionary: Dictionary
+    site: Site
+
+
+def listeners(settings: CollectSettings, subject: Subject) -> list[Listener]:
+    """What the settings mean in this subject, each site once.
+
+    Raises:
+        UserError: an unknown hookpoint, a dictionary that does not read or does not fit its hookpoint, numbers
+            of hookpoints and dictionaries that do not match, or two dictionaries of one name at one hookpoint.
+    """
+    found: dict[str, Listener] = {}
+    for hookpoint, spec in _places(settings):
+        listener = _listener(subject, hookpoint, spec)
+        known = found.setdefault(listener.site.name, listener)
+        if known.site.spec != spec:
+            raise UserError(
+                f"Expected dictionaries of different names at {known.site.hookpoint}, found {known.site.spec} and "
+                f"{spec}, both {known.site.dictionary!r}. Rename the folder of one."
+            )
+    return list(found.values())
+
+
+def _places(settings: CollectSettings) -> Sequence[tuple[str | None, str]]:
+    hookpoints, dictionaries = settings.hookpoints, settings.dictionaries
+    if not hookpoints:
+        return [(None, spec) for spec in dictionaries]
+    if len(dictionaries) == 1:
+        return [(hookpoint, dictionaries[0]) for hookpoint in hookpoints]
+    if len(hookpoints) == 1:
+        return [(hookpoints[0], spec) for spec in dictionaries]
+    if len(hookpoints) != len(dictionaries):
+        raise UserError(
+            f"Expected one dictionary for all hookpoints or one for each, found {len(dictionaries)} dictionaries "
+            f"and {len(hookpoints)} hookpoints. Give them in pairs."
+        )
+    return list(zip(hookpoints, dictionaries, strict=True))
+
+
+def _listener(subject: Subject, name: str | None, spec: str) -> Listener:
+    if name is None:
+        dictionary = open_dictionary(spec, None)
+        if dictionary.hookpoint is None:
+            raise UserError(
+                f"Expected the hookpoint at which {spec} listens, which its files do not say. "
+                "Give it with --hookpoint."
+            )
+        hookpoint = subject.hookpoint(dictionary.hookpoint)
+        check_width(dictionary, subject.width(hookpoint))
+    else:
+        hookpoint = subject.hookpoint(name)
+        dictionary = open_dictionary(spec, subject.width(hookpoint))
+    if isinstance(dictionary, LinearDictionary):
+        dictionary = dictionary.to(subject.device)
+    target = subject.hookpoint(dictionary.target) if dictionary.target else hookpoint
+    site = Site(str(hookpoint), dictionary.name, spec, dictionary.n_units, dictionary.signed)
+    return Listener(hookpoint, target, dictionary, site)

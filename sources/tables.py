@@ -1,0 +1,152 @@
+"""Texts from one column of a table: a Parquet file, a data set saved in a folder, a data set on the hub.
+
+Rows are read a batch at a time, so that memory does not grow with the table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from neurogloss.errors import MissingExtra, UserError
+
+INSTALL = "pip install pyarrow datasets   (the extra [corpora])"
+HUB = "hub:"
+SPLIT = "train"
+"""Which split of a data set is read where none is named."""
+ROWS = 256
+"""Rows in memory at once."""
+
+
+def check_parquet(file: Traversable, column: str) -> None:
+    """Raise UserError where the file is no Parquet file, or has no such column of texts."""
+    arrow = _arrow()
+    with _open_parquet(file) as table:
+        _require(column, table.schema_arrow.names, f"{file}")
+        kind, types = table.schema_arrow.field(column).type, arrow.types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
+            raise UserError(
+                f"Expected texts in column {column!r} of {file}, found {kind}. Name another with --column."
+            )
+
+
+def read_parquet(file: Traversable, column: str) -> Iterator[str]:
+    """The texts of a file that `check_parquet` let pass; rows without one are left out."""
+    arrow = _arrow()
+    with _open_parquet(file) as table:
+        try:
+            for batch in table.iter_batches(batch_size=ROWS, columns=[column]):
+                yield from (text for text in batch.column(0).to_pylist() if text is not None)
+        except UnicodeDecodeError:
+            raise UserError(
+                f"Expected UTF-8 in column {column!r} of {file}, found other bytes. Write the file again as UTF-8."
+            ) from None
+        except (arrow.ArrowException, OSError) as error:
+            raise _damaged(file, error) from None
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `datasets` saved a data set, or several splits of one, in this folder."""
+    # unlike Path.is_file, os.path.isfile is False for a name too long to be one
+    return any(os.path.isfile(folder / name) for name in ("state.json", "dataset_dict.json"))
+
+
+def read_saved(folder: Path, column: str) -> Iterator[str]:
+    """The texts of a folder that `Dataset.save_to_disk` wrote; of several splits, of `train`."""
+    datasets = _datasets()
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except Exception as error:  # the library raises errors of many kinds, pyarrow's among them
+        raise UserError(
+            f"Expected a data set in {folder}, found one that does not load: {error}. Save it again."
+        ) from None
+    if isinstance(found, dict):
+        if SPLIT not in found:
+            raise UserError(
+                f"Expected a split {SPLIT!r} in {folder}, found {', '.join(found)}. "
+                "Name the folder of one of those."
+            )
+        found = found[SPLIT]
+    _require(column, found.column_names, f"{folder}")
+    return _rows((batch[column] for batch in found.select_columns(column).iter(ROWS)), column, f"{folder}")
+
+
+def read_hub(spec: str, column: str) -> Iterator[str]:
+    """The texts of `hub:NAME` or `hub:NAME:CONFIG:SPLIT`, as they arrive; an empty part is the default."""
+    datasets = _datasets()
+    parts = spec.removeprefix(HUB).split(":")
+    if len(parts) not in (1, 3) or not parts[0]:
+        raise UserError(f"Expected hub:NAME or hub:NAME:CONFIG:SPLIT, found {spec!r}. Name a data set so.")
+    name, config, split = parts if len(parts) == 3 else (*parts, "", "")
+    try:
+        found = datasets.load_dataset(name, config or None, split=split or SPLIT, streaming=True)
+        names = found.column_names or list(next(iter(found), {}))
+    except Exception as error:  # what a data set's host, files and configuration can raise has no common base
+        raise UserError(
+            f"Expected the data set {name} on the hub, found: {_first_line(error)} Check the name, the "
+            "configuration, the split and the connection, or download it and give the file or the folder."
+        ) from None
+    _require(column, names, spec)
+    return _rows(([row[column]] for row in found), column, spec)
+
+
+def _rows(batches: Iterable[Sequence[Any]], column: str, where: str) -> Iterator[str]:
+    try:
+        for batch in batches:
+            for value in batch:
+                if isinstance(value, str):
+                    yield value
+                elif value is not None:
+                    raise UserError(
+                        f"Expected texts in column {column!r} of {where}, found {type(value).__name__}. "
+                        "Name another with --column."
+                    )
+    except OSError as error:
+        raise UserError(f"Expected to read {where} to its end, found: {error}. Try again.") from None
+
+
+def _open_parquet(file: Traversable) -> Any:
+    arrow = _arrow()
+    parquet = importlib.import_module("pyarrow.parquet")
+    try:
+        return parquet.ParquetFile(str(file), memory_map=True)
+    except (arrow.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: Traversable, error: Exception) -> UserError:
+    return UserError(f"Expected {file} to be a whole Parquet file, found: {_first_line(error)} Copy it again.")
+
+
+def _require(column: str, names: Sequence[str], where: str) -> None:
+    if column not in names:
+        raise UserError(
+            f"Expected a column {column!r} in {where}, found {', '.join(names) or 'none'}. "
+            "Name one of those with --column."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _arrow() -> Any:
+    return _package("pyarrow")
+
+
+def _datasets() -> Any:
+    datasets = _package("datasets")
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingExtra(name, INSTALL) from None
