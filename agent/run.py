@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -143,31 +143,57 @@ def collect(
     return collector.collect(RunFolder(Path(run)), chosen, progress=progress)
 
 
+def merge(run: str | Path, others: Sequence[str | Path]) -> Mapping[str, Any]:
+    """Make one run of finished runs over different documents, collected alike.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: runs that do not go together; then nothing was written.
+    """
+    from neurogloss.sources import merging
+
+    return merging.merge(RunFolder(Path(run)), [RunFolder(Path(other)) for other in others])
+
+
 def search(query: str, run: str | Path, k: int = 10) -> list[SearchResult]:
     """Semantic search over a run's explanations."""
     return open_run(run).search(query, k)
 
 
+Place = tuple[str | None, str | None]
+"""A hookpoint and a dictionary; None takes all."""
+ANYWHERE: Place = (None, None)
+
+
 def similar(
-    a: str | Path, b: str | Path, hookpoint_a: str | None = None, hookpoint_b: str | None = None, k: int = 1
+    a: str | Path, b: str | Path, place_a: Place = ANYWHERE, place_b: Place = ANYWHERE, k: int = 1
 ) -> Similarity:
     """Each labelled unit of `a` with its k nearest of `b` by explanation text, beside a floor.
 
     Args:
         a, b: run folders, which may be the same.
-        hookpoint_a, hookpoint_b: only units of that hookpoint; None takes all.
+        place_a, place_b: only units of that hookpoint and that dictionary.
 
     Raises:
-        UserError: a run or hookpoint without explanations.
+        UserError: a run or place without explanations.
     """
     first, second = open_run(a), open_run(b)
-    return similarity.compare(_explained(first, hookpoint_a), _explained(second, hookpoint_b), first.embedder, k)
+    return similarity.compare(_explained(first, place_a), _explained(second, place_b), first.embedder, k)
 
 
-def _explained(run: Run, hookpoint: str | None) -> list[Label]:
+def _explained(run: Run, place: Place) -> list[Label]:
     labels = [label for label in run.labels() if label.explanation is not None]
-    found = [label for label in labels if hookpoint in (None, label.unit.hookpoint)]
+    wanted = place[0] or "any hookpoint", place[1] or "any dictionary"
+    found = [
+        label
+        for label in labels
+        if place[0] in (None, label.unit.hookpoint) and place[1] in (None, label.unit.dictionary)
+    ]
     if not found:
-        known = ", ".join(sorted({label.unit.hookpoint for label in labels})) or "none"
-        raise UserError(f"Expected explanations at {hookpoint or 'any hookpoint'}; {run.folder.path} has {known}.")
+        known = sorted({f"{label.unit.hookpoint}/{label.unit.dictionary}" for label in labels})
+        raise UserError(
+            f"Expected explanations at {'/'.join(wanted)}; {run.folder.path} has {', '.join(known) or 'none'}."
+        )
     return found

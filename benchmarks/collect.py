@@ -27,7 +27,7 @@ from benchmarks.table import Row, report
 
 Result = Mapping[str, float]
 UNITS = 1_000
-"""Units whose evidence is read."""
+"""Units whose evidence is read: 90 examples and 50 negatives each, over both halves, as delphi's records have."""
 
 
 def main() -> int:
@@ -111,7 +111,7 @@ def run(part: str, *arguments: object) -> Result:
 
 
 def run_delphi(python: str, *arguments: object) -> Result:
-    return _json([python, str(Path(__file__).parent / "peers" / "delphi.py"), *map(str, arguments)])
+    return _json([python, str(Path(__file__).parent / "peers" / "run_delphi.py"), *map(str, arguments)])
 
 
 def _json(command: list[str]) -> Result:
@@ -168,8 +168,8 @@ def ours(folder: str, size: str, tokens: str, out: str) -> Result:
         hookpoints=(inputs.HOOKPOINT,),
         corpus=f"{folder}/tokens.safetensors",
         tokens=int(tokens),
-        top=10,
-        uniform=50,
+        top=5,
+        uniform=40,
     )
     run = RunFolder(Path(out) / f"ours-{size}")
     before, cpu, wall = _resident(), time.process_time(), time.perf_counter()
@@ -181,7 +181,7 @@ def ours(folder: str, size: str, tokens: str, out: str) -> Result:
     chosen = [alive[i] for i in np.random.default_rng(0).permutation(len(alive))[:UNITS]]
     cpu = time.process_time()
     for unit in chosen:
-        evidence(cache, unit, negatives=50)
+        evidence(cache, unit, negatives=25)
     result |= {"evidence_s": time.process_time() - cpu, "units": len(chosen)}
     sketches = _size(run.cache / "sketches")
     shutil.rmtree(run.cache / "outputs", ignore_errors=True)

@@ -25,7 +25,7 @@ from benchmarks.table import Row, report
 from neurogloss.agent.explainers import words
 from neurogloss.agent.nodes.gather import split
 from neurogloss.agent.tools import Models
-from neurogloss.cli.demo import HOOKPOINTS, TOKENS, UNITS
+from neurogloss.cli.demo import DICTIONARIES, HOOKPOINTS, TOKENS, UNITS
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Embedder, HeldOut, Judge, Material, Quiet
 from neurogloss.records import Answer, Evidence, Label, Passage, Question
@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    ng.collect(arguments.run, hookpoints=HOOKPOINTS, tokens=TOKENS)
+    ng.collect(arguments.run, hookpoints=HOOKPOINTS, dictionaries=DICTIONARIES, tokens=TOKENS)
     summary = ng.label(arguments.run, units=UNITS)
     run = ng.open_run(arguments.run)
     labels = [label for label in run.labels(method=summary.method) if label.scores]

@@ -87,12 +87,16 @@ def _sae(folder: Path, size: int) -> None:
     mean = vectors.mean(0)
     drawn = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(2))[:size]
     units = torch.nn.functional.normalize(vectors[drawn] - mean, dim=1)
+    sample = vectors[:1024] - mean
+    active = (sample @ units.T).topk(K)
+    made = torch.nn.functional.embedding_bag(active.indices, units, per_sample_weights=active.values, mode="sum")
+    scale = (sample * made).sum() / made.square().sum()  # the best one, as a trained decoder would have it
     target = folder / f"sae_{size}" / f"layers.{LAYER}"
     target.mkdir(parents=True, exist_ok=True)
     arrays = {
         "encoder.weight": units.numpy(),
         "encoder.bias": np.zeros(size, np.float32),
-        "W_dec": units.numpy(),
+        "W_dec": (units * scale).numpy(),
         "b_dec": mean.numpy(),
     }
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, target / "sae.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +21,19 @@ def collect(
         list[str] | None,
         typer.Option(help="neurons, or an SAE's file or folder; one for all hookpoints, or one each."),
     ] = None,
-    corpus: Annotated[str | None, typer.Option(help="demo, or a file or folder of .txt, .jsonl(.gz).")] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="demo, files of text, JSON lines, Parquet or token ids, a folder of them, or hub:NAME."),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Column or field that is the text.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens to read.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    bos: Annotated[str | None, typer.Option(help="auto, always or never.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides the document split and every sample.")] = None,
+    merge: Annotated[
+        list[Path] | None, typer.Option(help="Finished runs over other documents to make RUN of; give each.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Read a corpus with a model once, and keep every unit's evidence.
@@ -31,19 +42,30 @@ def collect(
     """
     import neurogloss as ng
     from neurogloss.cli import progress, render
+    from neurogloss.errors import UserError
 
     given: dict[str, Any] = {
         "hookpoints": tuple(hookpoint) if hookpoint else None,
         "subject": subject,
         "dictionaries": tuple(dictionary) if dictionary else None,
         "corpus": corpus,
+        "column": column,
+        "dtype": dtype,
+        "device": device,
+        "bos": bos,
         "tokens": tokens,
         "seed": seed,
     }
-    with progress.shown() as bars:
-        manifest = ng.collect(
-            run, progress=bars, **{key: value for key, value in given.items() if value is not None}
+    said = {key: value for key, value in given.items() if value is not None}
+    if merge and said:
+        raise UserError(
+            f"Expected --merge alone, found {', '.join(said)} beside it. Merged runs keep their settings."
         )
+    if merge:
+        manifest = ng.merge(run, merge)
+    else:
+        with progress.shown() as bars:
+            manifest = ng.collect(run, progress=bars, **said)
     if json:
         render.print_json([manifest])
         return

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from neurogloss.agent.run import Run
     from neurogloss.records import Label
 
-HOOKPOINTS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
+NEURONS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
 """Neurons of an early, a middle and a late layer of 30."""
+SAES = ("sae-0", "sae-1")
+"""Two sparse autoencoders of the residual stream, trained alike but for the seed."""
+HOOKPOINTS = (*NEURONS, *["model.layers.14"] * len(SAES))
+DICTIONARIES = (*["neurons"] * len(NEURONS), *SAES)
 TOKENS = 64_000
 UNITS = "sample:24"
 QUERY = "words about people and how they feel"
@@ -27,7 +31,7 @@ def demo(
     units: Annotated[str, typer.Option(help="Units to label.")] = UNITS,
     json: JsonOption = False,
 ) -> int:
-    """The main job on a real model: what do 24 random neurons of SmolLM2 respond to?
+    """The main job on a real model: what do 24 random neurons and SAE features of SmolLM2 respond to?
 
     Collects, explains, scores, stores and searches, with nothing but this machine. Run again, it resumes.
     """
@@ -36,7 +40,7 @@ def demo(
 
     began = time.monotonic()
     with progress.shown() as bars:
-        ng.collect(run, hookpoints=HOOKPOINTS, tokens=tokens, progress=bars)
+        ng.collect(run, hookpoints=HOOKPOINTS, dictionaries=DICTIONARIES, tokens=tokens, progress=bars)
         summary = ng.label(run, units=units, progress=bars)
     opened = ng.open_run(run)
     labels = list(opened.labels(method=summary.method))
@@ -54,7 +58,11 @@ def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
     from neurogloss.cli.units import names
 
     out = render.console()
-    out.print(render.labels_table(labels, title="Neurons drawn at random, none picked. Scores are AUROC."))
+    out.print(
+        render.labels_table(
+            labels, title="Neurons and SAE features drawn at random, none picked. Scores are AUROC."
+        )
+    )
     out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
     best = max(labels, key=_excess)
     show_unit(opened, best, opened.evidence(best.unit), contexts=4)
@@ -65,7 +73,7 @@ def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
         f"  neurogloss search 'numbers and dates' --run {run}\n"
         f"  neurogloss show {names(label.unit for label in labels).of(best.unit)} --run {run}\n"
         f"  neurogloss label {run} --units sample:48\n"
-        f"  neurogloss similar {run} {run} --hookpoint-a {HOOKPOINTS[1]} --hookpoint-b {HOOKPOINTS[2]}\n"
+        f"  neurogloss similar {run} {run} --dictionary-a {SAES[0]} --dictionary-b {SAES[1]}\n"
         f"  neurogloss label {run} --units sample:24 --llm http://localhost:8000",
         soft_wrap=True,
     )

@@ -7,7 +7,9 @@ import importlib.util
 import platform
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from neurogloss.cli.options import JsonOption
 
@@ -28,16 +30,25 @@ class Finding:
     """What to do where it is not there and wanted."""
 
 
-def doctor(json: JsonOption = False) -> None:
-    """What this machine can do, and what is missing."""
+def doctor(
+    dictionary: Annotated[str | None, typer.Argument(help="File or folder of a dictionary to hold up.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Subject that it is held against.")] = None,
+    hookpoint: Annotated[str | None, typer.Option(help="Where it listens, if its files do not say.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="What the subject reads.")] = None,
+    json: JsonOption = False,
+) -> int:
+    """What this machine can do and what is missing; or whether a dictionary fits a subject."""
     from rich.text import Text
 
     from neurogloss.cli import render
 
+    if dictionary:
+        given = {"subject": subject, "corpus": corpus, "hookpoints": (hookpoint,) if hookpoint else None}
+        return _fit(dictionary, {name: value for name, value in given.items() if value is not None}, json)
     findings = look()
     if json:
         render.print_json(findings)
-        return
+        return 0
     table = render.new_table()
     table.add_column("", no_wrap=True)
     for heading in ("what", "found", "to get it"):
@@ -46,6 +57,40 @@ def doctor(json: JsonOption = False) -> None:
         mark = Text("yes", style="green") if finding.ok else Text("no", style="yellow")
         table.add_row(mark, finding.what, finding.found, finding.next)
     render.console().print(table)
+    return 0
+
+
+def _fit(dictionary: str, given: dict[str, Any], json: bool) -> int:
+    """Whether the dictionary reconstructs what passes its hookpoint; the exit code is 1 where it does not."""
+    from neurogloss.cli import progress, render
+    from neurogloss.settings import CollectSettings, make
+    from neurogloss.sources.calibration import fit
+
+    with progress.shown() as bars:
+        (found,) = fit(make(CollectSettings, {**given, "dictionaries": (dictionary,)}), bars)
+    if json:
+        render.print_json([found])
+        return 1 if found.reason else 0
+    measured, site = found.parity, found.site
+    numbers = {
+        "hookpoint": site.hookpoint,
+        "units": f"{site.units:,}",
+        "vectors": f"{measured.n_vectors:,}",
+        "FVU": measured.fvu,
+        "FVU after the best shift and scale": measured.fvu_scaled,
+        "L0": measured.l0,
+        "silent on these vectors": measured.dead,
+        "median length": measured.input_norm,
+        "longest, in medians": measured.longest,
+    }
+    table = render.new_table()
+    table.add_column(site.dictionary, no_wrap=True)
+    table.add_column("", justify="right", overflow="fold")
+    for name, value in numbers.items():
+        table.add_row(name, "–" if value is None else f"{value:.4g}" if isinstance(value, float) else value)
+    render.console().print(table)
+    render.console().print(found.reason or "It fits.", style="yellow" if found.reason else "green", soft_wrap=True)
+    return 1 if found.reason else 0
 
 
 def look() -> list[Finding]:

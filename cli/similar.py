@@ -14,14 +14,16 @@ def similar(
     run_b: RunArgument,
     hookpoint_a: Annotated[str | None, typer.Option(help="Only units of this hookpoint of RUN_A.")] = None,
     hookpoint_b: Annotated[str | None, typer.Option(help="Only units of this hookpoint of RUN_B.")] = None,
+    dictionary_a: Annotated[str | None, typer.Option(help="Only units of this dictionary of RUN_A.")] = None,
+    dictionary_b: Annotated[str | None, typer.Option(help="Only units of this dictionary of RUN_B.")] = None,
     k: Annotated[int, typer.Option("-k", help="Neighbours a unit.", min=1)] = 1,
     json: JsonOption = False,
 ) -> None:
-    """Each unit's nearest units of another run or hookpoint, by explanation text, beside a floor."""
+    """Each unit's nearest units of another run, hookpoint or dictionary, by explanation text, beside a floor."""
     import neurogloss as ng
     from neurogloss.cli import render, units
 
-    found = ng.similar(run_a, run_b, hookpoint_a, hookpoint_b, k)
+    found = ng.similar(run_a, run_b, (hookpoint_a, dictionary_a), (hookpoint_b, dictionary_b), k)
     if json:
         render.print_json(found.pairs)
         return

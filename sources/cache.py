@@ -153,13 +153,14 @@ class Cache:
         arrays, side = self._arrays(self.site(unit), half), self.side(unit)
         peaks = arrays[f"{kind}_peaks"][side]
         order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)]
-        values = (arrays[f"{kind}_windows"][side][order] * peaks[order, None]).tolist()
-        examples = []
-        for digest, row in zip(arrays[f"{kind}_hashes"][side][order].tolist(), values, strict=True):
-            context, text = self.contexts.get(digest)
-            if text not in without:
-                examples.append(Example(context, tuple(row[: len(context.tokens)])))
-        return examples
+        contexts = [self.contexts.get(digest) for digest in arrays[f"{kind}_hashes"][side][order].tolist()]
+        longest = max((len(context.tokens) for context, _ in contexts), default=0)
+        values = (arrays[f"{kind}_windows"][side, order, :longest] * peaks[order, None]).tolist()
+        return [
+            Example(context, tuple(row[: len(context.tokens)]))
+            for (context, text), row in zip(contexts, values, strict=True)
+            if text not in without
+        ]
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
         """(U,) hashes of the uniform sample, ascending, EMPTY in free slots."""

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.protocols import Progress
+from neurogloss.errors import UserError
+from neurogloss.protocols import Progress, Quiet
+from neurogloss.settings import CollectSettings
+from neurogloss.sources.cache import Site
+from neurogloss.sources.corpus import half_of
 from neurogloss.sources.pairs import peaks_of_dense
-from neurogloss.sources.parity import Parity, parity
+from neurogloss.sources.parity import Parity, check, parity
 from neurogloss.sources.reader import CODES_AT_ONCE, Batch, encode, read
-from neurogloss.sources.sections import Section, batches
-from neurogloss.sources.sites import Listener
+from neurogloss.sources.sections import Section, batches, documents_of, sections_in
+from neurogloss.sources.sites import Listener, listeners
 from neurogloss.sources.subject import Subject
 
 VECTORS = 2_048
@@ -40,7 +44,7 @@ def calibrate(
     subject: Subject,
     listeners: Sequence[Listener],
     sections: Sequence[Section],
-    quantile: float,
+    settings: CollectSettings,
     progress: Progress,
 ) -> Calibration:
     """Read the sections, those that are needed: all where some units are never zero, otherwise one batch.
@@ -67,8 +71,49 @@ def calibrate(
     thresholds = {each.site.name: np.zeros(each.site.sides, np.float32) for each in listeners}
     for name, found in peaks.items():
         if found:
-            thresholds[name] = np.quantile(np.concatenate(found, 1), quantile, axis=1).astype(np.float32)
+            limits = np.quantile(np.concatenate(found, 1), settings.active_quantile, axis=1)
+            thresholds[name] = limits.astype(np.float32)
     return Calibration(thresholds, measured)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How one dictionary fits its subject."""
+
+    site: Site
+    parity: Parity
+    reason: str
+    """Why the dictionary is refused; empty where it fits."""
+
+
+def fit(settings: CollectSettings, progress: Progress | None = None) -> list[Fit]:
+    """Measure each dictionary of the settings on its subject, and write nothing."""
+    progress = progress or Quiet()
+    subject = Subject.load(
+        settings.subject, progress, device=settings.device, dtype=settings.dtype, bos=settings.bos
+    )
+    found = listeners(settings, subject)
+    measured = calibrate(subject, found, first_sections(settings, subject), settings, progress).parity
+    fits = []
+    for listener in found:
+        reason = ""
+        try:
+            check(measured[listener.site.name], listener.dictionary)
+        except UserError as error:
+            reason = str(error)
+        fits.append(Fit(listener.site, measured[listener.site.name], reason))
+    return fits
+
+
+def first_sections(settings: CollectSettings, subject: Subject) -> list[Section]:
+    """Sections with the first contexts of the explain half."""
+    sections: list[Section] = []
+    for document in documents_of(settings):
+        if half_of(document.id, settings.seed) == "explain":
+            sections += sections_in(document, settings, subject)
+        if sum(len(section.contexts) for section in sections) >= settings.calibration_contexts:
+            break
+    return sections
 
 
 def _measure(listener: Listener, batch: Batch) -> Parity:

@@ -39,17 +39,17 @@ from neurogloss.sources.cache import (
     sketch_folder,
     write_sketches,
 )
-from neurogloss.sources.calibration import calibrate
+from neurogloss.sources.calibration import calibrate, first_sections
 from neurogloss.sources.contexts import HALVES
-from neurogloss.sources.corpus import Document, Fingerprint, half_of, read_documents
+from neurogloss.sources.corpus import Document, Fingerprint
 from neurogloss.sources.outputs import write_outputs
 from neurogloss.sources.parity import check
 from neurogloss.sources.reader import Reader, Sketches
-from neurogloss.sources.sections import MAX_TOKENS, Section, batches, columns, sections_of, sections_of_row
+from neurogloss.sources.sections import MAX_TOKENS, Section, batches, columns, documents_of, sections_in
 from neurogloss.sources.sites import listeners
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.subject import Subject
-from neurogloss.sources.tokens import TokenRow, is_token_corpus, read_token_rows
+from neurogloss.sources.tokens import TokenRow
 
 Shard = list[tuple[Document | TokenRow, list[Section]]]
 """Documents that are read between two states on disk."""
@@ -143,7 +143,7 @@ class _Pass:
         self.shard_tokens = settings.shard_tokens or max(SHARD_TOKENS, TOKENS_PER_SIDE * sides)
 
     def run(self) -> dict[str, Any]:
-        documents = self._documents()
+        documents = documents_of(self.settings)
         self._tidy()
         if self.shards_done:
             self._pass_over(documents)
@@ -186,13 +186,6 @@ class _Pass:
             file.unlink()
         table.cut_back(self.cache / "contexts", self.columns)
 
-    def _documents(self) -> Iterator[Document | TokenRow]:
-        corpus = self.settings.corpus
-        return read_token_rows(corpus) if is_token_corpus(corpus) else self._texts()
-
-    def _texts(self) -> Iterator[Document]:
-        return read_documents(self.settings.corpus, column=self.settings.column)
-
     def _pass_over(self, documents: Iterator[Document | TokenRow]) -> None:
         """Pass over what was read before. Raises UserError where the corpus has other documents now."""
         found = Fingerprint()
@@ -204,12 +197,6 @@ class _Pass:
                 "Bring back what was there, or use another run folder."
             )
 
-    def _sections(self, document: Document | TokenRow) -> list[Section]:
-        half = half_of(document.id, self.settings.seed)
-        if isinstance(document, TokenRow):
-            return sections_of_row(document, half, self.subject.spell, self.settings.context_tokens)
-        return sections_of(document, half, self.subject.tokenize, self.settings.context_chars)
-
     def _shards(self, documents: Iterator[Document | TokenRow]) -> Iterator[Shard]:
         """Documents in groups of `shard_tokens` tokens, until the settings' tokens are reached."""
         shard: Shard = []
@@ -217,7 +204,7 @@ class _Pass:
         for document in documents:
             if read + size >= self.settings.tokens:
                 break
-            shard.append((document, self._sections(document)))
+            shard.append((document, sections_in(document, self.settings, self.subject)))
             size += sum(len(section.ids) for section in shard[-1][1])
             if size >= self.shard_tokens:
                 yield shard
@@ -228,23 +215,13 @@ class _Pass:
     def _calibrate(self) -> dict[str, NDArray[np.float32]]:
         """The thresholds. Raises UserError where a dictionary does not fit."""
         found = calibrate(
-            self.subject, self.listeners, self._first(), self.settings.active_quantile, self.progress
+            self.subject, self.listeners, first_sections(self.settings, self.subject), self.settings, self.progress
         )
         for listener in self.listeners:
             if listener.site.name in found.parity:
                 check(found.parity[listener.site.name], listener.dictionary)
         self.parity = {site: asdict(parity) for site, parity in found.parity.items()}
         return found.thresholds
-
-    def _first(self) -> list[Section]:
-        """Sections with the first contexts of the explain half."""
-        sections: list[Section] = []
-        for document in self._documents():
-            if half_of(document.id, self.settings.seed) == "explain":
-                sections += self._sections(document)
-            if sum(len(section.contexts) for section in sections) >= self.settings.calibration_contexts:
-                break
-        return [section for section in sections if section.contexts]
 
     def _read_shard(self, shard: Shard, reader: Reader) -> None:
         """Read one more shard, which is on disk when this returns."""

@@ -80,7 +80,8 @@ class Contexts:
     """All contexts of a finished pass, by hash. Raises UserError where a column is missing or too short."""
 
     def __init__(self, folder: Path, wanted: Mapping[str, int]) -> None:
-        self._columns = {name: _map(folder, name, dtype, wanted[name]) for name, dtype in COLUMNS.items()}
+        self.columns = {name: _map(folder, name, dtype, wanted[name]) for name, dtype in COLUMNS.items()}
+        """As they are on disk, mapped."""
         self._by_hash = {half: self._order_of(folder, half) for half in HALVES}
 
     def hashes(self, half: Half) -> NDArray[np.uint64]:
@@ -93,7 +94,7 @@ class Contexts:
         return lru_cache(KEPT)(self._get)
 
     def _get(self, digest: int) -> tuple[Context, str]:
-        columns, row = self._columns, self._row(digest)
+        columns, row = self.columns, self._row(digest)
         last = row + 1 == len(columns["hashes"])
         tokens = slice(columns["first_token"][row], None if last else columns["first_token"][row + 1])
         text = slice(columns["first_byte"][row], None if last else columns["first_byte"][row + 1])
@@ -112,7 +113,7 @@ class Contexts:
         raise KeyError(f"no context has the hash {digest:016x}")
 
     def _order_of(self, folder: Path, half: Half) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        n = int((self._columns["is_score"] == (half == "score")).sum())
+        n = int((self.columns["is_score"] == (half == "score")).sum())
         hashes = _map(folder, f"{half}_hashes", np.dtype("<u8"), n)
         return hashes, _map(folder, f"{half}_rows", np.dtype("<i8"), n)
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.sources.corpus import Document, Half, context_id, cut
-from neurogloss.sources.subject import Tokens
-from neurogloss.sources.tokens import TokenRow
+from neurogloss.settings import CollectSettings
+from neurogloss.sources.corpus import Document, Half, context_id, cut, half_of, read_documents
+from neurogloss.sources.subject import Subject, Tokens
+from neurogloss.sources.tokens import TokenRow, is_token_corpus, read_token_rows
 
 SECTION_CHARS = 2_000
 """A section is read without what stands before it; about 500 tokens."""
@@ -54,6 +55,21 @@ class Section:
     contexts: tuple[SectionContext, ...]
     too_long: int
     """Contexts left out because they have more than MAX_TOKENS tokens."""
+
+
+def documents_of(settings: CollectSettings) -> Iterator[Document | TokenRow]:
+    """Stream the corpus. Raises UserError where it does not read."""
+    if is_token_corpus(settings.corpus):
+        return read_token_rows(settings.corpus)
+    return read_documents(settings.corpus, column=settings.column)
+
+
+def sections_in(document: Document | TokenRow, settings: CollectSettings, subject: Subject) -> list[Section]:
+    """The document's sections, as this subject reads them."""
+    half = half_of(document.id, settings.seed)
+    if isinstance(document, TokenRow):
+        return sections_of_row(document, half, subject.spell, settings.context_tokens)
+    return sections_of(document, half, subject.tokenize, settings.context_chars)
 
 
 def sections_of(

@@ -87,7 +87,9 @@ def test_the_configuration_is_the_demo() -> None:
     run, tables = read_config(EXAMPLES / "demo.toml")
     assert run == demo.DEFAULT_RUN
     collect = make(CollectSettings, tables["collect"])
-    assert collect == CollectSettings(hookpoints=demo.HOOKPOINTS, tokens=demo.TOKENS)
+    assert collect == CollectSettings(
+        hookpoints=demo.HOOKPOINTS, dictionaries=demo.DICTIONARIES, tokens=demo.TOKENS
+    )
     assert make(LabelSettings, tables["label"]) == LabelSettings(units=demo.UNITS)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -119,7 +121,8 @@ WHOLE_FOLDERS = ("ae.pt", "params.npz", "params.safetensors", "sae.safetensors",
 def open_dictionary(spec: str, width: int | None) -> Dictionary:
     """The dictionary that `spec` names, for a hookpoint of that width (None: not known yet).
 
-    `neurons`, `heads:NUMBER`, `directions:FILE`, or the path of a file or folder in any of the formats above.
+    `neurons`, `heads:NUMBER`, `directions:FILE`, one that ships with the package (`sae-0`, `sae-1`), or the
+    path of a file or folder in any of the formats above.
 
     Raises:
         UserError: an unknown name, files that no reader knows or that are broken, a dictionary for another width.
@@ -131,10 +134,19 @@ def open_dictionary(spec: str, width: int | None) -> Dictionary:
         if not (rest.isascii() and rest.isdigit()):
             raise UserError(f"Expected heads:NUMBER, the number of attention heads, found {spec!r}.")
         return Heads(_known(width, "heads"), int(rest))
-    dictionary: Dictionary = directions.read(Path(rest)) if kind == "directions" and rest else read(Path(spec))
+    dictionary: Dictionary
+    if spec in PACKAGED:
+        with resources.as_file(resources.files("neurogloss.sources") / "data" / "sae" / PACKAGED[spec]) as folder:
+            dictionary = replace(sae_lens.read(folder), name=spec)
+    else:
+        dictionary = directions.read(Path(rest)) if kind == "directions" and rest else read(Path(spec))
     if width is not None:
         check_width(dictionary, width)
     return dictionary
+
+
+PACKAGED = {"sae-0": "seed-0", "sae-1": "seed-1"}
+"""Dictionaries that ship with the package, by the names that mean them: their folders in `data/sae`."""
 
 
 def read(path: Path) -> Dictionary:

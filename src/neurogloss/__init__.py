@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurogloss.agent.batch import label
     from neurogloss.agent.contexts import label_contexts
-    from neurogloss.agent.run import Run, collect, open_run, search, similar
+    from neurogloss.agent.run import Run, collect, merge, open_run, search, similar
     from neurogloss.errors import AnswerError, NeuroglossError, UserError
     from neurogloss.ids import UnitId
     from neurogloss.records import (
@@ -36,6 +36,7 @@ _HOME = {
     "label_contexts": "agent.contexts",
     "Run": "agent.run",
     "collect": "agent.run",
+    "merge": "agent.run",
     "open_run": "agent.run",
     "search": "agent.run",
     "similar": "agent.run",
@@ -72,6 +73,7 @@ __all__ = (
     "UnitId",
     "UserError",
     "collect",
+    "merge",
     "label",
     "label_contexts",
     "open_run",

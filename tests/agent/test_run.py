@@ -124,7 +124,7 @@ def test_search_finds_by_meaning(opened: Run, labelled: Path) -> None:
 
 
 def test_similar_finds_the_nearest_of_another_hookpoint(labelled: Path) -> None:
-    found = ng.similar(labelled, labelled, LAYERS[1], LAYERS[0])
+    found = ng.similar(labelled, labelled, (LAYERS[1], None), (LAYERS[0], "neurons"))
     assert [(pair.a.unit.index, pair.b.unit.index) for pair in found.pairs] == [(3, 3), (4, 3), (5, 4)]
     assert {(pair.a.unit.hookpoint, pair.b.unit.hookpoint) for pair in found.pairs} == {(LAYERS[1], LAYERS[0])}
     assert [pair.similarity for pair in found.pairs] == pytest.approx([2 / 3, 1, 1]), "two words of three"
@@ -138,8 +138,10 @@ def test_similar_to_itself_leaves_the_unit_itself_out(labelled: Path) -> None:
 
 
 def test_similar_names_the_hookpoints_that_there_are(labelled: Path) -> None:
-    with pytest.raises(UserError, match=f"Expected explanations at layer; .* has {LAYERS[0]}, {LAYERS[1]}"):
-        ng.similar(labelled, labelled, hookpoint_b="layer")
+    with pytest.raises(
+        UserError, match=f"at layer/any dictionary; .* has {LAYERS[0]}/neurons, {LAYERS[1]}/neurons"
+    ):
+        ng.similar(labelled, labelled, place_b=("layer", None))
 
 
 def test_there_is_no_run(tmp_path: Path) -> None:

@@ -187,7 +187,10 @@ def test_a_unit_that_is_not_there(invoke: Invoke, small_run: Path, small_labels:
 
 def test_a_hookpoint_without_explanations(invoke: Invoke, small_run: Path, hookpoints: list[str]) -> None:
     error = said(invoke("similar", small_run, small_run, "--hookpoint-a", "model.layers.7"))
-    assert f"Expected explanations at model.layers.7; {small_run} has {', '.join(hookpoints)}." in error
+    known = ", ".join(f"{hookpoint}/neurons" for hookpoint in hookpoints)
+    assert f"Expected explanations at model.layers.7/any dictionary; {small_run} has {known}." in error
+    error = said(invoke("similar", small_run, small_run, "--dictionary-b", "sae"))
+    assert f"Expected explanations at any hookpoint/sae; {small_run} has {known}." in error
 
 
 def test_a_ledger_that_is_none(invoke: Invoke, run_copy: Path) -> None:

@@ -261,11 +261,10 @@ def test_what_the_demo_tells_can_be_typed(
     invoke: Invoke,
     small_run: Path,
     small_labels: list[ng.Label],
-    hookpoints: list[str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(demo, "HOOKPOINTS", [*hookpoints[:1], *hookpoints])
+    monkeypatch.setattr(demo, "SAES", ["neurons", "neurons"])
     demo._tell(small_run, ng.open_run(small_run), small_labels, 61.0)
     told = capsys.readouterr().out
     assert "“words about people and how they feel”" in told

@@ -1,7 +1,7 @@
 """delphi 0.1.3 on the inputs. `pip install --no-deps eai-delphi==0.1.3 eai-sparsify==1.3.3`, and what they import.
 
-    PYTHON delphi.py cache INPUTS OUT SIZE TOKENS
-    PYTHON delphi.py load INPUTS OUT SIZE TOKENS UNITS
+    PYTHON run_delphi.py cache INPUTS OUT SIZE TOKENS
+    PYTHON run_delphi.py load INPUTS OUT SIZE TOKENS UNITS
 
 Prints one JSON object. It calls delphi's own LatentCache and LatentDataset on the CPU with one thread.
 """
