@@ -2,9 +2,9 @@
 
 1. Top and uniform examples come out of the unit's sketch of each half.
 2. Negatives are the contexts of that half with the smallest hashes that the sketch certifies as not active.
-3. Hard negatives, where they are asked for, are certified like the others, but chosen: contexts in which the unit's
-   nearest neighbours fired, contexts that hold a word at which the unit peaks, contexts that read like its top
-   ones. A text with which the unit was seen active is none, though it may be silent in another document.
+3. Hard negatives, where they are asked for, are certified like the others, but chosen: contexts in which the
+   unit's nearest neighbours fired, contexts that hold a word at which the unit peaks, contexts that read like its
+   top ones. A text with which the unit was seen active is none, though it may be silent in another document.
 4. A text that occurs in the explain half of the evidence is left out of the score half.
 """
 

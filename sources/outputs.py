@@ -2,8 +2,8 @@
 
 1. The logits of a direction are those of the logit lens of a decoder row (nostalgebraist 2020; Gur-Arieh et al.
    2025, arXiv:2501.08319, "VocabProj"); the largest and the smallest are kept.
-2. Their excess kurtosis over the vocabulary, m4 / m2^2 - 3 with m_k the k-th central moment (Fisher's, biased), says
-   whether the direction picks out few tokens or moves all a little (Gurnee et al. 2024, arXiv:2401.12181).
+2. Their excess kurtosis over the vocabulary, m4 / m2^2 - 3 with m_k the k-th central moment (Fisher's, biased),
+   says whether the direction picks out few tokens or moves all a little (Gurnee et al. 2024, arXiv:2401.12181).
 """
 
 from __future__ import annotations

@@ -43,6 +43,18 @@ class State(StrEnum):
     DEAD = "dead"
 
 
+class Activity(StrEnum):
+    """How often a unit fires, as far as that decides what its evidence can hold."""
+
+    DEAD = "dead"
+    """never active"""
+    RARE = "rare"
+    """active in fewer contexts of some half than the uniform sample has room for: those seen are all there are"""
+    DENSE = "dense"
+    """active in more than half of the contexts: few or none can be certified silent"""
+    USUAL = "usual"
+
+
 # --- evidence -------------------------------------------------------------------------------------
 
 
@@ -79,6 +91,21 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class HardNegatives:
+    """Contexts certified not to have activated the unit, though something speaks for it. No text is there twice.
+
+    They may be among the plain negatives, too, which are a uniform sample and stay one.
+    """
+
+    neighbours: tuple[Context, ...] = ()
+    """In which units fired that often fire together with this one; one of each in turn, the nearest first."""
+    lexical: tuple[Context, ...] = ()
+    """That hold a token at which the unit peaks elsewhere; one of each token in turn."""
+    look_alikes: tuple[Context, ...] = ()
+    """Nearest by embedding to the contexts with the largest peaks, the nearest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceHalf:
     """What was seen of a unit in one half of the documents."""
 
@@ -88,6 +115,10 @@ class EvidenceHalf:
     """A uniform sample of the active contexts, by descending peak."""
     negatives: tuple[Context, ...]
     """Contexts certified not to have activated the unit, a uniform sample."""
+    hard: HardNegatives = HardNegatives()
+    """Empty where none were asked for."""
+    n_certified: int | None = None
+    """Contexts of the half certified silent: of a dense unit, fewer than were asked for. None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +129,9 @@ class OutputTokens:
     """Token and logit, descending."""
     suppressed: tuple[tuple[str, float], ...]
     """Token and logit, ascending."""
+    kurtosis: float = math.nan
+    """Excess kurtosis of the logits over the vocabulary: 0 for a normal distribution, large where the direction
+    picks out few tokens. NaN where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +166,18 @@ class Evidence:
     explain: EvidenceHalf
     score: EvidenceHalf
     output_tokens: OutputTokens | None = None
+    activity: Activity = Activity.USUAL
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A unit that fires in the same contexts as another."""
+
+    unit: UnitId
+    jaccard: float
+    """Estimate of the contexts that activate both, as a share of those that activate either."""
+    error: float
+    """Its standard error; 0 where all active contexts of both are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +198,16 @@ class Steering:
     kl: float
     """Mean KL(clean || steered) of the next token on the tuning prompts, in nats."""
     texts: tuple[SteeredText, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """What taking a unit out does."""
+
+    kl: float
+    """Mean KL(clean || ablated) of the next token over the prompts and their positions, in nats."""
+    texts: tuple[SteeredText, ...]
+    """`steered` is the continuation without the unit."""
 
 
 # --- explaining and scoring -----------------------------------------------------------------------

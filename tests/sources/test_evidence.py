@@ -1,29 +1,37 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, hash64
-from neurogloss.records import Evidence, EvidenceHalf
+from neurogloss.records import Activity, Context, Evidence, EvidenceHalf, HardNegatives
 from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import HALVES, Cache
 from neurogloss.sources.collector import collect
 from neurogloss.sources.corpus import half_of
 from neurogloss.sources.evidence import evidence
+from neurogloss.sources.neighbours import Neighbours
 from neurogloss.sources.subject import Subject
 
 HOOKPOINT = "model.layers.1.mlp.down_proj.input"
 UNITS = [UnitId("tiny-llama", HOOKPOINT, "neurons", index, sign) for index in (0, 11, 40) for sign in (1, -1)]
 
 
+def hard_in(half: EvidenceHalf) -> list[Context]:
+    return [*half.hard.neighbours, *half.hard.lexical, *half.hard.look_alikes]
+
+
 def texts_in(half: EvidenceHalf) -> list[str]:
-    return [e.context.text for e in (*half.top, *half.uniform)] + [c.text for c in half.negatives]
+    silent = [c.text for c in (*half.negatives, *hard_in(half))]
+    return [e.context.text for e in (*half.top, *half.uniform)] + silent
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda u: f"{u.index}{u.sign:+d}")
@@ -115,3 +123,153 @@ def test_the_other_side_has_evidence_of_its_own(collected: Cache) -> None:
     positive, negative = (evidence(collected, unit) for unit in (UNITS[0], replace(UNITS[0], sign=-1)))
     assert {e.context.id for e in positive.explain.top} != {e.context.id for e in negative.explain.top}
     assert positive.statistics != negative.statistics
+
+
+# --- hard negatives -------------------------------------------------------------------------------
+
+
+class Letters:
+    """An embedder: how often each letter occurs, at length 1. It counts what it is asked."""
+
+    name, dimension = "letters", 26
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.asked.append(len(texts))
+        rows = np.array(
+            [[text.lower().count(chr(97 + i)) + 0.01 for i in range(26)] for text in texts], np.float32
+        )
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Any]:
+        raise NotImplementedError
+
+
+@pytest.fixture(scope="module")
+def near(collected: Cache) -> Neighbours:
+    return Neighbours(collected)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda u: f"{u.index}{u.sign:+d}")
+def test_hard_negatives_are_silent_and_no_text_is_twice(
+    collected: Cache, near: Neighbours, plain_reading: dict[str, dict[int, Any]], unit: UnitId
+) -> None:
+    found = evidence(collected, unit, negatives=20, hard=5, neighbours=near, embedder=Letters())
+    for name, half in (("explain", found.explain), ("score", found.score)):
+        hard = hard_in(half)
+        assert len(half.hard.neighbours) == 5 and half.hard.look_alikes and half.hard.lexical
+        assert max(map(len, (half.hard.neighbours, half.hard.lexical, half.hard.look_alikes))) == 5
+        for context in hard:
+            plain = plain_reading[HOOKPOINT][int(context.id, 16)]
+            assert half_of(hash64(plain.document), 0) == name
+            assert float((plain.activations[:, unit.index] * unit.sign).max()) <= found.statistics.threshold
+        texts = [context.text for context in hard]
+        assert len(set(texts)) == len(texts)
+        assert not set(texts) & {e.context.text for e in (*half.top, *half.uniform)}
+    assert not set(texts_in(found.explain)) & set(texts_in(found.score))
+
+
+def test_hard_negatives_of_neighbours_are_where_these_fired(collected: Cache, near: Neighbours) -> None:
+    for unit in UNITS:
+        half = evidence(collected, unit, hard=6, neighbours=near).explain
+        theirs = [collected.uniform_hashes(other.unit, "explain").tolist() for other in near.of(unit, 8)]
+        for context in half.hard.neighbours:
+            assert any(int(context.id, 16) in sample for sample in theirs)
+        first = [d for d in theirs[0] if f"{d:016x}" in {context.id for context in half.hard.neighbours}]
+        assert len(first) < 6  # one of each in turn
+
+
+def test_lexical_negatives_hold_a_word_at_which_the_unit_peaks(collected: Cache) -> None:
+    for unit in UNITS:
+        half = evidence(collected, unit, hard=6).score
+        peaks = {e.context.tokens[e.activations.index(e.peak)].strip().casefold() for e in half.top}
+        assert half.hard.lexical
+        for context in half.hard.lexical:
+            assert peaks & {token.strip().casefold() for token in context.tokens}
+
+
+def test_look_alikes_are_the_nearest_of_the_silent_contexts(collected: Cache) -> None:
+    for unit in UNITS:
+        embedder = Letters()
+        half = evidence(collected, unit, negatives=0, hard=4, embedder=embedder).explain
+        every = evidence(collected, unit, negatives=10_000).explain
+        assert every.n_certified == len(every.negatives)
+        used = {e.context.text for e in (*half.top, *half.uniform)} | {c.text for c in half.hard.lexical}
+        tops = embedder.embed([example.context.text for example in half.top])
+        texts = [context.text for context in every.negatives if context.text not in used]
+        nearness = (embedder.embed(texts) @ tops.T).max(1)
+        wanted = np.unique(texts)[np.argsort(-nearness[np.unique(texts, return_index=True)[1]], kind="stable")]
+        cosines = {text: float(near) for text, near in zip(texts, nearness, strict=True)}
+        found = [cosines[context.text] for context in half.hard.look_alikes]
+        assert found == pytest.approx([cosines[text] for text in wanted[:4].tolist()])
+
+
+def test_contexts_are_embedded_once_for_all_units(collected: Cache) -> None:
+    embedder, cache = Letters(), Cache(collected.path)
+    for unit in UNITS:
+        evidence(cache, unit, hard=4, embedder=embedder)
+    pools = [len(cache.hashes(half)) for half in HALVES]
+    assert sorted(n for n in embedder.asked if n > 4) == sorted(pools)
+
+
+def test_without_hard_negatives_nothing_is_looked_for(collected: Cache) -> None:
+    embedder = Letters()
+    found = evidence(collected, UNITS[0], neighbours=None, embedder=embedder)
+    assert found.explain.hard == found.score.hard == HardNegatives()
+    assert not embedder.asked
+    with_hard = evidence(collected, UNITS[0], hard=3)
+    assert with_hard.explain.hard.lexical and not with_hard.explain.hard.look_alikes
+    assert replace(with_hard.explain, hard=HardNegatives()) == found.explain
+
+
+# --- how often units fire -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def by_activity(
+    make_settings: Callable[..., CollectSettings], tiny_subject: Subject, tmp_path_factory: pytest.TempPathFactory
+) -> Cache:
+    """A dictionary of four units: never active, active in few contexts, in some, in all."""
+    from safetensors.numpy import save_file
+
+    folder = tmp_path_factory.mktemp("activity")
+    direction = np.random.default_rng(0).normal(size=(32, 1)).astype(np.float32)
+    tensors = {"W_enc": np.repeat(direction, 4, 1), "W_dec": np.repeat(direction.T, 4, 0)}
+    save_file({**tensors, "b_enc": np.zeros(4, np.float32)}, folder / "probe.safetensors")
+    given: dict[str, Any] = {"hookpoints": ("model.layers.0",), "top": 4, "uniform": 8}
+    first = RunFolder(folder / "first")
+    collect(first, make_settings(**given, dictionaries=(str(folder / "probe.safetensors"),)), tiny_subject)
+    unit = UnitId("tiny-llama", "model.layers.0", "probe", 0)
+    peaks = sorted(
+        (e.peak for half in HALVES for e in Cache(first.cache).examples(unit, half, "top")), reverse=True
+    )
+    sampled = [e.peak for half in HALVES for e in Cache(first.cache).examples(unit, half, "uniform")]
+    tensors["b_enc"] = np.array([-1e6, -(peaks[0] + peaks[1]) / 2, -np.quantile(sampled, 0.6), 1e6], np.float32)
+    save_file(tensors, folder / "four.safetensors")
+    run = RunFolder(folder / "run")
+    collect(run, make_settings(**given, dictionaries=(str(folder / "four.safetensors"),)), tiny_subject)
+    return Cache(run.cache)
+
+
+def test_units_come_back_as_what_they_are(by_activity: Cache) -> None:
+    found = [evidence(by_activity, unit, negatives=30) for unit in by_activity.units()]
+    assert [each.activity for each in found] == [Activity.DEAD, Activity.RARE, Activity.USUAL, Activity.DENSE]
+    dead, rare, usual, dense = found
+    assert dead.statistics.n_active == 0 and not dead.explain.top
+    assert len(dead.explain.negatives) == 30
+    assert 0 < rare.statistics.n_active < 16 and len(rare.explain.negatives) == 30
+    assert 0 < usual.statistics.density < 0.5 and usual.explain.negatives
+    assert dense.statistics.density == 1.0
+
+
+def test_a_dense_unit_has_the_negatives_there_are_and_says_how_many(by_activity: Cache) -> None:
+    dense = evidence(by_activity, list(by_activity.units())[3], negatives=30, hard=3, embedder=Letters())
+    for half in (dense.explain, dense.score):
+        assert len(half.top) == 4 and half.uniform
+        assert half.negatives == () and half.n_certified == 0
+        assert half.hard == HardNegatives()
+    rare = evidence(by_activity, list(by_activity.units())[1])
+    active = rare.statistics.n_active
+    assert (rare.explain.n_certified or 0) + (rare.score.n_certified or 0) == rare.statistics.n_contexts - active

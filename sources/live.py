@@ -1,0 +1,171 @@
+"""Units on the live subject: where each reads and writes, and its activations on any text.
+
+1. A site's dictionary is opened when it is first used, and put where the subject is.
+2. Texts of like length are read together, up to the last hookpoint: one pass for all units.
+3. Each dictionary encodes its vectors once for all of its units that are asked for.
+4. As in collecting, BOS is no part of a text, no unit is active at a special token, and a side's activation is
+   what lies on its side of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from neurogloss.errors import UserError
+from neurogloss.ids import UnitId
+from neurogloss.sources.cache import Site
+from neurogloss.sources.codes import Codes
+from neurogloss.sources.dictionaries import Dictionary, open_dictionary
+from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.reader import CODES_AT_ONCE
+from neurogloss.sources.sections import BATCH_TOKENS
+from neurogloss.sources.subject import Subject
+
+if TYPE_CHECKING:
+    import torch
+
+DICTIONARIES = 4
+"""Dictionaries kept in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A site's dictionary on the live subject."""
+
+    subject: Subject
+    dictionary: Dictionary
+    reads: Hookpoint
+    writes: Hookpoint
+    """What it reconstructs; where it reads, but for transcoders."""
+
+    @cached_property
+    def directions(self) -> torch.Tensor:
+        """(N, width) that raising each unit by 1 adds where it writes, on the subject's device, in its dtype."""
+        return self.dictionary.directions().to(self.subject.device, self.subject.model.dtype)
+
+    def activations(self, vectors: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+        """(T, width) vectors and (T, n) units wanted of each, to (T, n) activations of either sign."""
+        import torch
+
+        rows = max(CODES_AT_ONCE // self.dictionary.n_units, 1)
+        parts = zip(vectors.split(rows), units.split(rows), strict=True)
+        return torch.cat([self.dictionary.encode(part).dense().gather(1, wanted) for part, wanted in parts])
+
+    def contributions(self, vectors: torch.Tensor, units: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
+        """What one side of one unit adds at each vector, of the (T, width) that are read.
+
+        The reconstruction with that unit alone, less the one with none: bias and skip connection cancel, and what
+        a dictionary scales by the vector's norm stays scaled.
+
+        Args:
+            units: (T,)
+            signs: (T,), 1 or -1.
+
+        Returns:
+            (T, width of what it writes).
+        """
+        import torch
+
+        values = self.activations(vectors, units[:, None])
+        values = values * (values * signs[:, None] > 0)
+        alone, none = (
+            Codes(v, units[:, None], self.dictionary.n_units) for v in (values, torch.zeros_like(values))
+        )
+        found = self.dictionary.decode(alone, vectors)
+        without = self.dictionary.decode(none, vectors)
+        return values * self.directions[units] if found is None or without is None else found - without
+
+
+class UnitReader:
+    """Reads the activations of units on any text."""
+
+    def __init__(self, subject: Subject, sites: Sequence[Site]) -> None:
+        self.subject = subject
+        self._sites = {(site.hookpoint, site.dictionary): site for site in sites}
+        self._open = lru_cache(DICTIONARIES)(self._open_site)
+
+    def activations(self, unit: UnitId, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """For each text one activation a token of `Subject.tokenize`, at least 0, along the unit's sign.
+
+        Raises:
+            UserError: the unit is not one of this subject's, or a text is too long for the subject.
+        """
+        return self.activations_of([unit], texts)[0]
+
+    def activations_of(self, units: Sequence[UnitId], texts: Sequence[str]) -> list[list[tuple[float, ...]]]:
+        """The same for several units, of any of the sites: one list of texts a unit."""
+        import torch
+
+        rows = [self.subject.tokenize(text).ids for text in texts]
+        self._check_lengths(rows)
+        found: list[list[tuple[float, ...]]] = [[()] * len(texts) for _ in units]
+        places = self._by_place(units)
+        hookpoints = list(dict.fromkeys(place.reads for place in places))
+        for batch in _batches(rows) if units else ():
+            vectors = self.subject.vectors([rows[i] for i in batch], hookpoints)
+            ids = torch.tensor([token for i in batch for token in rows[i]])
+            silent = torch.isin(ids, torch.tensor(list(self.subject.special_ids)))
+            for place, mine in places.items():
+                inside = torch.cat([v[: len(rows[i])] for v, i in zip(vectors[place.reads], batch, strict=True)])
+                wanted = torch.tensor([units[j].index for j in mine], device=inside.device)
+                signs = torch.tensor([units[j].sign for j in mine])
+                with torch.inference_mode():
+                    values = place.activations(inside, wanted.expand(len(inside), -1)).float().cpu()
+                values = (values * signs).clamp_min(0).masked_fill(silent[:, None], 0)
+                for i, part in zip(batch, values.T.split([len(rows[i]) for i in batch], 1), strict=True):
+                    for j, row in zip(mine, part.tolist(), strict=True):
+                        found[j][i] = tuple(row)
+        return found
+
+    def _by_place(self, units: Sequence[UnitId]) -> dict[Place, list[int]]:
+        """Which of the units are where. Raises UserError where one is not of this subject."""
+        places: dict[Place, list[int]] = {}
+        for j, unit in enumerate(units):
+            places.setdefault(self._place(unit), []).append(j)
+        return places
+
+    def _place(self, unit: UnitId) -> Place:
+        if unit.subject != self.subject.name:
+            raise UserError(f"Expected a unit of {self.subject.name}, found {unit}.")
+        site = self._sites.get((unit.hookpoint, unit.dictionary))
+        if site is None:
+            known = ", ".join("/".join(place) for place in self._sites)
+            raise UserError(f"Expected a unit of {known}, found {unit}.")
+        if not 0 <= unit.index < site.units or (unit.sign < 0 and not site.signed):
+            raise UserError(
+                f"Expected an index from 0 to {site.units - 1} at {unit.hookpoint}"
+                f"{'' if site.signed else ', where units have one side'}, found {unit}."
+            )
+        return self._open(site)
+
+    def _open_site(self, site: Site) -> Place:
+        reads = self.subject.hookpoint(site.hookpoint)
+        dictionary = open_dictionary(site.spec, self.subject.width(reads))
+        if hasattr(dictionary, "to"):  # raw neurons and heads have no tensors to move
+            dictionary = dictionary.to(self.subject.device)
+        writes = self.subject.hookpoint(dictionary.target) if dictionary.target else reads
+        return Place(self.subject, dictionary, reads, writes)
+
+    def _check_lengths(self, rows: Sequence[Sequence[int]]) -> None:
+        limit = getattr(self.subject.model.config.get_text_config(), "max_position_embeddings", None)
+        longest = max(map(len, rows), default=0) + (self.subject.bos is not None)
+        if limit is not None and longest > limit:
+            raise UserError(
+                f"Expected texts of at most {limit} tokens, which {self.subject.name} can read, found one of "
+                f"{longest}. Cut it into parts."
+            )
+
+
+def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Which rows to read together: of like length, so that little is padded. Empty ones are left out."""
+    batch: list[int] = []
+    for i in sorted((i for i, row in enumerate(rows) if row), key=lambda i: len(rows[i])):
+        if batch and (len(batch) + 1) * len(rows[i]) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
