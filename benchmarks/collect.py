@@ -1,10 +1,15 @@
 """What collecting costs beside the forward pass itself, and beside delphi.
 
-    python -m benchmarks.collect [--delphi PYTHON] [--sizes 4096,16384] [--tokens 65536] [--repeats 3] [--json]
+    python -m benchmarks.collect [--delphi PYTHON] [--sizes 4096,16384] [--tokens 131072] [--repeats 3] [--json]
+    python -m benchmarks.collect --growth [--json]
 
 Every figure is from a process of its own with one thread; the programs that are compared run in turn, and the
-median over the repeats is shown. `--delphi` names an interpreter that has eai-delphi 0.1.3; without it those rows
-are left out. The floor is the forward pass up to the hookpoint, the encoder's product, ReLU and torch's top-k.
+median over the repeats is shown. What is done once (calibration, the logit lens of all units) is its own row.
+`--delphi` names an interpreter that has eai-delphi 0.1.3; without it those rows are left out. The floor is the
+forward pass up to the hookpoint, the encoder's product, ReLU and torch's top-k.
+
+`--growth` shows instead how time and memory grow: with the tokens (100k to 2M, 1,024 latents after the first
+layer) and with the latents (to 131,072).
 """
 
 from __future__ import annotations
@@ -20,10 +25,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import inputs
 from benchmarks.table import Row, report
+from neurogloss.protocols import Quiet
 
 Result = Mapping[str, float]
 UNITS = 1_000
@@ -34,9 +41,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delphi", help="interpreter with eai-delphi installed")
     parser.add_argument("--sizes", default="4096,16384", help="latents of the SAEs")
-    parser.add_argument("--tokens", type=int, default=65_536)
+    parser.add_argument("--tokens", type=int, default=131_072)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--inputs", type=Path, default=Path("build/bench"))
+    parser.add_argument("--growth", action="store_true", help="how time and memory grow, instead")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -45,53 +53,73 @@ def main() -> int:
         print(json.dumps(PARTS[name](*arguments)))
         return 0
     sizes = [int(size) for size in options.sizes.split(",")]
-    folder = inputs.make(options.inputs, 1_024, tuple(sizes)).resolve()
-    rows = [
-        row for size in sizes for row in compare(folder, size, options.tokens, options.repeats, options.delphi)
-    ]
-    return report("collecting, CPU-seconds with one thread", rows, options.json)
+    if options.growth:
+        return report("how collecting grows, one thread", growth(options.inputs), options.json)
+    folder = inputs.make(options.inputs, 1_024, sizes).resolve()
+    rows = []
+    for size in sizes:
+        rows += compare(folder, size, options.tokens, options.repeats, options.delphi)
+    return report("collecting, one thread", rows, options.json)
 
 
 def compare(folder: Path, size: int, tokens: int, repeats: int, delphi: str | None) -> list[Row]:
     """The rows for one size of dictionary."""
-    found: dict[str, list[Result]] = {"floor": [], "ours": [], "delphi": [], "delphi load": []}
+    found: dict[str, list[Result]] = {"floor": [], "ours": [], "cache": [], "load": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as out:
             found["floor"].append(run("floor", folder, size, tokens))
-            found["ours"].append(run("ours", folder, size, tokens, out))
+            found["ours"].append(run("ours", folder, size, tokens, out, inputs.LAYER))
             if delphi:
                 latents = f"{out}/delphi/latents"
-                found["delphi"].append(run_delphi(delphi, "cache", folder, latents, size, tokens))
-                found["delphi load"].append(run_delphi(delphi, "load", folder, latents, size, tokens, UNITS))
+                found["cache"].append(run_delphi(delphi, "cache", folder, latents, size, tokens))
+                found["load"].append(run_delphi(delphi, "load", folder, latents, size, tokens, UNITS))
     middle = {
         name: {key: statistics.median(each[key] for each in results) for key in results[0]}
         for name, results in found.items()
         if results
     }
     ours, floor = middle["ours"], middle["floor"]
-    label = f"{size:,} latents: "
+    speed, evidence = tokens / ours["cpu_s"], ours["units"] / ours["evidence_s"]
     rows = [
-        ratio(label + "floor / ours, tokens a CPU-s", tokens / ours["cpu_s"], tokens / floor["cpu_s"], 0.85),
-        Row(label + "units of evidence a CPU-s", ours["units"] / ours["evidence_s"], goal="≥ 2000")
-        if not delphi
-        else ratio(
-            label + "units of evidence a CPU-s",
-            ours["units"] / ours["evidence_s"],
-            middle["delphi load"]["records"] / middle["delphi load"]["cpu_s"],
-            200,
-        ),
-        Row(label + "cache, bytes a token", ours["token_bytes"] / tokens),
-        Row(label + "sketches, MB", ours["sketch_bytes"] / 1e6),
+        ratio("tokens a CPU-s, beside the floor", speed, tokens / floor["cpu_s"], 0.85),
+        ratio("units of evidence a CPU-s, beside the goal", evidence, 2_000, 1),
+        Row("done once, CPU-s", ours["once_s"]),
+        Row("cache without sketches, bytes a token", ours["token_bytes"] / tokens),
+        Row("sketches, MB", ours["sketch_bytes"] / 1e6),
     ]
     if delphi:
-        peer = middle["delphi"]
-        goal = 1.8 if size <= 4_096 else 2.2
-        rows.insert(1, ratio(label + "tokens a CPU-s", tokens / ours["cpu_s"], tokens / peer["cpu_s"], goal))
-        rows.insert(2, most(label + "peak memory, MB", ours["peak_bytes"] / 1e6, peer["peak_bytes"] / 1e6, 0.25))
-        disk = ours["sketch_bytes"] + 1e7 * ours["token_bytes"] / tokens
-        rows.append(
-            most(label + "disk at 10M tokens, MB", disk / 1e6, peer["disk_bytes"] / tokens * 1e7 / 1e6, 0.2)
-        )
+        rows += beside_delphi(ours, middle["cache"], middle["load"], tokens, 1.8 if size <= 4_096 else 2.2)
+    return [replace(row, what=f"{size:,} latents: {row.what}") for row in rows]
+
+
+def beside_delphi(ours: Result, cache: Result, load: Result, tokens: int, least: float) -> list[Row]:
+    """The same work by delphi."""
+    disk = ours["sketch_bytes"] + 1e7 * ours["token_bytes"] / tokens
+    records = load["records"] / load["cpu_s"]
+    return [
+        ratio("tokens a CPU-s, beside delphi", tokens / ours["cpu_s"], tokens / cache["cpu_s"], least),
+        most("peak memory, MB, beside delphi", ours["peak_bytes"] / 1e6, cache["peak_bytes"] / 1e6, 0.25),
+        most("disk at 10M tokens, MB, beside delphi", disk / 1e6, cache["disk_bytes"] / tokens * 10, 0.2),
+        Row("units of evidence a CPU-s, beside delphi", ours["units"] / ours["evidence_s"], records),
+    ]
+
+
+def growth(where: Path) -> list[Row]:
+    """How time and memory grow with tokens and with latents."""
+    folder, sizes = inputs.make(where, 8_192, (1_024,), layer=0).resolve(), (16_384, 65_536, 131_072)
+    rows = []
+    with tempfile.TemporaryDirectory() as out:
+        short, long = (run("ours", folder, 1_024, tokens, f"{out}/{tokens}", 0) for tokens in (100_000, 2_000_000))
+    what = "1,024 latents: peak memory, MB, at 2M tokens beside 100k"
+    rows.append(most(what, long["peak_bytes"] / 1e6, short["peak_bytes"] / 1e6, 1.05))
+    folder = inputs.make(where, 8_192, sizes).resolve()
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as out:
+            found, floor = run("ours", folder, size, 32_768, out, inputs.LAYER), run("floor", folder, size, 32_768)
+        rows.append(Row(f"{size:,} latents: tokens a CPU-s, beside the floor", 32_768 / found["cpu_s"]))
+        rows[-1] = replace(rows[-1], beside=32_768 / floor["cpu_s"], ratio=floor["cpu_s"] / found["cpu_s"])
+        rows.append(Row(f"{size:,} latents: peak memory, MB", found["peak_bytes"] / 1e6))
+        rows.append(Row(f"{size:,} latents: sketches, MB", found["sketch_bytes"] / 1e6))
     return rows
 
 
@@ -133,7 +161,7 @@ def floor(folder: str, size: str, tokens: str) -> Result:
 
     torch.set_num_threads(1)
     subject = Subject.load(f"{folder}/model")
-    at = subject.hookpoint(inputs.HOOKPOINT)
+    at = subject.hookpoint(f"model.layers.{inputs.LAYER}")
     sae = load_file(f"{folder}/sae_{size}/layers.{inputs.LAYER}/sae.safetensors")
     weight, bias, mean = (torch.from_numpy(sae[name]) for name in ("encoder.weight", "encoder.bias", "b_dec"))
     rows = load_file(f"{folder}/tokens.safetensors")["tokens"][: int(tokens) // inputs.ROW].tolist()
@@ -147,7 +175,7 @@ def floor(folder: str, size: str, tokens: str) -> Result:
         return {"cpu_s": time.process_time() - began}
 
 
-def ours(folder: str, size: str, tokens: str, out: str) -> Result:
+def ours(folder: str, size: str, tokens: str, out: str, layer: str) -> Result:
     """A whole collection, written; then evidence of units at random."""
     import numpy as np
     import torch
@@ -161,20 +189,20 @@ def ours(folder: str, size: str, tokens: str, out: str) -> Result:
 
     torch.set_num_threads(1)
     subject = Subject.load(f"{folder}/model")
-    subject.vectors([[1] * inputs.ROW] * 16, [subject.hookpoint(inputs.HOOKPOINT)])
+    subject.vectors([[1] * inputs.ROW] * 16, [subject.hookpoint(f"model.layers.{layer}")])
     settings = CollectSettings(
         subject=f"{folder}/model",
-        dictionaries=(f"{folder}/sae_{size}/layers.{inputs.LAYER}",),
-        hookpoints=(inputs.HOOKPOINT,),
+        dictionaries=(f"{folder}/sae_{size}/layers.{layer}",),
+        hookpoints=(f"model.layers.{layer}",),
         corpus=f"{folder}/tokens.safetensors",
         tokens=int(tokens),
         top=5,
         uniform=40,
     )
     run = RunFolder(Path(out) / f"ours-{size}")
-    before, cpu, wall = _resident(), time.process_time(), time.perf_counter()
-    collect(run, settings, subject)
-    result = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+    before, began, clock = _resident(), time.process_time(), Clock()
+    collect(run, settings, subject, clock)
+    result = {"cpu_s": time.process_time() - clock.started, "once_s": clock.started - began}
     result["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     cache = Cache(run.cache)
     alive = cache.alive(10)
@@ -186,6 +214,16 @@ def ours(folder: str, size: str, tokens: str, out: str) -> Result:
     sketches = _size(run.cache / "sketches")
     shutil.rmtree(run.cache / "outputs", ignore_errors=True)
     return {**result, "sketch_bytes": sketches, "token_bytes": _size(run.cache / "contexts")}
+
+
+class Clock(Quiet):
+    """When the pass itself began, after what is done once whatever the number of tokens."""
+
+    started = 0.0
+
+    def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
+        if task == "collecting":
+            self.started = time.process_time()
 
 
 def _resident() -> int:

@@ -35,8 +35,8 @@ from neurogloss.scorers.judges.likelihood import LikelihoodJudge
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.scorers.metrics import auroc
 
-FEW = 12
-"""Units, and questions a unit, where the likelihood judge is compared: it reads each passage with SmolLM2."""
+FEW_UNITS, FEW_QUESTIONS = 12, 8
+"""Where the likelihood judge is compared, which reads each passage several times with SmolLM2."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def main() -> int:
     run = ng.open_run(arguments.run)
     labels = [label for label in run.labels(method=summary.method) if label.scores]
     rows = [*_scores(labels), *asyncio.run(_comparisons(run, labels))]
-    return report(f"{len(labels)} neurons drawn at random; mean AUROC", rows, arguments.json)
+    return report(f"{len(labels)} units drawn at random; mean AUROC", rows, arguments.json)
 
 
 def _scores(labels: Sequence[Label]) -> list[Row]:
@@ -97,14 +97,18 @@ async def _comparisons(run: ng.Run, labels: Sequence[Label]) -> list[Row]:
             for label in labels[:units]
         ]
 
-    ours, few = await excess(similarity, texts, 100), await excess(similarity, texts, FEW, FEW)
+    ours, few = await excess(similarity, texts, 100), await excess(similarity, texts, FEW_QUESTIONS, FEW_UNITS)
     return [
         _row(
             "word pieces judge, beside sentence cosine",
             ours,
             await excess(SentenceJudge(models.embedder), texts, 100),
         ),
-        _row("word pieces judge, beside likelihood ratio", few, await excess(likelihood, texts, FEW, FEW)),
+        _row(
+            "word pieces judge, beside likelihood ratio",
+            few,
+            await excess(likelihood, texts, FEW_QUESTIONS, FEW_UNITS),
+        ),
         _row("PMI label, beside the list of active words", ours, await excess(similarity, listed, 100)),
     ]
 
@@ -141,7 +145,14 @@ def _row(what: str, figures: Sequence[float], beside: Sequence[float], goal: str
     low, high = (float(x) for x in found.confidence_interval)
     met = low > 0 if goal else None
     return Row(
-        what, float(np.mean(figures)), float(np.mean(beside)), float(difference.mean()), low, high, goal, met
+        what,
+        float(np.mean(figures)),
+        float(np.mean(beside)),
+        difference=float(difference.mean()),
+        low=low,
+        high=high,
+        goal=goal,
+        met=met,
     )
 
 

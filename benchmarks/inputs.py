@@ -8,28 +8,29 @@ rare. Both programs that are compared read the same files.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from neurogloss.sources.corpus import read_documents
 
 VOCABULARY, ROW, WIDTH, LAYERS, K = 5_000, 256, 256, 4, 32
 LAYER = 2
-HOOKPOINT = f"model.layers.{LAYER}"
+"""After which the SAEs listen, unless told otherwise."""
 
 
-def make(folder: Path, rows: int, sizes: tuple[int, ...]) -> Path:
+def make(folder: Path, rows: int, sizes: Sequence[int], layer: int = LAYER) -> Path:
     """The folder, with `model/`, `tokens.safetensors` (rows, 256) and `sae_N/layers.2/` in it."""
     if not (folder / "model" / "config.json").is_file():
         _model(folder / "model")
     tokens = folder / "tokens.safetensors"
-    if not tokens.is_file():
+    if not tokens.is_file() or load_file(tokens)["tokens"].shape[0] < rows:
         save_file({"tokens": _tokens(folder / "model", rows)}, tokens)
     for size in sizes:
-        if not (folder / f"sae_{size}" / f"layers.{LAYER}" / "cfg.json").is_file():
-            _sae(folder, size)
+        if not (folder / f"sae_{size}" / f"layers.{layer}" / "cfg.json").is_file():
+            _sae(folder, size, layer)
     return folder
 
 
@@ -70,17 +71,15 @@ def _tokens(model: Path, rows: int) -> np.ndarray:
     return np.concatenate(laps)[:wanted].reshape(rows, ROW).astype(np.int64)
 
 
-def _sae(folder: Path, size: int) -> None:
+def _sae(folder: Path, size: int, layer: int) -> None:
     """In the layout of the sparsify library."""
     import torch
 
     from neurogloss.sources.subject import Subject
 
     subject = Subject.load(str(folder / "model"))
-    from safetensors.numpy import load_file
-
-    rows = load_file(folder / "tokens.safetensors")["tokens"][: max(size // 64, 64)].tolist()
-    at = subject.hookpoint(HOOKPOINT)
+    rows = load_file(folder / "tokens.safetensors")["tokens"][: max(size // 200, 64)].tolist()
+    at = subject.hookpoint(f"model.layers.{layer}")
     vectors = torch.cat(
         [subject.vectors(rows[i : i + 16], [at])[at].flatten(0, 1) for i in range(0, len(rows), 16)]
     )
@@ -91,7 +90,7 @@ def _sae(folder: Path, size: int) -> None:
     active = (sample @ units.T).topk(K)
     made = torch.nn.functional.embedding_bag(active.indices, units, per_sample_weights=active.values, mode="sum")
     scale = (sample * made).sum() / made.square().sum()  # the best one, as a trained decoder would have it
-    target = folder / f"sae_{size}" / f"layers.{LAYER}"
+    target = folder / f"sae_{size}" / f"layers.{layer}"
     target.mkdir(parents=True, exist_ok=True)
     arrays = {
         "encoder.weight": units.numpy(),

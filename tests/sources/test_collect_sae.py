@@ -1,0 +1,181 @@
+"""Sparse dictionaries and token ids through a whole pass, against the dictionary on one context after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from neurogloss.errors import UserError
+from neurogloss.folder import RunFolder
+from neurogloss.ids import UnitId
+from neurogloss.settings import CollectSettings
+from neurogloss.sources.cache import Cache
+from neurogloss.sources.collector import collect
+from neurogloss.sources.contexts import HALVES
+from neurogloss.sources.corpus import context_id, half_of
+from neurogloss.sources.dictionaries import open_dictionary
+from neurogloss.sources.subject import Subject
+from neurogloss.sources.tokens import read_token_rows
+
+MakeSettings = Callable[..., CollectSettings]
+LAYER, WIDTH, UNITS, K = "model.layers.0", 32, 96, 6
+
+
+@pytest.fixture(scope="module")
+def dictionaries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A top-k autoencoder of random directions, and one whose decoder is turned round."""
+    rows = np.random.default_rng(1).normal(size=(UNITS, WIDTH)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    paths = {}
+    for name, decoder in (("topk", rows / 2), ("turned", -3 * rows)):
+        paths[name] = str(tmp_path_factory.mktemp(name) / f"{name}.safetensors")
+        arrays = {"W_enc": np.ascontiguousarray(rows.T), "W_dec": decoder, "k": np.array(K)}
+        save_file(arrays, paths[name])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def token_rows(tmp_path_factory: pytest.TempPathFactory, tiny_subject: Subject) -> str:
+    """40 rows of 70 ids, a special one in each, one row twice."""
+    rng = np.random.default_rng(2)
+    ordinary = [i for i in range(len(tiny_subject.tokenizer)) if i not in tiny_subject.special_ids]
+    rows = rng.choice(ordinary, (40, 70)).astype(np.int32)
+    rows[:, 40] = min(tiny_subject.special_ids)
+    rows[7] = rows[3]
+    path = tmp_path_factory.mktemp("tokens") / "rows.safetensors"
+    save_file({"tokens": rows}, path)
+    return str(path)
+
+
+def peaks_one_by_one(subject: Subject, tokens: str, sae: str, half: str) -> dict[int, np.ndarray]:
+    """By context the peak of every unit, read row by row, special positions left out."""
+    at, dictionary, found = subject.hookpoint(LAYER), open_dictionary(sae, WIDTH), {}
+    for row in read_token_rows(tokens):
+        if half_of(row.id, 0) == half:
+            codes = dictionary.encode(subject.vectors([row.ids], [at])[at][0]).dense()
+            codes[[i for i, token in enumerate(row.ids) if token in subject.special_ids]] = 0
+            for first in range(0, len(row.ids), 32):
+                found[context_id(row.id, first)] = codes[first : first + 32].amax(0).numpy()
+    return found
+
+
+def test_samples_are_those_of_the_dictionary_on_each_row(
+    dictionaries: dict[str, str],
+    token_rows: str,
+    make_settings: MakeSettings,
+    tiny_subject: Subject,
+    tmp_path: Path,
+) -> None:
+    run, sae = RunFolder(tmp_path / "run"), dictionaries["topk"]
+    settings = make_settings(hookpoints=(LAYER,), dictionaries=(sae,), corpus=token_rows, shard_tokens=700)
+    manifest = collect(run, settings, tiny_subject)
+    assert manifest["counts"] == {"contexts": 39 * 3, "contexts_too_long": 0, "documents": 39, "tokens": 39 * 70}
+    assert manifest["parity"][f"{LAYER}.topk"]["l0"] == K
+    cache = Cache(run.cache)
+    for half in HALVES:
+        wanted = peaks_one_by_one(tiny_subject, token_rows, sae, half)
+        assert cache.hashes(half).tolist() == sorted(wanted)
+        for index in range(0, UNITS, 7):
+            unit = UnitId("tiny-llama", LAYER, "topk", index)
+            active = {digest: peaks[index] for digest, peaks in wanted.items() if peaks[index] > 0}
+            top = [example.peak for example in cache.examples(unit, half, "top")]
+            np.testing.assert_allclose(top, sorted(active.values(), reverse=True)[:4], rtol=1e-3)
+            uniform = {int(example.context.id, 16) for example in cache.examples(unit, half, "uniform")}
+            assert uniform == set(sorted(active)[:8])
+
+
+def test_tokens_of_ids_join_to_their_text(
+    token_rows: str, make_settings: MakeSettings, tiny_subject: Subject, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    collect(run, make_settings(hookpoints=(LAYER,), corpus=token_rows), tiny_subject)
+    cache = Cache(run.cache)
+    for row in list(read_token_rows(token_rows))[:5]:
+        pieces = [cache.context(context_id(row.id, first)) for first in (0, 32, 64)]
+        assert [len(piece.tokens) for piece in pieces] == [32, 32, 6]
+        assert "".join(piece.text for piece in pieces) == tiny_subject.spell(row.ids)[0]
+
+
+def test_several_dictionaries_in_one_pass(
+    dictionaries: dict[str, str],
+    token_rows: str,
+    make_settings: MakeSettings,
+    tiny_subject: Subject,
+    tmp_path: Path,
+) -> None:
+    both, alone = RunFolder(tmp_path / "both"), RunFolder(tmp_path / "alone")
+    sae = dictionaries["topk"]
+    given = {"hookpoints": (LAYER,), "corpus": token_rows}
+    collect(both, make_settings(**given, dictionaries=(sae, "neurons")), tiny_subject)
+    collect(alone, make_settings(**given, dictionaries=(sae,)), tiny_subject)
+    found = Cache(both.cache)
+    assert [(site.dictionary, site.units, site.signed) for site in found.sites] == [
+        ("topk", UNITS, False),
+        ("neurons", WIDTH, True),
+    ]
+    unit = next(unit for unit in Cache(alone.cache).alive(3))
+    for half in HALVES:
+        assert found.examples(unit, half, "uniform") == Cache(alone.cache).examples(unit, half, "uniform")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"dictionaries": ("turned",)}, "to reconstruct"),
+        ({"dictionaries": ("topk",), "hookpoints": ("model.layers.0.mlp.down_proj.input",)}, "of width 48"),
+        ({"dictionaries": ("topk", "turned"), "hookpoints": (LAYER, LAYER, LAYER)}, "in pairs"),
+        ({"dictionaries": ("topk",), "hookpoints": ()}, "Give it with --hookpoint"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    dictionaries: dict[str, str],
+    token_rows: str,
+    make_settings: MakeSettings,
+    tiny_subject: Subject,
+    tmp_path: Path,
+    given: dict[str, tuple[str, ...]],
+    said: str,
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    given = {"hookpoints": (LAYER,), **given}
+    given["dictionaries"] = tuple(dictionaries[name] for name in given["dictionaries"])
+    with pytest.raises(UserError, match=said):
+        collect(run, make_settings(corpus=token_rows, **given), tiny_subject)
+    assert not run.cache.exists()
+
+
+def test_codes_of_many_units_are_made_a_part_at_a_time(
+    dictionaries: dict[str, str],
+    token_rows: str,
+    make_settings: MakeSettings,
+    tiny_subject: Subject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parts, and sorting after a few hundred entries, change nothing but the last digits."""
+    settings = make_settings(hookpoints=(LAYER,), dictionaries=(dictionaries["topk"],), corpus=token_rows)
+    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    collect(whole, settings, tiny_subject)
+    seen: list[int] = []
+    encode = torch.addmm
+
+    def counted(bias: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        seen.append(len(inputs))
+        return encode(bias, inputs, weight)
+
+    monkeypatch.setattr("neurogloss.sources.reader.CODES_AT_ONCE", 100 * UNITS)
+    monkeypatch.setattr("neurogloss.sources.reader.ENTRIES", 500)
+    monkeypatch.setattr(torch, "addmm", counted)
+    collect(parts, settings, tiny_subject)
+    assert max(seen[1:]) <= 100 < sum(seen)
+    a, b = Cache(whole.cache), Cache(parts.cache)
+    for unit in a.alive(2)[::5]:
+        for half in HALVES:
+            mine, theirs = (cache.examples(unit, half, "uniform") for cache in (a, b))
+            assert [e.context for e in mine] == [e.context for e in theirs]
+            np.testing.assert_allclose([e.peak for e in mine], [e.peak for e in theirs], rtol=1e-4)
