@@ -154,12 +154,12 @@ class Cache:
         peaks = arrays[f"{kind}_peaks"][side]
         order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)]
         contexts = [self.contexts.get(digest) for digest in arrays[f"{kind}_hashes"][side][order].tolist()]
-        longest = max((len(context.tokens) for context, _ in contexts), default=0)
+        longest = max((len(context.tokens) for context in contexts), default=0)
         values = (arrays[f"{kind}_windows"][side, order, :longest] * peaks[order, None]).tolist()
         return [
             Example(context, tuple(row[: len(context.tokens)]))
-            for (context, text), row in zip(contexts, values, strict=True)
-            if text not in without
+            for context, row in zip(contexts, values, strict=True)
+            if context.text not in without
         ]
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
@@ -182,7 +182,7 @@ class Cache:
 
     def context(self, digest: int) -> Context:
         """The context with that hash."""
-        return self.contexts.get(digest)[0]
+        return self.contexts.get(digest)
 
     @cached_property
     def contexts(self) -> Contexts:

@@ -89,11 +89,11 @@ class Contexts:
         return self._by_hash[half][0]
 
     @cached_property
-    def get(self) -> Callable[[int], tuple[Context, str]]:
-        """The context with a hash, and its text; the latest used are kept in memory."""
+    def get(self) -> Callable[[int], Context]:
+        """The context with a hash; the latest used are kept in memory."""
         return lru_cache(KEPT)(self._get)
 
-    def _get(self, digest: int) -> tuple[Context, str]:
+    def _get(self, digest: int) -> Context:
         columns, row = self.columns, self._row(digest)
         last = row + 1 == len(columns["hashes"])
         tokens = slice(columns["first_token"][row], None if last else columns["first_token"][row + 1])
@@ -102,7 +102,7 @@ class Contexts:
         for length in columns["token_bytes"][tokens].tolist():
             parts.append(data[at : at + length].decode())
             at += length
-        return Context(f"{digest:016x}", tuple(parts)), data.decode()
+        return Context(f"{digest:016x}", tuple(parts))
 
     def _row(self, digest: int) -> int:
         wanted = np.uint64(digest)

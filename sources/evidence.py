@@ -71,7 +71,7 @@ def evidence(
     kinds = explain.hard
     silent = (*explain.negatives, *kinds.neighbours, *kinds.lexical, *kinds.look_alikes)
     shown = (*(example.context for example in (*explain.top, *explain.uniform)), *silent)
-    known = {cache.contexts.get(int(context.id, 16))[1] for context in shown}
+    known = {context.text for context in shown}
     score = _half(cache, unit, "score", negatives, known, search)
     return Evidence(unit, statistics, explain, score, cache.output_tokens(unit), cache.activity(unit))
 
@@ -91,7 +91,7 @@ def _half(
     # At most len(active) of the first hashes are active, and len(known) known.
     first = hashes[: min(negatives + len(active) + len(known), below)].tolist()
     found = (cache.contexts.get(digest) for digest in first if digest not in active)
-    silent = islice((context for context, text in found if text not in known), negatives)
+    silent = islice((context for context in found if context.text not in known), negatives)
     n_active = int(np.searchsorted(sample, bound))
     return EvidenceHalf(tuple(top), tuple(uniform), tuple(silent), hard, below - n_active)
 
@@ -125,9 +125,9 @@ class _Hard:
             if len(found) == self.n:
                 break
             if digest < self.bound and digest not in self.active:
-                context, text = self.cache.contexts.get(digest)
-                if text not in self.taken:
-                    self.taken |= {text}
+                context = self.cache.contexts.get(digest)
+                if context.text not in self.taken:
+                    self.taken |= {context.text}
                     found.append(context)
         return tuple(found)
 

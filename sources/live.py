@@ -18,7 +18,8 @@ from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes
-from neurogloss.sources.dictionaries import Dictionary, open_dictionary
+from neurogloss.sources.dictionaries import Dictionary, directions_of, open_dictionary
+from neurogloss.sources.dictionaries.linear import LinearDictionary
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.reader import CODES_AT_ONCE
 from neurogloss.sources.sections import BATCH_TOKENS
@@ -44,7 +45,7 @@ class Place:
     @cached_property
     def directions(self) -> torch.Tensor:
         """(N, width) that raising each unit by 1 adds where it writes, on the subject's device, in its dtype."""
-        return self.dictionary.directions().to(self.subject.device, self.subject.model.dtype)
+        return directions_of(self.dictionary).to(self.subject.device, self.subject.model.dtype)
 
     def activations(self, vectors: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
         """(T, width) vectors and (T, n) units wanted of each, to (T, n) activations of either sign."""
@@ -144,7 +145,7 @@ class UnitReader:
     def _open_site(self, site: Site) -> Place:
         reads = self.subject.hookpoint(site.hookpoint)
         dictionary = open_dictionary(site.spec, self.subject.width(reads))
-        if hasattr(dictionary, "to"):  # raw neurons and heads have no tensors to move
+        if isinstance(dictionary, LinearDictionary):
             dictionary = dictionary.to(self.subject.device)
         writes = self.subject.hookpoint(dictionary.target) if dictionary.target else reads
         return Place(self.subject, dictionary, reads, writes)

@@ -26,7 +26,7 @@ from neurogloss.ids import UnitId
 from neurogloss.records import Neighbour
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.corpus import Half
-from neurogloss.sources.dictionaries import Dictionary
+from neurogloss.sources.dictionaries import Dictionary, directions_of
 from neurogloss.sources.sketch import EMPTY
 
 Int = NDArray[np.int64]
@@ -156,7 +156,7 @@ def nearest_directions(dictionary: Dictionary, index: int, n: int) -> tuple[tupl
     """
     import torch
 
-    directions = dictionary.directions().detach()
+    directions = directions_of(dictionary).detach()
     lengths = torch.linalg.vector_norm(directions, dim=1, dtype=torch.float32)
     cosines = (directions @ directions[index]).float() / (lengths * lengths[index]).clamp_min(1e-30)
     cosines[index] = -torch.inf

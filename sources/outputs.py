@@ -38,7 +38,8 @@ def write_outputs(cache: Path, subject: Subject, listeners: Sequence[Listener], 
     has_head = subject.model.get_output_embeddings() is not None
     progress.start("output tokens", sum(listener.site.units for listener in listeners), "units")
     for listener in listeners:
-        residual = subject.to_residual(listener.target, listener.dictionary.directions()) if has_head else None
+        directions = listener.dictionary.directions() if has_head else None
+        residual = None if directions is None else subject.to_residual(listener.target, directions)
         if residual is None:
             progress.advance(listener.site.units)
             continue

@@ -32,7 +32,7 @@ class Pool:
     def _by_word(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         for digest in self.hashes:
-            for word in {word_of(token) for token in self._get(digest)[0].tokens}:
+            for word in {word_of(token) for token in self._get(digest).tokens}:
                 found.setdefault(word, []).append(digest)
         return found
 
@@ -48,7 +48,7 @@ class Pool:
     @cached_property
     def _vectors(self) -> Callable[[Embedder], NDArray[np.float32]]:
         def embed(embedder: Embedder) -> NDArray[np.float32]:
-            return embedder.embed([self._get(digest)[1] for digest in self.hashes])
+            return embedder.embed([self._get(digest).text for digest in self.hashes])
 
         return cast(Callable[[Embedder], NDArray[np.float32]], lru_cache(1)(embed))  # once for all units
 

@@ -83,8 +83,8 @@ class Dictionary(Protocol):
         """
         ...
 
-    def directions(self) -> torch.Tensor:
-        """(n_units, width of the target): what raising each unit by 1 adds there."""
+    def directions(self) -> torch.Tensor | None:
+        """(n_units, width of the target): what raising each unit by 1 adds there; None if it differs by token."""
         ...
 
 
@@ -178,6 +178,17 @@ def _known(width: int | None, units: str) -> int:
     if width is None:
         raise UserError(f"Expected a hookpoint whose {units} are meant, found none. Give it with --hookpoint.")
     return width
+
+
+def directions_of(dictionary: Dictionary) -> torch.Tensor:
+    """The dictionary's directions. Raises UserError where its units have none of their own."""
+    directions = dictionary.directions()
+    if directions is None:
+        raise UserError(
+            f"Expected units with one direction each, found those of {dictionary.name}, which write another at "
+            "every token. Use neurons or a dictionary at the same hookpoint."
+        )
+    return directions
 
 
 def check_width(dictionary: Dictionary, width: int) -> None:

@@ -48,9 +48,5 @@ class Heads:
     def decode(self, codes: Codes, vectors: torch.Tensor) -> None:
         """Nothing to reconstruct."""
 
-    def directions(self) -> torch.Tensor:
-        """Raises UserError: a head's direction differs from token to token."""
-        raise UserError(
-            "Expected units with one direction each, found attention heads, which write another at every token. "
-            "Use neurons or a dictionary at the same hookpoint to steer."
-        )
+    def directions(self) -> None:
+        """A head's direction differs from token to token."""

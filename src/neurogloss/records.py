@@ -65,11 +65,12 @@ class Context:
     id: str
     """16 hexadecimal digits: the context's hash, the same for every unit and every subject."""
     tokens: tuple[str, ...]
-    """The text of each token; joined they are the context's text, byte for byte."""
+    """The text of each token."""
+    text: str = field(init=False, repr=False, compare=False)
+    """The tokens joined: the context's text, byte for byte."""
 
-    @property
-    def text(self) -> str:
-        return "".join(self.tokens)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", "".join(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)

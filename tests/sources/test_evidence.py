@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -231,22 +232,27 @@ def test_without_hard_negatives_nothing_is_looked_for(collected: Cache) -> None:
 def by_activity(
     make_settings: Callable[..., CollectSettings], tiny_subject: Subject, tmp_path_factory: pytest.TempPathFactory
 ) -> Cache:
-    """A dictionary of four units: never active, active in few contexts, in some, in all."""
+    """A dictionary whose first units are active never, seldom, at times and always; the others reconstruct."""
     from safetensors.numpy import save_file
 
     folder = tmp_path_factory.mktemp("activity")
     direction = np.random.default_rng(0).normal(size=(32, 1)).astype(np.float32)
-    tensors = {"W_enc": np.repeat(direction, 4, 1), "W_dec": np.repeat(direction.T, 4, 0)}
-    save_file({**tensors, "b_enc": np.zeros(4, np.float32)}, folder / "probe.safetensors")
+    both = np.concatenate([np.eye(32), -np.eye(32)]).astype(np.float32)
+    tensors = {
+        "W_enc": np.concatenate([np.repeat(direction, 4, 1), both.T], 1),
+        "W_dec": np.concatenate([np.zeros((4, 32), np.float32), both]),
+        "b_enc": np.zeros(68, np.float32),
+    }
+    save_file(tensors, folder / "probe.safetensors")
     given: dict[str, Any] = {"hookpoints": ("model.layers.0",), "top": 4, "uniform": 8}
     first = RunFolder(folder / "first")
     collect(first, make_settings(**given, dictionaries=(str(folder / "probe.safetensors"),)), tiny_subject)
     unit = UnitId("tiny-llama", "model.layers.0", "probe", 0)
-    peaks = sorted(
-        (e.peak for half in HALVES for e in Cache(first.cache).examples(unit, half, "top")), reverse=True
+    top, sampled = (
+        sorted(e.peak for half in HALVES for e in Cache(first.cache).examples(unit, half, kind))
+        for kind in ("top", "uniform")
     )
-    sampled = [e.peak for half in HALVES for e in Cache(first.cache).examples(unit, half, "uniform")]
-    tensors["b_enc"] = np.array([-1e6, -(peaks[0] + peaks[1]) / 2, -np.quantile(sampled, 0.6), 1e6], np.float32)
+    tensors["b_enc"][:4] = [-1e6, -(top[-1] + top[-2]) / 2, -np.quantile(sampled, 0.6), 1e6]
     save_file(tensors, folder / "four.safetensors")
     run = RunFolder(folder / "run")
     collect(run, make_settings(**given, dictionaries=(str(folder / "four.safetensors"),)), tiny_subject)
@@ -254,7 +260,7 @@ def by_activity(
 
 
 def test_units_come_back_as_what_they_are(by_activity: Cache) -> None:
-    found = [evidence(by_activity, unit, negatives=30) for unit in by_activity.units()]
+    found = [evidence(by_activity, unit, negatives=30) for unit in islice(by_activity.units(), 4)]
     assert [each.activity for each in found] == [Activity.DEAD, Activity.RARE, Activity.USUAL, Activity.DENSE]
     dead, rare, usual, dense = found
     assert dead.statistics.n_active == 0 and not dead.explain.top

@@ -88,8 +88,8 @@ def test_tokens_of_every_context_join_to_its_text(text: str) -> None:
         by_half = {half: sorted(c.digest for c in contexts if c.half == half) for half in HALVES}
         assert {half: table.hashes(half).tolist() for half in HALVES} == by_half
         for context in contexts:
-            found, text = table.get(context.digest)
-            assert (found.id, found.text, text) == (f"{context.digest:016x}", context.text, context.text)
+            found = table.get(context.digest)
+            assert (found.id, found.text) == (f"{context.digest:016x}", context.text)
             # Two tokens of one character: the first is empty.
             assert [token for token in found.tokens if token] == list(context.text)
 

@@ -276,9 +276,8 @@ def test_one_strange_unit_among_several_is_refused(live: LiveSubject) -> None:
 # --- dictionaries ---------------------------------------------------------------------------------
 
 
-def random_dictionary(
-    seed: int, width: int, n: int = 12, out: int | None = None, **given: Any
-) -> LinearDictionary:
+def random_dictionary(seed: int, **given: Any) -> LinearDictionary:
+    """12 units of width 32."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -330,12 +329,12 @@ def test_raising_adds_the_direction_to_what_was_there(
 
     live, unit, dictionary = with_dictionary
     seen: list[Any] = []
-    layer = live.subject.modules["model.layers.0"]
-    handle = layer.register_forward_hook(lambda _, __, out: seen.append(out))
+    after = live.subject.modules["model.layers.1"]
+    handle = after.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     strength = live.steer(unit, PROMPTS, TUNING).strength
     handle.remove()
     # The prompts' cache, the next token clean, then at each strength tried, until the scored prompts' cache.
-    passes = [out.shape[1] for out in seen]
+    passes = [stream.shape[1] for stream in seen]
     tries = seen[2 : passes.index(passes[0], 1)]
     moved = (tries[-1] - seen[1])[:, -1]
     torch.testing.assert_close(moved, (dictionary.decoder[5] * strength).expand_as(moved), rtol=1e-4, atol=1e-4)

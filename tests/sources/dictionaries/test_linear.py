@@ -10,7 +10,7 @@ import torch
 
 from neurogloss.errors import UserError
 from neurogloss.sources.codes import Codes
-from neurogloss.sources.dictionaries import open_dictionary
+from neurogloss.sources.dictionaries import directions_of, open_dictionary
 from neurogloss.sources.dictionaries.activations import (
     AbsTopK,
     Activation,
@@ -115,7 +115,7 @@ def test_heads_are_the_lengths_of_their_blocks() -> None:
         with pytest.raises(UserError, match=message):
             open_dictionary(wrong, 4)
     with pytest.raises(UserError, match="one direction each"):
-        heads.directions()
+        directions_of(heads)
     with pytest.raises(UserError, match="--hookpoint"):
         open_dictionary("heads:2", None)
 
