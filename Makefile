@@ -64,6 +64,7 @@ types:
 
 bench: setup ## The short benchmarks; each prints one table
 	$(BIN)/python -m benchmarks.embedded
+	$(BIN)/python -m benchmarks.collect
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .venv-vllm build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-vllm .venv-peers build .mypy_cache .ruff_cache .pytest_cache
