@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os.path import commonprefix
 from typing import TYPE_CHECKING
 
-from neurogloss.ids import UnitId
+from neurogloss.ids import UnitId, layer_of
 
 if TYPE_CHECKING:
     from neurogloss.agent.run import Run
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Short names for units: `14/803-` is unit 803's negative side at the hookpoint that has 14 for its `*`."""
+    """Short names for units: `14/803-` is unit 803's negative side at the hookpoint of layer 14."""
 
     common: str
     """The places of the units, as `subject/hookpoint/dictionary`, with `*` for what differs."""
@@ -25,11 +25,14 @@ class Names:
     """Components of the hookpoint that all begin with, and that a name leaves out."""
     end: int
     """Components that all end with."""
+    by_layer: bool
+    """Whether its layer and its dictionary are enough to tell a place from the others."""
 
     def of(self, unit: UnitId) -> str:
         """The unit's name."""
         components = unit.hookpoint.split(".")
-        hookpoint = ".".join(components[self.start : len(components) - self.end])
+        inner = components[self.start : len(components) - self.end]
+        hookpoint = str(layer_of(unit.hookpoint)) if self.by_layer else ".".join(inner)
         place = (unit.subject, hookpoint, unit.dictionary)
         said = [name for name, differs in zip(place, self.parts, strict=True) if differs]
         return "/".join((*said, number(unit)))
@@ -49,7 +52,9 @@ def names(units: Iterable[UnitId]) -> Names:
         end = min(_shared([names[::-1] for names in components]), room - start)
         hookpoints = [".".join((*components[0][:start], "*", *components[0][len(components[0]) - end :]))]
     common = (names[0] if len(names) == 1 else "*" for names in (subjects, hookpoints, dictionaries))
-    return Names("/".join(common), parts, start, end)
+    layers = {(subject, layer_of(hookpoint), dictionary) for subject, hookpoint, dictionary in places}
+    by_layer = len(layers) == len(places) and all(layer is not None for _, layer, _ in layers)
+    return Names("/".join(common), parts, start, end, by_layer)
 
 
 def number(unit: UnitId) -> str:
@@ -58,7 +63,7 @@ def number(unit: UnitId) -> str:
 
 
 def find(run: Run, text: str) -> UnitId:
-    """The labelled unit that `text` means: a full id, the end of one, or a short name such as `14/803-`.
+    """The labelled unit that `text` means: a full id, the end of one, or a short name (`14/803-`, `14/sae-0/7`).
 
     Raises:
         UserError: none or several of the run's units fit.
@@ -66,8 +71,9 @@ def find(run: Run, text: str) -> UnitId:
     place, _, index = text.rpartition("/")
 
     def fits(unit: UnitId) -> bool:
-        short = place and number(unit) == index and f".{place}." in f".{unit.hookpoint}."
-        return bool(short) or str(unit).endswith(f".{text}")
+        where = f".{unit.hookpoint}.", unit.dictionary
+        short = all(f".{part}." in where[0] or part == where[1] for part in place.split("/"))
+        return (short and number(unit) == index) or str(unit).endswith(f".{text}")
 
     with run.ledger() as ledger:
         found = [unit for unit in ledger.units() if fits(unit)] if place else []

@@ -22,7 +22,7 @@ def unit(hookpoint: str, index: int = 5, sign: int = 1, subject: str = "s", dict
         (["a.4.mlp"], "s/a.4.mlp/neurons", ["5"]),
         (["a.4.mlp.in", "a.14.mlp.in"], "s/a.*.mlp.in/neurons", ["4/5", "14/5"]),
         (["a.4.mlp", "a.4.attn"], "s/a.4.*/neurons", ["mlp/5", "attn/5"]),
-        (["a.4.mlp.in", "a.7.attn.in"], "s/a.*.in/neurons", ["4.mlp/5", "7.attn/5"]),
+        (["a.4.mlp.in", "a.7.attn.in"], "s/a.*.in/neurons", ["4/5", "7/5"]),  # the layer is enough
         # One is the beginning, or the end, of the other: something of it is left.
         (["a.4", "a.4.in"], "s/a.*/neurons", ["4/5", "4.in/5"]),
         (["in", "a.in"], "s/*/neurons", ["in/5", "a.in/5"]),
@@ -33,6 +33,12 @@ def test_hookpoints_are_named_by_what_differs(hookpoints: list[str], common: str
     units = [unit(hookpoint) for hookpoint in hookpoints]
     named = names(units)
     assert (named.common, [named.of(unit) for unit in units]) == (common, short)
+
+
+def test_dictionaries_in_one_layer_are_told_apart_by_name() -> None:
+    units = [unit("a.14", dictionary="sae-0"), unit("a.14", dictionary="sae-1"), unit("a.14.mlp.in")]
+    named = names(units)
+    assert [named.of(unit) for unit in units] == ["14/sae-0/5", "14/sae-1/5", "14/neurons/5"]
 
 
 def test_sign_subject_and_dictionary() -> None:
