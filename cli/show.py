@@ -19,7 +19,7 @@ NEIGHBOURS = 3
 
 
 def show(
-    unit: Annotated[str, typer.Argument(help="Unit id, or a short form: 803-, 14/803-, 14/sae-0/7.", metavar="UNIT")],
+    unit: Annotated[str, typer.Argument(help="Unit id or its end, 803-, 14/sae-0/7.", metavar="UNIT")],
     run: RunOption = DEFAULT_RUN,
     contexts: Annotated[int, typer.Option(help="Contexts shown.", min=1)] = 6,
     json: JsonOption = False,
