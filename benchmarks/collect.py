@@ -1,6 +1,7 @@
 """What collecting costs beside the forward pass itself, and beside delphi.
 
     python -m benchmarks.collect [--delphi PYTHON] [--sizes 4096,16384] [--tokens 131072] [--repeats 3] [--json]
+    python -m benchmarks.collect --real [--delphi PYTHON] [--tokens 16384] [--json]
     python -m benchmarks.collect --growth [--json]
 
 Every figure is from a process of its own with one thread; the programs that are compared run in turn, and the
@@ -8,6 +9,7 @@ median over the repeats is shown. What is done once (calibration, the logit lens
 `--delphi` names an interpreter that has eai-delphi 0.1.3; without it those rows are left out. The floor is the
 forward pass up to the hookpoint, the encoder's product, ReLU and torch's top-k.
 
+`--real` compares on SmolLM2-135M's middle layer and the SAE that ships with the package.
 `--growth` shows instead how time and memory grow: with the tokens (100k to 2M, 1,024 latents after the first
 layer) and with the latents (to 131,072).
 """
@@ -44,6 +46,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=131_072)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--inputs", type=Path, default=Path("build/bench"))
+    parser.add_argument("--real", action="store_true", help="on SmolLM2's middle layer")
     parser.add_argument("--growth", action="store_true", help="how time and memory grow, instead")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
@@ -55,24 +58,28 @@ def main() -> int:
     sizes = [int(size) for size in options.sizes.split(",")]
     if options.growth:
         return report("how collecting grows, one thread", growth(options.inputs), options.json)
+    if options.real:
+        folder = inputs.make_real(options.inputs / "real", options.tokens // inputs.ROW).absolute()
+        rows = compare(folder, 14, 4_608, options.tokens, options.repeats, options.delphi)
+        return report("collecting from SmolLM2's layer 14, one thread", rows, options.json)
     folder = inputs.make(options.inputs, 1_024, sizes).resolve()
     rows = []
     for size in sizes:
-        rows += compare(folder, size, options.tokens, options.repeats, options.delphi)
+        rows += compare(folder, inputs.LAYER, size, options.tokens, options.repeats, options.delphi)
     return report("collecting, one thread", rows, options.json)
 
 
-def compare(folder: Path, size: int, tokens: int, repeats: int, delphi: str | None) -> list[Row]:
+def compare(folder: Path, layer: int, size: int, tokens: int, repeats: int, delphi: str | None) -> list[Row]:
     """The rows for one size of dictionary."""
     found: dict[str, list[Result]] = {"floor": [], "ours": [], "cache": [], "load": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as out:
-            found["floor"].append(run("floor", folder, size, tokens))
-            found["ours"].append(run("ours", folder, size, tokens, out, inputs.LAYER))
+            found["floor"].append(run("floor", folder, size, tokens, layer))
+            found["ours"].append(run("ours", folder, size, tokens, out, layer))
             if delphi:
-                latents = f"{out}/delphi/latents"
-                found["cache"].append(run_delphi(delphi, "cache", folder, latents, size, tokens))
-                found["load"].append(run_delphi(delphi, "load", folder, latents, size, tokens, UNITS))
+                latents, hook = f"{out}/delphi/latents", f"layers.{layer}"
+                found["cache"].append(run_delphi(delphi, "cache", folder, latents, hook, size, tokens))
+                found["load"].append(run_delphi(delphi, "load", folder, latents, hook, size, tokens, UNITS))
     middle = {
         name: {key: statistics.median(each[key] for each in results) for key in results[0]}
         for name, results in found.items()
@@ -88,7 +95,7 @@ def compare(folder: Path, size: int, tokens: int, repeats: int, delphi: str | No
         Row("sketches, MB", ours["sketch_bytes"] / 1e6),
     ]
     if delphi:
-        rows += beside_delphi(ours, middle["cache"], middle["load"], tokens, 1.8 if size <= 4_096 else 2.2)
+        rows += beside_delphi(ours, middle["cache"], middle["load"], tokens, 1.8 if size == 4_096 else 2.2)
     return [replace(row, what=f"{size:,} latents: {row.what}") for row in rows]
 
 
@@ -115,7 +122,10 @@ def growth(where: Path) -> list[Row]:
     folder = inputs.make(where, 8_192, sizes).resolve()
     for size in sizes:
         with tempfile.TemporaryDirectory() as out:
-            found, floor = run("ours", folder, size, 32_768, out, inputs.LAYER), run("floor", folder, size, 32_768)
+            found, floor = (
+                run("ours", folder, size, 32_768, out, inputs.LAYER),
+                run("floor", folder, size, 32_768, inputs.LAYER),
+            )
         rows.append(Row(f"{size:,} latents: tokens a CPU-s, beside the floor", 32_768 / found["cpu_s"]))
         rows[-1] = replace(rows[-1], beside=32_768 / floor["cpu_s"], ratio=floor["cpu_s"] / found["cpu_s"])
         rows.append(Row(f"{size:,} latents: peak memory, MB", found["peak_bytes"] / 1e6))
@@ -151,7 +161,7 @@ def _json(command: list[str]) -> Result:
     return result
 
 
-def floor(folder: str, size: str, tokens: str) -> Result:
+def floor(folder: str, size: str, tokens: str, layer: str) -> Result:
     """The forward pass up to the hookpoint and the encoder, and nothing kept."""
     import torch
     from safetensors.numpy import load_file
@@ -161,8 +171,8 @@ def floor(folder: str, size: str, tokens: str) -> Result:
 
     torch.set_num_threads(1)
     subject = Subject.load(f"{folder}/model")
-    at = subject.hookpoint(f"model.layers.{inputs.LAYER}")
-    sae = load_file(f"{folder}/sae_{size}/layers.{inputs.LAYER}/sae.safetensors")
+    at = subject.hookpoint(f"model.layers.{layer}")
+    sae = load_file(f"{folder}/sae_{size}/layers.{layer}/sae.safetensors")
     weight, bias, mean = (torch.from_numpy(sae[name]) for name in ("encoder.weight", "encoder.bias", "b_dec"))
     rows = load_file(f"{folder}/tokens.safetensors")["tokens"][: int(tokens) // inputs.ROW].tolist()
     with torch.inference_mode():

@@ -34,6 +34,28 @@ def make(folder: Path, rows: int, sizes: Sequence[int], layer: int = LAYER) -> P
     return folder
 
 
+def make_real(folder: Path, rows: int) -> Path:
+    """The same of the packaged subject and the packaged SAE: `model`, tokens, `sae_4608/layers.14`."""
+    from neurogloss.sources.dictionaries import open_dictionary
+    from neurogloss.sources.dictionaries.linear import LinearDictionary
+    from neurogloss.sources.loading import packaged_folder
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "model").exists():
+        (folder / "model").symlink_to(packaged_folder())
+    save_file({"tokens": _tokens(folder / "model", rows)}, folder / "tokens.safetensors")
+    sae = open_dictionary("sae-0", None)
+    assert isinstance(sae, LinearDictionary)
+    arrays = {
+        "encoder.weight": sae.encoder.numpy(),
+        "encoder.bias": sae.encoder_bias.numpy(),
+        "W_dec": sae.decoder.numpy(),
+        "b_dec": sae.decoder_bias.numpy(),
+    }
+    _sparsify(folder / f"sae_{sae.n_units}" / "layers.14", arrays)
+    return folder
+
+
 def _model(folder: Path) -> None:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -90,20 +112,21 @@ def _sae(folder: Path, size: int, layer: int) -> None:
     active = (sample @ units.T).topk(K)
     made = torch.nn.functional.embedding_bag(active.indices, units, per_sample_weights=active.values, mode="sum")
     scale = (sample * made).sum() / made.square().sum()  # the best one, as a trained decoder would have it
-    target = folder / f"sae_{size}" / f"layers.{layer}"
-    target.mkdir(parents=True, exist_ok=True)
     arrays = {
         "encoder.weight": units.numpy(),
         "encoder.bias": np.zeros(size, np.float32),
         "W_dec": (units * scale).numpy(),
         "b_dec": mean.numpy(),
     }
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, target / "sae.safetensors")
-    config = {
-        "activation": "topk",
-        "expansion_factor": size // WIDTH,
-        "normalize_decoder": True,
-        "num_latents": size,
-    }
-    config |= {"k": K, "multi_topk": False, "skip_connection": False, "transcode": False, "d_in": WIDTH}
-    (target / "cfg.json").write_text(json.dumps(config), encoding="utf-8")
+    _sparsify(folder / f"sae_{size}" / f"layers.{layer}", arrays)
+
+
+def _sparsify(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """A TopK SAE in the layout of the sparsify library."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size, width = arrays["W_dec"].shape
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "sae.safetensors")
+    config = {"activation": "topk", "expansion_factor": size // width, "normalize_decoder": True}
+    config |= {"num_latents": size, "k": K, "multi_topk": False, "skip_connection": False, "transcode": False}
+    config |= {"d_in": width}
+    (folder / "cfg.json").write_text(json.dumps(config), encoding="utf-8")

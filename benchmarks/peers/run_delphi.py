@@ -1,7 +1,7 @@
 """delphi 0.1.3 on the inputs. `pip install --no-deps eai-delphi==0.1.3 eai-sparsify==1.3.3`, and what they import.
 
-    PYTHON run_delphi.py cache INPUTS OUT SIZE TOKENS
-    PYTHON run_delphi.py load INPUTS OUT SIZE TOKENS UNITS
+    PYTHON run_delphi.py cache INPUTS OUT HOOKPOINT SIZE TOKENS
+    PYTHON run_delphi.py load INPUTS OUT HOOKPOINT SIZE TOKENS UNITS
 
 Prints one JSON object. It calls delphi's own LatentCache and LatentDataset on the CPU with one thread.
 """
@@ -27,15 +27,13 @@ sys.modules["vllm.distributed.parallel_state"].destroy_distributed_environment =
 import torch  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
-HOOK = "layers.2"
-
 
 def resident() -> int:
     """Bytes of memory at present."""
     return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
 
-def configuration(inputs: Path, size: int, tokens: int):
+def configuration(inputs: Path, hook: str, size: int, tokens: int):
     from delphi.config import CacheConfig, ConstructorConfig, RunConfig, SamplerConfig
 
     return RunConfig(
@@ -44,7 +42,7 @@ def configuration(inputs: Path, size: int, tokens: int):
         sampler_cfg=SamplerConfig(),
         model=str(inputs / "model"),
         sparse_model=str(inputs / f"sae_{size}"),
-        hookpoints=[HOOK],
+        hookpoints=[hook],
         explainer_provider="openrouter",
         explainer_model="none",
         verbose=False,
@@ -52,12 +50,12 @@ def configuration(inputs: Path, size: int, tokens: int):
     )
 
 
-def cache(inputs: Path, out: Path, size: int, tokens: int) -> dict:
+def cache(inputs: Path, out: Path, hook: str, size: int, tokens: int) -> dict:
     from delphi.latents.cache import LatentCache
     from delphi.sparse_coders import load_hooks_sparse_coders
     from transformers import AutoModel
 
-    config = configuration(inputs, size, tokens)
+    config = configuration(inputs, hook, size, tokens)
     model = AutoModel.from_pretrained(inputs / "model", dtype=torch.float32).eval()
     ids = torch.from_numpy(load_file(inputs / "tokens.safetensors")["tokens"])
     hooks, transcode = load_hooks_sparse_coders(model, config, compile=False)
@@ -74,17 +72,17 @@ def cache(inputs: Path, out: Path, size: int, tokens: int) -> dict:
     return {**done, "peak_bytes": peak - before, "disk_bytes": disk}
 
 
-def load(inputs: Path, out: Path, size: int, tokens: int, units: int) -> dict:
+def load(inputs: Path, out: Path, hook: str, size: int, tokens: int, units: int) -> dict:
     from delphi.latents import LatentDataset
     from transformers import AutoTokenizer
 
-    config = configuration(inputs, size, tokens)
+    config = configuration(inputs, hook, size, tokens)
     dataset = LatentDataset(
         raw_dir=out,
         sampler_cfg=config.sampler_cfg,
         constructor_cfg=config.constructor_cfg,
-        modules=[HOOK],
-        latents={HOOK: torch.arange(units)},
+        modules=[hook],
+        latents={hook: torch.arange(units)},
         tokenizer=AutoTokenizer.from_pretrained(inputs / "model"),
     )
 
@@ -98,9 +96,9 @@ def load(inputs: Path, out: Path, size: int, tokens: int, units: int) -> dict:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    stage, inputs, out, *numbers = sys.argv[1:]
+    stage, inputs, out, hook, *numbers = sys.argv[1:]
     # delphi logs to standard output.
     result, stdout = None, sys.stdout
     sys.stdout = sys.stderr
-    result = {"cache": cache, "load": load}[stage](Path(inputs), Path(out), *map(int, numbers))
+    result = {"cache": cache, "load": load}[stage](Path(inputs), Path(out), hook, *map(int, numbers))
     print(json.dumps(result), file=stdout)
