@@ -35,6 +35,8 @@ from benchmarks.table import Row, report
 from neurogloss.protocols import Quiet
 
 Result = Mapping[str, float]
+GOALS = {4_096: (1.8, 1.0), 4_608: (2.2, 1.0), 16_384: (2.2, 0.25)}
+"""By latents: times delphi's speed at least, and share of its memory at most."""
 UNITS = 1_000
 """Units whose evidence is read: 90 examples and 50 negatives each, over both halves, as delphi's records have."""
 
@@ -95,17 +97,18 @@ def compare(folder: Path, layer: int, size: int, tokens: int, repeats: int, delp
         Row("sketches, MB", ours["sketch_bytes"] / 1e6),
     ]
     if delphi:
-        rows += beside_delphi(ours, middle["cache"], middle["load"], tokens, 1.8 if size == 4_096 else 2.2)
+        rows += beside_delphi(ours, middle["cache"], middle["load"], tokens, GOALS.get(size, (1.0, 1.0)))
     return [replace(row, what=f"{size:,} latents: {row.what}") for row in rows]
 
 
-def beside_delphi(ours: Result, cache: Result, load: Result, tokens: int, least: float) -> list[Row]:
+def beside_delphi(ours: Result, cache: Result, load: Result, tokens: int, goals: tuple[float, float]) -> list[Row]:
     """The same work by delphi."""
+    fastest, leanest = goals
     disk = ours["sketch_bytes"] + 1e7 * ours["token_bytes"] / tokens
     records = load["records"] / load["cpu_s"]
     return [
-        ratio("tokens a CPU-s, beside delphi", tokens / ours["cpu_s"], tokens / cache["cpu_s"], least),
-        most("peak memory, MB, beside delphi", ours["peak_bytes"] / 1e6, cache["peak_bytes"] / 1e6, 0.25),
+        ratio("tokens a CPU-s, beside delphi", tokens / ours["cpu_s"], tokens / cache["cpu_s"], fastest),
+        most("peak memory, MB, beside delphi", ours["peak_bytes"] / 1e6, cache["peak_bytes"] / 1e6, leanest),
         most("disk at 10M tokens, MB, beside delphi", disk / 1e6, cache["disk_bytes"] / tokens * 10, 0.2),
         Row("units of evidence a CPU-s, beside delphi", ours["units"] / ours["evidence_s"], records),
     ]

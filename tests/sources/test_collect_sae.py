@@ -19,6 +19,7 @@ from neurogloss.sources.collector import collect
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import context_id, half_of
 from neurogloss.sources.dictionaries import open_dictionary
+from neurogloss.sources.steering import LiveSubject
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.tokens import read_token_rows
 
@@ -179,3 +180,18 @@ def test_codes_of_many_units_are_made_a_part_at_a_time(
             mine, theirs = (cache.examples(unit, half, "uniform") for cache in (a, b))
             assert [e.context for e in mine] == [e.context for e in theirs]
             np.testing.assert_allclose([e.peak for e in mine], [e.peak for e in theirs], rtol=1e-4)
+
+
+def test_attention_heads_have_contexts_but_no_direction(
+    token_rows: str, make_settings: MakeSettings, tiny_subject: Subject, tmp_path: Path
+) -> None:
+    run, at = RunFolder(tmp_path / "run"), "model.layers.1.self_attn.o_proj.input"
+    settings = make_settings(hookpoints=("blocks.1.attn.hook_z",), dictionaries=("heads:4",), corpus=token_rows)
+    collect(run, settings, tiny_subject)
+    cache = Cache(run.cache)
+    (site,) = cache.sites
+    assert (site.hookpoint, site.units, site.signed) == (at, 4, False)
+    unit = next(iter(cache.alive(2)))
+    assert cache.examples(unit, "explain", "top") and cache.output_tokens(unit) is None
+    with pytest.raises(UserError, match="one direction each"):
+        LiveSubject(tiny_subject, cache.sites).steer(unit, ["water " * 40], ["salt " * 40])

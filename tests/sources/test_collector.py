@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -387,6 +388,31 @@ def test_killed_at_every_change_on_disk(
             with pytest.raises(Killed):
                 collect(run, small, tiny_subject)
         assert resumed(run, small, tiny_subject) == undisturbed, f"killed at moment {n}"
+
+
+@pytest.mark.parametrize("writes", [0, 7, 40])
+def test_a_full_disk_ends_a_pass_that_can_go_on_when_there_is_room(
+    small: CollectSettings,
+    undisturbed: dict[str, bytes],
+    tiny_subject: Subject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    writes: int,
+) -> None:
+    run, left, fsync = RunFolder(tmp_path / "run"), writes, os.fsync
+
+    def full(file: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            collect(run, small, tiny_subject)
+    assert resumed(run, small, tiny_subject) == undisturbed
 
 
 # The model is loaded once; each pass is a fork of this process, killed at a random time.
