@@ -12,10 +12,11 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder, Progress
-from neurogloss.records import Evidence, Explanation, Label, Outcome, State
+from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome, State
 from neurogloss.settings import CollectSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence
+from neurogloss.sources.neighbours import Neighbours
 from neurogloss.store import search as searching
 from neurogloss.store import similarity
 from neurogloss.store.index import Index
@@ -84,6 +85,14 @@ class Run:
     def evidence(self, unit: UnitId | str) -> Evidence:
         """What was collected of one unit."""
         return evidence(self.cache, self.unit(unit))
+
+    def coactive(self, unit: UnitId | str, n: int = 10) -> tuple[Neighbour, ...]:
+        """The n units, of any site, that share most contexts with this one by estimated Jaccard overlap."""
+        return self._neighbours.of(self.unit(unit), n)
+
+    @cached_property
+    def _neighbours(self) -> Neighbours:
+        return Neighbours(self.cache)
 
     def unit(self, unit: UnitId | str) -> UnitId:
         """A unit by its id, or by the end of it where only one unit of the run ends so (`803-`).

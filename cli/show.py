@@ -32,7 +32,14 @@ def show(
     label = opened.label(units.find(opened, unit))
     evidence = opened.evidence(label.unit)
     if json:
-        render.print_json([{"label": label, "candidates": opened.candidates(label), "evidence": evidence}])
+        coactive = opened.coactive(label.unit, NEIGHBOURS)
+        shown = {
+            "label": label,
+            "candidates": opened.candidates(label),
+            "evidence": evidence,
+            "coactive": coactive,
+        }
+        render.print_json([shown])
         return
     show_unit(opened, label, evidence, contexts)
 
@@ -62,6 +69,7 @@ def show_unit(opened: Run, label: Label, evidence: Evidence, contexts: int) -> N
         if examples:
             out.print(f"\n{half}:", style="dim")
             out.print(render.contexts_table(examples[:contexts], marked))
+    _coactive(out, opened, label)
     if label.explanation:
         _neighbours(out, opened, label, label.explanation.text)
 
@@ -77,7 +85,24 @@ def _statistics(out: Console, evidence: Evidence) -> None:
     )
     if evidence.output_tokens:
         promoted = " ".join(repr(token) for token, _ in evidence.output_tokens.promoted[:8])
-        out.print(f"promotes {promoted}")
+        out.print(f"promotes {promoted}; kurtosis {render.number(evidence.output_tokens.kurtosis)}")
+
+
+def _coactive(out: Console, opened: Run, label: Label) -> None:
+    from rich.table import Table
+
+    from neurogloss.cli import render, units
+
+    found = opened.coactive(label.unit, NEIGHBOURS)
+    if not found:
+        return
+    named = units.names([label.unit, *(other.unit for other in found)])
+    table = Table.grid(padding=(0, 1))
+    for other in found:
+        overlap = f" {render.number(other.jaccard)} ± {render.number(other.error)}"
+        table.add_row(overlap, named.of(other.unit))
+    out.print("\nfires in the same contexts (share of those of either):", style="dim")
+    out.print(table)
 
 
 def _neighbours(out: Console, opened: Run, label: Label, text: str) -> None:

@@ -173,6 +173,9 @@ def test_show_one_unit(invoke: Invoke, small_run: Path, small_labels: list[ng.La
     assert row["label"]["unit"] == str(label.unit)
     assert row["candidates"][0]["text"] == label.explanation.text
     assert len(row["evidence"]["score"]["uniform"]) == len(evidence.score.uniform)
+    coactive = ng.open_run(small_run).coactive(label.unit, 3)
+    assert [other["unit"] for other in row["coactive"]] == [str(other.unit) for other in coactive]
+    assert len(coactive) == 3 and f" {coactive[0].jaccard:.2f} ± " in shown.out
 
 
 def test_show_without_an_index_shows_the_rest(
