@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -213,10 +212,10 @@ def ours(folder: str, size: str, tokens: str, out: str, layer: str) -> Result:
         uniform=40,
     )
     run = RunFolder(Path(out) / f"ours-{size}")
-    before, began, clock = _resident(), time.process_time(), Clock()
+    before, began, clock = _memory("VmRSS"), time.process_time(), Clock()
     collect(run, settings, subject, clock)
     result = {"cpu_s": time.process_time() - clock.started, "once_s": clock.started - began}
-    result["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    result["peak_bytes"] = _memory("VmHWM") - before
     cache = Cache(run.cache)
     alive = cache.alive(10)
     chosen = [alive[i] for i in np.random.default_rng(0).permutation(len(alive))[:UNITS]]
@@ -239,8 +238,10 @@ class Clock(Quiet):
             self.started = time.process_time()
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
+def _memory(field: str) -> int:
+    """Bytes: VmRSS at present, VmHWM at most since the program began (unlike ru_maxrss, not its parent's)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field))) * 1024
 
 
 def _size(folder: Path) -> int:

@@ -154,7 +154,7 @@ class Cache:
         peaks = arrays[f"{kind}_peaks"][side]
         order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)]
         contexts = [self.contexts.get(digest) for digest in arrays[f"{kind}_hashes"][side][order].tolist()]
-        longest = max((len(context.tokens) for context in contexts), default=0)
+        longest = max([len(context.tokens) for context in contexts], default=0)
         values = (arrays[f"{kind}_windows"][side, order, :longest] * peaks[order, None]).tolist()
         return [
             Example(context, tuple(row[: len(context.tokens)]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 import types
@@ -28,9 +27,10 @@ import torch  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
 
-def resident() -> int:
-    """Bytes of memory at present."""
-    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
+def _memory(field: str) -> int:
+    """Bytes: VmRSS at present, VmHWM at most since the program began (unlike ru_maxrss, not its parent's)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field))) * 1024
 
 
 def configuration(inputs: Path, hook: str, size: int, tokens: int):
@@ -62,12 +62,12 @@ def cache(inputs: Path, out: Path, hook: str, size: int, tokens: int) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     (out.parent / "log").mkdir(exist_ok=True)
     latents = LatentCache(model, hooks, batch_size=32, transcode=transcode, log_path=out.parent / "log")
-    before, began, cpu = resident(), time.perf_counter(), time.process_time()
+    before, began, cpu = _memory("VmRSS"), time.perf_counter(), time.process_time()
     latents.run(tokens, ids)
     latents.save_splits(n_splits=5, save_dir=out)
     done = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - began}
     latents.save_config(save_dir=out, cfg=config.cache_cfg, model_name=config.model)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _memory("VmHWM")
     disk = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
     return {**done, "peak_bytes": peak - before, "disk_bytes": disk}
 
