@@ -31,7 +31,7 @@ from neurogloss.errors import UserError
 from neurogloss.folder import replacing
 from neurogloss.ids import UnitId
 from neurogloss.records import Activity, Context, Example, OutputTokens, UnitStatistics
-from neurogloss.sources.contexts import HALVES, Contexts
+from neurogloss.sources.contexts import HALVES, Contexts, damaged
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.pool import Pool
 from neurogloss.sources.sketch import FIXED_POINT, Sketch
@@ -289,7 +289,7 @@ def read_sketch(folder: Path, mapped: bool) -> dict[str, NDArray[Any]]:
             # As a plain array: a memmap object costs microseconds at every access.
             arrays[name] = np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
     return arrays
 
 
@@ -312,8 +312,4 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         with safe_open(path, "numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is missing or damaged ({error}). Collect again into a new run folder.")
+        raise damaged(path, error) from None

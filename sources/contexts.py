@@ -61,7 +61,7 @@ def cut_back(folder: Path, wanted: Mapping[str, int]) -> None:
         size = wanted.get(name, 0) * dtype.itemsize
         found = path.stat().st_size if path.is_file() else 0
         if found < size:
-            raise _damaged(path, f"{found} bytes, not {size}")
+            raise damaged(path, f"{found} bytes, not {size}")
         if found > size:
             os.truncate(path, size)
 
@@ -122,7 +122,7 @@ def _map(folder: Path, name: str, dtype: np.dtype[Any], length: int) -> NDArray[
     path = _path(folder, name, dtype)
     found = path.stat().st_size if path.is_file() else 0
     if found < length * dtype.itemsize:
-        raise _damaged(path, f"{found} bytes, not {length * dtype.itemsize}")
+        raise damaged(path, f"{found} bytes, not {length * dtype.itemsize}")
     if not length:
         return np.zeros(0, dtype)
     return np.asarray(np.memmap(path, dtype, "r", shape=(length,)))
@@ -132,5 +132,6 @@ def _path(folder: Path, name: str, dtype: np.dtype[Any]) -> Path:
     return folder / f"{name}.{dtype.kind}{dtype.itemsize * 8}"
 
 
-def _damaged(path: Path, found: str) -> UserError:
+def damaged(path: Path, found: object) -> UserError:
+    """What is said of a file of a cache that does not read."""
     return UserError(f"{path} is missing or damaged ({found}). Collect again into a new run folder.")

@@ -27,9 +27,9 @@ from neurogloss.records import Neighbour
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.dictionaries import Dictionary, directions_of
+from neurogloss.sources.pairs import Int, ranges
 from neurogloss.sources.sketch import EMPTY
 
-Int = NDArray[np.int64]
 SIDES_AT_ONCE = 4_096
 """While the index is built: bounds the copies of hashes."""
 LIKELY = 128
@@ -94,7 +94,7 @@ class CoActivation:
         for block, ranks in _blocks(samples, contexts):
             first = np.flatnonzero(np.diff(ranks, prepend=-1))
             counts = np.diff(first, append=len(ranks))
-            sides[free[ranks] + _ranges(np.zeros_like(counts), counts)] = block
+            sides[free[ranks] + ranges(np.zeros_like(counts), counts)] = block
             free[ranks[first]] += counts
         bounds = np.concatenate([sample[:, -1] for sample in samples])
         sizes = np.bincount(sides, minlength=len(bounds)) - (bounds != EMPTY)
@@ -124,7 +124,7 @@ class CoActivation:
         """Other sides with contexts in common below both bounds, and how many."""
         ranks = np.searchsorted(self.contexts, mine)
         counts = self.starts[ranks + 1] - self.starts[ranks]
-        sides = self.sides[_ranges(self.starts[ranks], counts)]
+        sides = self.sides[ranges(self.starts[ranks], counts)]
         sides = sides[np.repeat(mine, counts) < self.bounds[sides]]
         shared = np.bincount(sides, minlength=side + 1)
         shared[side] = 0
@@ -183,9 +183,3 @@ def _blocks(samples: Sequence[NDArray[np.uint64]], contexts: NDArray[np.uint64])
             order = np.argsort(ranks, kind="stable")
             yield sides[order] + before + start, ranks[order]
         before += len(sample)
-
-
-def _ranges(starts: Int, lengths: Int) -> Int:
-    """start, start + 1, … for each start and length, one after another."""
-    ends = np.cumsum(lengths)
-    return np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())

@@ -97,7 +97,7 @@ def pairs_of_entries(entries: Entries, cut: Cut, n_units: int, signed: bool, wid
     vectors, units, values = entries.vectors, entries.units, entries.values
     n_vectors = int(max(vectors.max(initial=-1) + 1, (cut.starts + cut.lengths).max(initial=0)))
     context = np.full(n_vectors, -1)
-    inside = _ranges(cut.starts, cut.lengths)
+    inside = ranges(cut.starts, cut.lengths)
     context[inside] = np.repeat(np.arange(len(cut)), cut.lengths)
     used = context[vectors] >= 0
     if not signed:
@@ -116,7 +116,7 @@ def pairs_of_entries(entries: Entries, cut: Cut, n_units: int, signed: bool, wid
 
     def windows(rows: Int) -> NDArray[np.float16]:
         out = np.zeros((len(rows), width), np.float32)
-        mine = _ranges(first[rows], counts[rows])
+        mine = ranges(first[rows], counts[rows])
         row = np.repeat(np.arange(len(rows)), counts[rows])
         out[row, vectors[mine] - cut.starts[ranks[rows]][row]] = values[mine]
         return _shares(out, peaks[rows])
@@ -176,7 +176,7 @@ def _shares(windows: NDArray[np.float32], peaks: NDArray[np.float32]) -> NDArray
     return shares
 
 
-def _ranges(starts: Int, lengths: Int) -> Int:
+def ranges(starts: Int, lengths: Int) -> Int:
     """start, start + 1, … for each start and length, one after another."""
     ends = np.cumsum(lengths)
     shifts = np.repeat(starts - ends + lengths, lengths)

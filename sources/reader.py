@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from neurogloss.sources.codes import Codes
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.pairs import Cut, Entries, Int, pairs_of_dense, pairs_of_entries
+from neurogloss.sources.pairs import Cut, Entries, Int, Pairs, pairs_of_dense, pairs_of_entries
 from neurogloss.sources.sections import MAX_TOKENS, Section
 from neurogloss.sources.sites import Listener
 from neurogloss.sources.sketch import Sketch
@@ -153,15 +153,19 @@ class Reader:
         cut = Cut(np.concatenate([c.hashes for c in gathered.cuts]), np.cumsum(lengths) - lengths, lengths)
         is_score = np.concatenate(gathered.is_score)
         self._gathered[listener.site.name] = _Gathered()
-        for half in HALVES:
-            mine = cut.take(np.flatnonzero(is_score == (half == "score")))
-            dictionary = listener.dictionary
-            pairs = pairs_of_entries(entries, mine, dictionary.n_units, dictionary.signed, MAX_TOKENS)
-            self.sketches[listener.site.name, half].take(pairs, len(mine))
+        n_units, signed = listener.dictionary.n_units, listener.dictionary.signed
+        self._take(
+            listener, cut, is_score, lambda mine: pairs_of_entries(entries, mine, n_units, signed, MAX_TOKENS)
+        )
 
     def _take_dense(self, listener: Listener, codes: Codes, cut: Cut, is_score: NDArray[np.bool_]) -> None:
-        name = listener.site.name
+        limits = self._thresholds[listener.site.name]
+        self._take(listener, cut, is_score, lambda mine: pairs_of_dense(codes, mine, limits, MAX_TOKENS))
+
+    def _take(
+        self, listener: Listener, cut: Cut, is_score: NDArray[np.bool_], pairs_of: Callable[[Cut], Pairs]
+    ) -> None:
+        """Each half's contexts to the half's sketch."""
         for half in HALVES:
             mine = cut.take(np.flatnonzero(is_score == (half == "score")))
-            pairs = pairs_of_dense(codes, mine, self._thresholds[name], MAX_TOKENS)
-            self.sketches[name, half].take(pairs, len(mine))
+            self.sketches[listener.site.name, half].take(pairs_of(mine), len(mine))

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.sources.pairs import Int, Pairs
+from neurogloss.sources.pairs import Int, Pairs, ranges
 
 EMPTY = np.uint64(2**64 - 1)
 """Hash of a free slot. No context has it."""
@@ -213,5 +213,4 @@ def histogram_edges() -> NDArray[np.float64]:
 
 def _places(counts: Int) -> Int:
     """0, 1, … count - 1 for each count, one after another."""
-    ends = np.cumsum(counts)
-    return np.arange(counts.sum()) - np.repeat(ends - counts, counts)
+    return ranges(np.zeros_like(counts), counts)
