@@ -14,7 +14,7 @@ from neurogloss.ids import content_id
 from neurogloss.protocols import CausalModel, ChatModel, Embedder, Explainer, Judge, LiveSubject, Progress, Scorer
 from neurogloss.records import Passage
 from neurogloss.scorers import registry
-from neurogloss.settings import DEMO_SUBJECT, LabelSettings
+from neurogloss.settings import DEMO_SUBJECT, CollectSettings, LabelSettings
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.loading import require_subject_packages
 
@@ -71,10 +71,7 @@ class Models:
     def _subject(self) -> Any:
         from neurogloss.sources.subject import Subject
 
-        given = self._cache.manifest["settings"]
-        return Subject.load(
-            given["subject"], self._progress, device=given["device"], dtype=given["dtype"], bos=given["bos"]
-        )
+        return Subject.of(CollectSettings(**self._cache.manifest["settings"]), self._progress)
 
 
 def build(

@@ -89,9 +89,7 @@ class Fit:
 def fit(settings: CollectSettings, progress: Progress | None = None) -> list[Fit]:
     """Measure each dictionary of the settings on its subject, and write nothing."""
     progress = progress or Quiet()
-    subject = Subject.load(
-        settings.subject, progress, device=settings.device, dtype=settings.dtype, bos=settings.bos
-    )
+    subject = Subject.of(settings, progress)
     found = listeners(settings, subject)
     measured = calibrate(subject, found, first_sections(settings, subject), settings, progress).parity
     fits = []

@@ -84,9 +84,7 @@ def collect(
             _drop_states(run.cache, None)
             Cache(run.cache).verify()
             return done
-        subject = subject or Subject.load(
-            settings.subject, progress, device=settings.device, dtype=settings.dtype, bos=settings.bos
-        )
+        subject = subject or Subject.of(settings, progress)
         if done and done["subject"]["fingerprint"] != subject.fingerprint:
             raise UserError(
                 f"The subject {subject.name} has changed since the collection in {run.path} began. "

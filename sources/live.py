@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -18,11 +18,11 @@ from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes
-from neurogloss.sources.dictionaries import Dictionary, directions_of, open_dictionary
-from neurogloss.sources.dictionaries.linear import LinearDictionary
+from neurogloss.sources.dictionaries import Dictionary, directions_of
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.reader import CODES_AT_ONCE
-from neurogloss.sources.sections import BATCH_TOKENS
+from neurogloss.sources.sections import by_length
+from neurogloss.sources.sites import open_listener
 from neurogloss.sources.subject import Subject
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class UnitReader:
         found: list[list[tuple[float, ...]]] = [[()] * len(texts) for _ in units]
         places = self._by_place(units)
         hookpoints = list(dict.fromkeys(place.reads for place in places))
-        for batch in _batches(rows) if units else ():
+        for batch in by_length([i for i, row in enumerate(rows) if row], lambda i: len(rows[i])) if units else ():
             vectors = self.subject.vectors([rows[i] for i in batch], hookpoints)
             ids = torch.tensor([token for i in batch for token in rows[i]])
             silent = torch.isin(ids, torch.tensor(list(self.subject.special_ids)))
@@ -143,12 +143,8 @@ class UnitReader:
         return self._open(site)
 
     def _open_site(self, site: Site) -> Place:
-        reads = self.subject.hookpoint(site.hookpoint)
-        dictionary = open_dictionary(site.spec, self.subject.width(reads))
-        if isinstance(dictionary, LinearDictionary):
-            dictionary = dictionary.to(self.subject.device)
-        writes = self.subject.hookpoint(dictionary.target) if dictionary.target else reads
-        return Place(self.subject, dictionary, reads, writes)
+        listener = open_listener(self.subject, site.hookpoint, site.spec)
+        return Place(self.subject, listener.dictionary, listener.hookpoint, listener.target)
 
     def _check_lengths(self, rows: Sequence[Sequence[int]]) -> None:
         limit = getattr(self.subject.model.config.get_text_config(), "max_position_embeddings", None)
@@ -158,15 +154,3 @@ class UnitReader:
                 f"Expected texts of at most {limit} tokens, which {self.subject.name} can read, found one of "
                 f"{longest}. Cut it into parts."
             )
-
-
-def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Which rows to read together: of like length, so that little is padded. Empty ones are left out."""
-    batch: list[int] = []
-    for i in sorted((i for i, row in enumerate(rows) if row), key=lambda i: len(rows[i])):
-        if batch and (len(batch) + 1) * len(rows[i]) > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch

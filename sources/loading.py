@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from neurogloss.errors import MissingExtra, UserError
+from neurogloss.errors import MissingExtra, UserError, first_line
 from neurogloss.folder import user_cache
 from neurogloss.ids import content_id
 from neurogloss.protocols import Progress, Quiet
@@ -82,7 +82,7 @@ def _download(name: str) -> Path:
         folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"Expected the model {name} on the hub or downloaded before, found neither: {_first_line(error)} "
+            f"Expected the model {name} on the hub or downloaded before, found neither: {first_line(error)} "
             f"Check the name and the connection, or download it into a folder and give that folder."
         ) from None
     if not (folder / "config.json").is_file():
@@ -130,7 +130,7 @@ def device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"Expected a device of this machine, found {name!r}: {_first_line(error)} Use `auto` or `cpu`."
+            f"Expected a device of this machine, found {name!r}: {first_line(error)} Use `auto` or `cpu`."
         ) from None
 
 
@@ -143,10 +143,6 @@ def dtype(name: str, device: torch.device) -> torch.dtype:
             f"Expected a dtype of auto, float32, bfloat16 or float16, found {name!r}. Use one of those."
         )
     return getattr(torch, name)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _convert(source: Path, folder: Path) -> None:

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ BATCH_TOKENS = 4_096
 """Tokens in one forward pass, padding included."""
 
 
+Item = TypeVar("Item")
 Spell = Callable[[Sequence[int]], tuple[str, tuple[int, ...]]]
 """Ids to their text and the first character of each."""
 
@@ -115,12 +116,17 @@ def sections_of_row(row: TokenRow, half: Half, spell: Spell, context_tokens: int
 
 def batches(sections: Sequence[Section]) -> Iterator[list[Section]]:
     """Sections of like length together, so that little is padded."""
-    batch: list[Section] = []
-    for section in sorted(sections, key=lambda section: len(section.ids)):
-        if batch and (len(batch) + 1) * len(section.ids) > BATCH_TOKENS:
+    return by_length(sections, lambda section: len(section.ids))
+
+
+def by_length(items: Iterable[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """What is read in one row each, in groups that hold BATCH_TOKENS at most, padding included."""
+    batch: list[Item] = []
+    for item in sorted(items, key=length):
+        if batch and (len(batch) + 1) * length(item) > BATCH_TOKENS:
             yield batch
             batch = []
-        batch.append(section)
+        batch.append(item)
     if batch:
         yield batch
 

@@ -35,7 +35,7 @@ def listeners(settings: CollectSettings, subject: Subject) -> list[Listener]:
     """
     found: dict[str, Listener] = {}
     for hookpoint, spec in _places(settings):
-        listener = _listener(subject, hookpoint, spec)
+        listener = open_listener(subject, hookpoint, spec)
         known = found.setdefault(listener.site.name, listener)
         if known.site.spec != spec:
             raise UserError(
@@ -61,7 +61,15 @@ def _places(settings: CollectSettings) -> Sequence[tuple[str | None, str]]:
     return list(zip(hookpoints, dictionaries, strict=True))
 
 
-def _listener(subject: Subject, name: str | None, spec: str) -> Listener:
+def open_listener(subject: Subject, name: str | None, spec: str) -> Listener:
+    """The dictionary that `spec` names at a hookpoint, put where the subject is.
+
+    Args:
+        name: of the hookpoint; None: where the dictionary's files say.
+
+    Raises:
+        UserError: an unknown hookpoint, or a dictionary that does not read or does not fit.
+    """
     if name is None:
         dictionary = open_dictionary(spec, None)
         if dictionary.hookpoint is None:

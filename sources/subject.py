@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from neurogloss.errors import UserError
 from neurogloss.protocols import Progress, Quiet
-from neurogloss.settings import DEMO_SUBJECT
+from neurogloss.settings import DEMO_SUBJECT, CollectSettings
 from neurogloss.sources import loading
 from neurogloss.sources.hookpoints import Hookpoint, resolve
 from neurogloss.sources.loading import packaged_folder, require_torch
@@ -102,6 +102,11 @@ class Subject:
                 f"Expected a BOS token in {path}, whose tokenizer has none. Use the BOS policy `auto`."
             )
         return subject
+
+    @classmethod
+    def of(cls, settings: CollectSettings, progress: Progress | None = None) -> Subject:
+        """The subject that the settings name. Raises as `load` does."""
+        return cls.load(settings.subject, progress, device=settings.device, dtype=settings.dtype, bos=settings.bos)
 
     @property
     def device(self) -> torch.device:

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from neurogloss.errors import MissingExtra, UserError
+from neurogloss.errors import MissingExtra, UserError, first_line
 
 INSTALL = "pip install pyarrow datasets   (the extra [corpora])"
 HUB = "hub:"
@@ -88,7 +88,7 @@ def read_hub(spec: str, column: str) -> Iterator[str]:
         names = found.column_names or list(next(iter(found), {}))
     except Exception as error:  # what a data set's host, files and configuration can raise has no common base
         raise UserError(
-            f"Expected the data set {name} on the hub, found: {_first_line(error)} Check the name, the "
+            f"Expected the data set {name} on the hub, found: {first_line(error)} Check the name, the "
             "configuration, the split and the connection, or download it and give the file or the folder."
         ) from None
     _require(column, names, spec)
@@ -120,7 +120,7 @@ def _open_parquet(file: Traversable) -> Any:
 
 
 def _damaged(file: Traversable, error: Exception) -> UserError:
-    return UserError(f"Expected {file} to be a whole Parquet file, found: {_first_line(error)} Copy it again.")
+    return UserError(f"Expected {file} to be a whole Parquet file, found: {first_line(error)} Copy it again.")
 
 
 def _require(column: str, names: Sequence[str], where: str) -> None:
@@ -129,10 +129,6 @@ def _require(column: str, names: Sequence[str], where: str) -> None:
             f"Expected a column {column!r} in {where}, found {', '.join(names) or 'none'}. "
             "Name one of those with --column."
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _arrow() -> Any:

@@ -17,6 +17,11 @@ from typing import ClassVar
 from neurogloss.records import Failure
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, without what other libraries add below."""
+    return str(error).strip().partition("\n")[0]
+
+
 class NeuroglossError(Exception):
     """Base of all errors below."""
 

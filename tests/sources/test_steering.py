@@ -12,8 +12,7 @@ import pytest
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import Steering
-from neurogloss.sources import live as live_module
-from neurogloss.sources import steering
+from neurogloss.sources import sites, steering
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries import Dictionary
@@ -316,7 +315,7 @@ def with_dictionary(
 ) -> tuple[LiveSubject, UnitId, LinearDictionary]:
     unit, make = KINDS[request.param]
     dictionary = make()
-    monkeypatch.setattr(live_module, "open_dictionary", lambda *_: dictionary)
+    monkeypatch.setattr(sites, "open_dictionary", lambda *_: dictionary)
     site = Site(unit.hookpoint, "sae", "sae", 12, False)
     return LiveSubject(tiny_subject, [site], kl=0.5), unit, dictionary
 
