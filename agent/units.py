@@ -3,19 +3,67 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, derive_seed
-from neurogloss.sources.cache import Cache
+from neurogloss.sources.cache import Cache, Site
 
 _INDICES = re.compile(r"(\d+)(-(\d+)?)?")
+Place = tuple[str, str]
+"""Hookpoint and dictionary."""
 
 
-def select(cache: Cache, spec: str, min_active: int, seed: int) -> list[UnitId]:
-    """The units of a cache that `spec` means, sorted, without duplicates.
+class Selection(Sequence[UnitId]):
+    """Units of one subject, sorted, without duplicates: eight bytes each, so that a million are no burden."""
+
+    def __init__(self, subject: str, codes: Mapping[Place, NDArray[np.int64]]) -> None:
+        """`codes`: for each place, index * 2 + (1 on the positive side) of its units."""
+        self._subject = subject
+        self._codes = {place: np.unique(codes[place]) for place in sorted(codes)}
+        self._ends = list(accumulate(map(len, self._codes.values())))
+
+    @classmethod
+    def of(cls, subject: str, units: Iterable[UnitId]) -> Selection:
+        """These units, all of `subject`."""
+        codes: defaultdict[Place, list[int]] = defaultdict(list)
+        for unit in units:
+            codes[unit.hookpoint, unit.dictionary].append(unit.index * 2 + (unit.sign > 0))
+        return cls(subject, {place: np.array(found, np.int64) for place, found in codes.items()})
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[UnitId]:
+        for place, codes in self._codes.items():
+            for code in codes:
+                yield self._unit(place, int(code))
+
+    @overload
+    def __getitem__(self, at: int) -> UnitId: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[UnitId]: ...
+    def __getitem__(self, at: int | slice) -> UnitId | list[UnitId]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        i = range(len(self))[at]
+        which = bisect_right(self._ends, i)
+        place, codes = list(self._codes.items())[which]
+        return self._unit(place, int(codes[i - self._ends[which]]))
+
+    def _unit(self, place: Place, code: int) -> UnitId:
+        return UnitId(self._subject, *place, code // 2, 1 if code % 2 else -1)
+
+
+def select(cache: Cache, spec: str, min_active: int, seed: int) -> Selection:
+    """The units of a cache that `spec` means.
 
     `all` is every unit, alive or not. `sample:N` draws N at random from all that are alive, the first N of one
     order, so that a larger sample holds the smaller one. `7` and `0-99` are indices at every hookpoint, positive
@@ -25,9 +73,9 @@ def select(cache: Cache, spec: str, min_active: int, seed: int) -> list[UnitId]:
         UserError: what cannot be read, an index out of range, or more sampled than are alive.
     """
     if spec == "all":
-        return sorted(cache.units())
+        return Selection(cache.subject, {(s.hookpoint, s.dictionary): _all(s) for s in cache.sites})
     if spec.startswith("sample:"):
-        return _sample(cache, spec.removeprefix("sample:"), min_active, seed)
+        return Selection.of(cache.subject, _sample(cache, spec.removeprefix("sample:"), min_active, seed))
     units: list[UnitId] = []
     for part in filter(None, (part.strip() for part in spec.split(","))):
         units += _read(cache, part)
@@ -35,7 +83,12 @@ def select(cache: Cache, spec: str, min_active: int, seed: int) -> list[UnitId]:
         raise UserError(f"Expected units such as all, sample:24, 0-99 or 512-; found {spec!r}.")
     for unit in units:
         cache.side(unit)
-    return sorted(set(units))
+    return Selection.of(cache.subject, units)
+
+
+def _all(site: Site) -> NDArray[np.int64]:
+    positive = 2 * np.arange(site.units, dtype=np.int64) + 1
+    return np.concatenate([positive, positive - 1]) if site.signed else positive
 
 
 def _sample(cache: Cache, number: str, min_active: int, seed: int) -> list[UnitId]:
@@ -43,7 +96,7 @@ def _sample(cache: Cache, number: str, min_active: int, seed: int) -> list[UnitI
     if not number.isdecimal() or not 0 < int(number) <= len(alive):
         raise UserError(f"Expected sample:N with N from 1 to the {len(alive)} units alive, found sample:{number}.")
     rng = np.random.default_rng(derive_seed(seed, "sample"))
-    return sorted(alive[i] for i in rng.permutation(len(alive))[: int(number)])
+    return [alive[i] for i in rng.permutation(len(alive))[: int(number)]]
 
 
 def _read(cache: Cache, part: str) -> list[UnitId]:
@@ -60,5 +113,5 @@ def _read(cache: Cache, part: str) -> list[UnitId]:
     for site in cache.sites:
         end = UnitId(cache.subject, site.hookpoint, site.dictionary, last, sign)
         cache.side(end)  # before a list is made that may be long
-        units += [replace(end, index=index) for index in range(first, last + 1)]
+        units += [UnitId(cache.subject, site.hookpoint, site.dictionary, i, sign) for i in range(first, last + 1)]
     return units

@@ -23,8 +23,8 @@ from scipy.stats import bootstrap
 import neurogloss as ng
 from benchmarks.table import Row, report
 from neurogloss.agent.explainers import words
+from neurogloss.agent.models import Models
 from neurogloss.agent.nodes.gather import split
-from neurogloss.agent.tools import Models
 from neurogloss.cli.demo import DICTIONARIES, HOOKPOINTS, TOKENS, UNITS
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Embedder, HeldOut, Judge, Material, Quiet
@@ -34,6 +34,7 @@ from neurogloss.scorers.floors import draw
 from neurogloss.scorers.judges.likelihood import LikelihoodJudge
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.scorers.metrics import auroc
+from neurogloss.settings import LabelSettings
 
 FEW_UNITS, FEW_QUESTIONS = 12, 8
 """Where the likelihood judge is compared, which reads each passage several times with SmolLM2."""
@@ -81,7 +82,7 @@ def _scores(labels: Sequence[Label]) -> list[Row]:
 
 async def _comparisons(run: ng.Run, labels: Sequence[Label]) -> list[Row]:
     """Other judges and other explanations on the same units."""
-    models = Models(run.cache, kl=1.0, progress=Quiet())
+    models = Models(run.cache, LabelSettings(), Quiet())
     background = [Passage(run.cache.context(int(h)).tokens) for h in run.cache.hashes("explain")[:64]]
     similarity = SimilarityJudge(models.embedder, background)
     likelihood = LikelihoodJudge(models.causal, background[:2])
@@ -134,7 +135,7 @@ async def _excess(
 def _active_words(evidence: Evidence) -> str:
     """The words under the active tokens, most active first: the plainest label there is."""
     shown, _ = split(evidence.explain)
-    material = Material(evidence.unit, shown, (), 0)
+    material = Material(evidence.unit, shown, None, 0)
     return words.active_list(material)
 
 

@@ -8,7 +8,21 @@ from collections.abc import Callable, Sequence
 import typer
 from rich.console import Console
 
-from neurogloss.cli import collect, demo, doctor, index, label, run_config, search, show, similar, status
+from neurogloss.cli import (
+    collect,
+    demo,
+    doctor,
+    exchange,
+    index,
+    label,
+    llm,
+    run_config,
+    score,
+    search,
+    show,
+    similar,
+    status,
+)
 from neurogloss.cli.text import visible
 from neurogloss.errors import NeuroglossError
 
@@ -17,11 +31,15 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     demo.demo,
     collect.collect,
     label.label,
+    score.score,
     run_config.run,
     status.status,
     show.show,
     search.search,
     similar.similar,
+    exchange.export,
+    exchange.import_,
+    exchange.diff,
     doctor.doctor,
 )
 
@@ -40,8 +58,9 @@ app = typer.Typer(
     result_callback=_exit,
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(index.app, name="index")
+app.add_typer(llm.app, name="llm")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -46,6 +46,7 @@ class Bars:
             _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
             console=self.console,
         )
         self._task: TaskID | None = None
@@ -65,11 +66,15 @@ class Bars:
     def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
         self._close()
         self._bars.start()
-        self._task = self._bars.add_task(task, total=total, completed=done, unit=unit, done=done)
+        self._task = self._bars.add_task(task, total=total, completed=done, unit=unit, done=done, figures="")
 
     def advance(self, n: int = 1) -> None:
         if self._task is not None:
             self._bars.advance(self._task, n)
+
+    def show(self, figures: str) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, figures=visible(figures))
 
     def note(self, message: str) -> None:
         self.console.print(visible(message))
@@ -95,6 +100,7 @@ class Lines:
         self.console = _console()
         self._task = self._unit = ""
         self._total: int | None = None
+        self._figures = ""
         self._begun = self._said = 0.0
         self._first = self._done = 0
 
@@ -107,7 +113,7 @@ class Lines:
         pass
 
     def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
-        self._task, self._unit, self._total = task, unit, total
+        self._task, self._unit, self._total, self._figures = task, unit, total, ""
         self._first = self._done = done
         self._begun = self._said = time.monotonic()
         self.note(f"{task}: {done:,} of {total:,} {unit}" if total else task)
@@ -120,7 +126,11 @@ class Lines:
             rate = (self._done - self._first) / (now - self._begun)
             left = f", {max(0.0, self._total - self._done) / rate:.0f} s left" if self._total and rate else ""
             total = f" of {self._total:,}" if self._total else ""
-            self.note(f"{self._task}: {self._done:,}{total} {self._unit}, {rate:,.1f} {self._unit}/s{left}")
+            more = f" ({self._figures})" if self._figures else ""
+            self.note(f"{self._task}: {self._done:,}{total} {self._unit}, {rate:,.1f} {self._unit}/s{left}{more}")
+
+    def show(self, figures: str) -> None:
+        self._figures = figures
 
     def note(self, message: str) -> None:
         self.console.print(visible(message), soft_wrap=True)

@@ -6,17 +6,21 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from neurogloss.accounts import Usage
 from neurogloss.cli.text import visible
 from neurogloss.cli.units import names
 from neurogloss.ids import UnitId
 from neurogloss.records import Example, Interval, Label, Score, State
+
+if TYPE_CHECKING:
+    from neurogloss.agent.plan import Plan
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 STATE_STYLES = {State.ACCEPTED: "green", State.REJECTED: "dim", State.EXPLAINED: "cyan"}
@@ -167,6 +171,35 @@ def highlighted(example: Example, marked: bool = False) -> Text:
         shade = SHADES[min(len(SHADES) - 1, int(share * len(SHADES)))]
         line.append(opening).append(visible(token), style=shade).append(closing)
     return line
+
+
+def usage_text(usage: Usage, cost: float = 0.0) -> str:
+    """Requests and tokens in one line; the money where it is known."""
+    shares = []
+    if usage.cached_tokens:
+        shares.append(f"{usage.cached_tokens / usage.prompt_tokens:.0%} of them computed before")
+    text = (
+        f"{usage.requests:,} requests, {usage.prompt_tokens:,} prompt tokens"
+        f"{f' ({shares[0]})' if shares else ''}, {usage.completion_tokens:,} of answers"
+    )
+    if usage.stored:
+        text += f"; {usage.stored:,} requests answered before"
+    return f"{text}; costs {cost:,.2f}" if cost else text
+
+
+def plan_text(plan: Plan) -> str:
+    """An estimate in words."""
+    time = f"about {_duration(plan.seconds)}" if plan.seconds is not None else "time unknown"
+    return (
+        f"{plan.units:,} units to label, estimated from {plan.sampled}: {usage_text(plan.usage, plan.cost)}; "
+        f"{time}."
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def bars(counts: Sequence[int]) -> str:

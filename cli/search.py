@@ -2,44 +2,119 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption, RunOption
+from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.table import Table
 
+    from neurogloss.agent.firing import Firing
+    from neurogloss.agent.passages import FoundContext
+    from neurogloss.records import Label
     from neurogloss.store.search import SearchResult
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="What you look for, in words.", metavar="QUERY")],
+    query: Annotated[str, typer.Argument(help="What you look for, in words.", metavar="QUERY")] = "",
     run: RunOption = DEFAULT_RUN,
+    where: Annotated[
+        str, typer.Option(help="Filter: 'layer >= 10 and detection.auroc > 0.8 and state == \"accepted\"'.")
+    ] = "",
     k: Annotated[int, typer.Option("-k", help="How many.", min=1)] = 10,
+    by: Annotated[
+        Literal["hybrid", "dense", "lexical"], typer.Option(help="By meaning (dense), by words, or both.")
+    ] = "hybrid",
+    like: Annotated[str, typer.Option(help="Near to this unit's explanation.", metavar="UNIT")] = "",
+    by_activation: Annotated[str, typer.Option(help="Units that fire on this text.", metavar="TEXT")] = "",
+    kind: Annotated[Literal["explanations", "contexts"], typer.Option(help="What is searched.")] = "explanations",
     accepted: Annotated[bool, typer.Option("--accepted", help="Only accepted labels.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Find units by the meaning of their explanations."""
+    """Find units by what their explanations say, by another unit, or by what they fire on."""
     import neurogloss as ng
-    from neurogloss.cli import render
+    from neurogloss.cli import render, units
 
-    found = ng.open_run(run).search(query, k, {ng.State.ACCEPTED} if accepted else None)
+    if sum(map(bool, (query, like, by_activation))) != 1:
+        raise UserError("Expected one thing to search by: QUERY, --like UNIT or --by-activation TEXT.")
+    if kind == "contexts" and (not query or accepted):
+        raise UserError("Contexts are searched by QUERY, with --where 'half == \"explain\"' if you like, alone.")
+    opened = ng.open_run(run)
+    table: Callable[[Any], Table]
+    found: Sequence[Any]
+    if kind == "contexts":
+        found, table = opened.search_contexts(query, k, where=where, by=by), partial(contexts_table, query)
+        nothing = f"no context of {run} fits"
+    elif by_activation:
+        states = [f"({where})"] * bool(where) + ['state == "accepted"'] * accepted
+        found = opened.firing(by_activation, k, where=" and ".join(states))
+        table, nothing = partial(firing_table, by_activation), f"no unit of {run} fires on that"
+    else:
+        asked = opened.label(units.find(opened, like)).unit if like else query
+        found = opened.search(asked, k, {ng.State.ACCEPTED} if accepted else None, where=where, by=by)
+        table = partial(results_table, query or f"like {like}")
+        fits = f"no label in {run} fits" if where or by == "lexical" else ""
+        nothing = fits or f"no {'accepted ' if accepted else ''}label in {run} yet"
     if json:
         render.print_json(found)
     elif found:
-        render.console().print(results_table(query, found))
+        render.console().print(table(found))
     else:
-        render.console().print(f"no {'accepted ' if accepted else ''}label in {run} yet", soft_wrap=True)
+        render.console().print(nothing, soft_wrap=True)
 
 
 def results_table(query: str, found: Sequence[SearchResult]) -> Table:
-    """A row a hit: similarity, unit, explanation, each score beside its floor, state."""
+    """A row a hit: similarity, unit, explanation, how many say the same, each score beside its floor, state."""
     from neurogloss.cli import render
 
     return render.labels_table(
-        [hit.label for hit in found], title=f"“{query}”", similarities=[hit.similarity for hit in found]
+        [_counted(hit) for hit in found], title=f"“{query}”", similarities=[hit.similarity for hit in found]
     )
+
+
+def _counted(hit: SearchResult) -> Label:
+    """The label; its explanation ends in `×3` where three labels say it."""
+    if hit.same == 1 or hit.label.explanation is None:
+        return hit.label
+    counted = replace(hit.label.explanation, text=f"{hit.label.explanation.text} ×{hit.same}")
+    return replace(hit.label, explanation=counted)
+
+
+def contexts_table(query: str, found: Sequence[FoundContext]) -> Table:
+    """A row a context: similarity, half, text."""
+    from neurogloss.cli import render
+    from neurogloss.cli.text import visible
+
+    table = render.new_table(f"“{query}”")
+    for heading in ("near", "half", "context"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        table.add_row(render.number(each.similarity), each.half, visible(each.text))
+    return table
+
+
+def firing_table(text: str, found: Sequence[Firing]) -> Table:
+    """A row a unit: share of its largest activation, unit, the text with the active tokens shaded, explanation."""
+    from neurogloss.cli import render, units
+
+    named = units.names(each.unit for each in found)
+    table = render.new_table(f"“{text}”", f"units of {named.common}")
+    table.add_column("of max", justify="right", no_wrap=True)
+    table.add_column("unit", overflow="fold")
+    table.add_column("where", overflow="fold")
+    table.add_column("explanation", overflow="fold")
+    out = render.console()
+    marked = out.color_system is None or out.no_color
+    for each in found:
+        words = render.words(each.label) if each.label else "–"
+        table.add_row(
+            render.number(each.share), named.of(each.unit), render.highlighted(each.example, marked), words
+        )
+    return table

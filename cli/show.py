@@ -22,17 +22,27 @@ def show(
     unit: Annotated[str, typer.Argument(help="Unit id or its end, 803-, 14/sae-0/7.", metavar="UNIT")],
     run: RunOption = DEFAULT_RUN,
     contexts: Annotated[int, typer.Option(help="Contexts shown.", min=1)] = 6,
+    trace: Annotated[bool, typer.Option("--trace", help="How its explanation was come by, step by step.")] = False,
     json: JsonOption = False,
 ) -> None:
     """One unit: its contexts with shaded tokens, explanations, scores beside floors, neighbours."""
     import neurogloss as ng
     from neurogloss.cli import render, units
+    from neurogloss.cli.trace import print_trace
 
     opened = ng.open_run(run)
     label = opened.label(units.find(opened, unit))
-    evidence = opened.evidence(label.unit)
+    if trace:
+        steps = opened.trace(label)
+        if json:
+            render.print_json(steps)
+        else:
+            print_trace(render.console(), steps)
+        return
+    collected = opened.folder.cache.is_dir()
+    evidence = opened.evidence(label.unit) if collected else None
     if json:
-        coactive = opened.coactive(label.unit, NEIGHBOURS)
+        coactive = opened.coactive(label.unit, NEIGHBOURS) if collected else ()
         shown = {
             "label": label,
             "candidates": opened.candidates(label),
@@ -44,8 +54,8 @@ def show(
     show_unit(opened, label, evidence, contexts)
 
 
-def show_unit(opened: Run, label: Label, evidence: Evidence, contexts: int) -> None:
-    """Print one unit."""
+def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: int) -> None:
+    """Print one unit; without evidence, of a run that was only imported, its label alone."""
     from rich.text import Text
 
     from neurogloss.cli import render
@@ -63,15 +73,22 @@ def show_unit(opened: Run, label: Label, evidence: Evidence, contexts: int) -> N
         out.print()
         out.print(render.scores_table(label.scores))
         out.print()
+    if evidence:
+        _evidence(out, evidence, contexts)
+        _coactive(out, opened, label)
+    if label.explanation:
+        _neighbours(out, opened, label, label.explanation.text)
+
+
+def _evidence(out: Console, evidence: Evidence, contexts: int) -> None:
+    from neurogloss.cli import render
+
     _statistics(out, evidence)
     marked = out.color_system is None or out.no_color
     for half, examples in (("explained from", evidence.explain.top), ("scored on", evidence.score.uniform)):
         if examples:
             out.print(f"\n{half}:", style="dim")
             out.print(render.contexts_table(examples[:contexts], marked))
-    _coactive(out, opened, label)
-    if label.explanation:
-        _neighbours(out, opened, label, label.explanation.text)
 
 
 def _statistics(out: Console, evidence: Evidence) -> None:

@@ -2,42 +2,179 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.errors import UserError
+
+if TYPE_CHECKING:
+    from neurogloss.agent.similarity import Grid
+    from neurogloss.cli.units import Names
+    from neurogloss.store.similarity import Lone, Similarity
+
+SHOWN = 20
+"""Pairs on a terminal; distinctive units of each side."""
 
 
 def similar(
     run_a: RunArgument,
     run_b: RunArgument,
+    by: Annotated[str, typer.Option(help="text, decoder, coactivation, correlation: any, with commas.")] = "text",
+    match: Annotated[str, typer.Option(help="nearest, mutual, one-to-one or clusters.")] = "nearest",
     hookpoint_a: Annotated[str | None, typer.Option(help="Only units of this hookpoint of RUN_A.")] = None,
     hookpoint_b: Annotated[str | None, typer.Option(help="Only units of this hookpoint of RUN_B.")] = None,
     dictionary_a: Annotated[str | None, typer.Option(help="Only units of this dictionary of RUN_A.")] = None,
     dictionary_b: Annotated[str | None, typer.Option(help="Only units of this dictionary of RUN_B.")] = None,
-    k: Annotated[int, typer.Option("-k", help="Neighbours a unit.", min=1)] = 1,
+    k: Annotated[int, typer.Option("-k", help="Neighbours a unit (nearest, clusters).", min=1)] = 1,
+    min_active: Annotated[int, typer.Option(help="Contexts in which a unit has to be active.", min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Write all pairs to a new Parquet file.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw values beside floors, or with --grid a heat map (.svg, .png).")
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Compare hookpoint by hookpoint and dictionary by dictionary.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Each unit's nearest units of another run, hookpoint or dictionary, by explanation text, beside a floor."""
+    """Match units with those of another run, hookpoint or dictionary; each kind of evidence beside its floor."""
     import neurogloss as ng
-    from neurogloss.cli import render, units
+    from neurogloss.agent.similarity import grid as place_by_place
+    from neurogloss.cli import render
+    from neurogloss.store import pictures
+    from neurogloss.store.exchange.files import require_new
+    from neurogloss.store.similarity import write_parquet
 
-    found = ng.similar(run_a, run_b, (hookpoint_a, dictionary_a), (hookpoint_b, dictionary_b), k)
-    if json:
-        render.print_json(found.pairs)
+    if picture:
+        pictures.check(picture)
+    if out:
+        require_new(out)
+    kinds: Any = [kind.strip() for kind in by.split(",")]
+    if grid and (out or len(kinds) > 1):
+        raise UserError(
+            "Expected one kind of evidence with --grid, and no --out; found more. Leave out --grid, or those."
+        )
+    place_a, place_b = (hookpoint_a, dictionary_a), (hookpoint_b, dictionary_b)
+    if grid:
+        cells = place_by_place(run_a, run_b, place_a, place_b, by=kinds[0], min_active=min_active)
+        if picture:
+            pictures.heat_map(
+                cells.means, cells.rows, cells.columns, f"mean {cells.kind} of the most alike", picture
+            )
+        _show_grid(cells, json)
         return
-    named = units.names(label.unit for pair in found.pairs for label in (pair.a, pair.b))
-    table = render.new_table(caption=f"units of {named.common}" if found.pairs else "")
-    for heading in ("unit", "explanation", "nearest", "its explanation"):
+    matching: Any = match
+    found = ng.similar(run_a, run_b, place_a, place_b, k, by=kinds, match=matching, min_active=min_active)
+    if out:
+        write_parquet(out, found)
+    if picture:
+        pictures.distributions(found, picture)
+    if json:
+        render.print_json([*found.pairs, {"summary": found.summary(SHOWN)}])
+        return
+    _show(found)
+
+
+def _show(found: Similarity) -> None:
+    """The first pairs, what each kind says beside its floor, and what each side has for itself."""
+    from neurogloss.cli import render, units
+    from neurogloss.cli.text import visible
+
+    lone = [each for side in found.distinctive for each in side[:SHOWN] if each.text]
+    shown = sorted(found.pairs, key=lambda pair: (not pair.matched, pair.a.text is None, -pair.similarity))[:SHOWN]
+    named = units.names([*(m.unit for pair in shown for m in (pair.a, pair.b)), *(each.unit for each in lone)])
+    out = render.console()
+    table = render.new_table(caption=f"units of {named.common}" if shown else "")
+    for heading in (
+        "unit",
+        "explanation",
+        found.match if found.match == "nearest" else "matched",
+        "its explanation",
+    ):
         table.add_column(heading, overflow="fold")
-    table.add_column("similarity\n/floor", justify="right", no_wrap=True)
-    for pair in sorted(found.pairs, key=lambda pair: -pair.similarity):
-        sides = [cell for label in (pair.a, pair.b) for cell in (named.of(label.unit), render.words(label))]
-        table.add_row(*sides, render.beside_floor(pair.similarity, pair.floor))
+    kinds = [level.kind for level in found.levels if level.kind != found.ranked_by]
+    for heading in (found.ranked_by, *kinds):
+        table.add_column(heading, justify="right", overflow="fold")
+    for pair in shown:
+        sides = [cell for m in (pair.a, pair.b) for cell in (named.of(m.unit), visible(m.text or "–"))]
+        values = (pair.similarity, *(pair.values[kind] for kind in kinds))
+        table.add_row(*sides, *map(render.number, values), style="" if pair.matched else "dim")
+    out.print(table)
+    if len(found.pairs) > len(shown):
+        out.print(f"{len(shown)} of {len(found.pairs):,} pairs; --out FILE.parquet or --json has all")
+    _show_levels(found)
+    for side, each in zip("AB", found.distinctive, strict=True):
+        _show_distinctive(side, each, named)
+
+
+def _show_levels(found: Similarity) -> None:
+    from neurogloss.cli import render
+
+    out = render.console()
+    for level in found.levels:
+        out.print(
+            f"{level.kind}: mean {render.number(level.mean)} over {level.pairs:,} pairs, floor "
+            f"{render.number(level.floor)} ({level.floor_is}); above its 95 % ({render.number(level.limit)}): "
+            f"{level.share_a:.0%} of A, {level.share_b:.0%} of B"
+        )
+    for kind, reason in found.missing.items():
+        out.print(f"{kind}: not at hand: {reason}")
+    (a, b), (all_a, all_b) = found.matched, found.units
+    out.print(
+        f"matched by {found.ranked_by} above {render.number(found.limit)}: {a:,} of {all_a:,} units of A, "
+        f"{b:,} of {all_b:,} of B"
+    )
+    for reason, n in found.left_out.items():
+        if n:
+            out.print(f"left out: {n:,} units of {reason}")
+    calibration = found.calibration
+    if calibration.brier == calibration.brier:
+        out.print(
+            f"probability calibrated on {calibration.pairs:,} pairs of units and planted copies: Brier score "
+            f"{calibration.brier:.3f}, {calibration.brier_floor:.3f} of saying the same for all"
+        )
+    for kind, reason in calibration.missing.items():
+        out.print(f"probability without {kind}: {reason}")
+
+
+def _show_distinctive(side: str, lone: Sequence[Lone], named: Names) -> None:
+    from neurogloss.cli import render
+    from neurogloss.cli.text import visible
+
+    out = render.console()
+    out.print(f"{len(lone):,} units of {side} are like none of the other side")
+    for each in lone[:SHOWN]:
+        if each.text:
+            out.print(f"  {render.number(each.similarity)} {named.of(each.unit)} {visible(each.text)}")
+
+
+def _show_grid(cells: Grid, json: bool) -> None:
+    from neurogloss.cli import render
+
+    if json:
+        render.print_json(
+            {
+                "kind": cells.kind,
+                "a": a,
+                "b": b,
+                "mean": float(cells.means[i, j]),
+                "floor": float(cells.floors[i, j]),
+            }
+            for i, a in enumerate(cells.rows)
+            for j, b in enumerate(cells.columns)
+        )
+        return
+    table = render.new_table(caption=f"mean {cells.kind} of the units of A with the most alike of B / floor")
+    table.add_column("A \\ B", overflow="fold")
+    for column in cells.columns:
+        table.add_column(column, overflow="fold", justify="right")
+    for i, row in enumerate(cells.rows):
+        values = zip(cells.means[i].tolist(), cells.floors[i].tolist(), strict=True)
+        table.add_row(row, *(render.beside_floor(mean, floor) for mean, floor in values))
     out = render.console()
     out.print(table)
-    unmatched = f"; {found.unmatched} without a neighbour" if found.unmatched else ""
-    out.print(
-        f"mean similarity {render.number(found.mean)}, of random pairs {render.number(found.floor)}{unmatched}"
-    )
+    for reason in cells.missing:
+        out.print(f"not at hand: {reason}")

@@ -37,17 +37,28 @@ def _tell(opened: Run, json: bool) -> None:
     from neurogloss.sources.cache import read_manifest
 
     run, out = opened.folder.path, render.console()
-    manifest = read_manifest(opened.folder.cache)
-    counts, complete = manifest["counts"], bool(manifest.get("complete"))
+    # A run that was only imported has no cache.
+    manifest = read_manifest(opened.folder.cache) if opened.folder.cache.is_dir() else None
+    complete = bool(manifest and manifest.get("complete"))
     methods = opened.status() if opened.folder.ledger.is_file() else {}
+    usage = {method: opened.usage(method) for method in methods}
     if json:
-        render.print_json([{"run": str(run), "complete": complete, "collected": counts, "methods": methods}])
+        counts = manifest["counts"] if manifest else None
+        told = {"run": str(run), "complete": complete, "collected": counts, "methods": methods, "usage": usage}
+        render.print_json([told])
         return
-    out.print(f"{run}: {counts['tokens']:,} tokens, {counts['contexts']:,} contexts", soft_wrap=True)
+    if manifest:
+        counts = manifest["counts"]
+        out.print(f"{run}: {counts['tokens']:,} tokens, {counts['contexts']:,} contexts", soft_wrap=True)
+    else:
+        out.print(f"{run}: labels only, nothing was collected", soft_wrap=True)
     for method, states in methods.items():
         found = ", ".join(f"{n} {render.state_text(state)}" for state, n in states.items()) or "nothing yet"
         out.print(f"  {method}: {found}", soft_wrap=True)
-    if not complete:
+        for stage, used in usage[method].items():
+            if used.requests or used.stored:
+                out.print(f"    {stage}: {render.usage_text(used)}", soft_wrap=True)
+    if manifest and not complete:
         wanted = manifest["settings"]["tokens"]
         out.print(f"  not finished, {wanted:,} tokens are wanted. Give the same collect command again.")
     elif not methods:

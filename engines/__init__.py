@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
-from neurogloss.protocols import ChatModel
+from neurogloss.engines.usage import RecordedModel
 
 
-def load_chat_model(spec: str, model: str | None = None) -> AbstractAsyncContextManager[ChatModel]:
-    """The chat model that `--llm` names: a server's URL, or `scripted:FILE`.
+def load_chat_model(
+    spec: str, model: str | None = None, *, answers: Path | None = None, concurrency: int = 256
+) -> RecordedModel:
+    """The chat model that `--llm` names: a server's URL, or `scripted:FILE`; its calls are recorded.
 
     Both kinds are used as `async with load_chat_model(spec) as chat:`, inside one event loop.
 
+    Args:
+        spec: the URL or the script.
+        model: name on the server; None takes its only one. Of a script: what the ledger calls it.
+        answers: file in which a server's answers are kept, and from which they are served again.
+        concurrency: requests to the server in flight at most.
+
     Raises:
-        UserError: `spec` is neither, or the script does not hold.
+        UserError: `spec` is neither, the script does not hold, or the file of answers cannot be used.
     """
     if spec.startswith("scripted:"):
         from neurogloss.engines.scripted import ScriptedModel
 
-        return ScriptedModel(spec.removeprefix("scripted:"), model)
+        return RecordedModel(ScriptedModel(spec.removeprefix("scripted:"), model))
     from neurogloss.engines.server import ServerModel
 
-    return ServerModel(spec, model)
+    server = ServerModel(spec, model, concurrency=concurrency)
+    if answers is None:
+        return RecordedModel(server)
+    from neurogloss.engines.answers import StoredModel
+
+    return RecordedModel(StoredModel(server, answers))

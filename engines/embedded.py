@@ -25,7 +25,7 @@ class EmbeddedModel:
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self._prefix = lru_cache(4)(self._read_prefix)
 
-    def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+    async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """log p(continuation | prefix), in nats; the prefix is read once.
 
         A continuation that is one word should begin with its space. An empty one has total 0 and no tokens.
@@ -84,6 +84,6 @@ class DeferredModel:
     def _model(self) -> CausalModel:
         return self._load()
 
-    def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+    async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """As the model gives them."""
-        return self._model.likelihoods(prefix, continuations)
+        return await self._model.likelihoods(prefix, continuations)

@@ -1,12 +1,13 @@
 """A chat model that answers from a file of rules: for tests, documents and demonstrations, without a server.
 
 The file holds one rule a line, as JSON; empty lines and lines that start with # are skipped. The first rule
-whose `match` is found answers. A rule has `match` and one of `reply`, `words`, `marks`, `fail`:
+whose `match` is found answers. A rule has `match` and one of `reply`, `words`, `marks`, `call`, `fail`:
 
     {"match": "Passages:", "reply": {"explanation": "vessels for cooking"}}
     {"match": "Passages:", "marks": 3}
     {"match": "exts:|Pairs:", "words": ["pan", "pot"]}
     {"match": "exts:|Pairs:", "words": "explanation"}
+    {"match": "experiment", "call": {"name": "contexts", "arguments": {"quantile": 0.5}}}
     {"match": "kettle", "fail": "transport", "times": 2, "delay_s": 0.5}
 
 match    regular expression, looked for in the last user message; "where": "all": in the whole conversation
@@ -15,9 +16,13 @@ marks    an explanation made of the N most frequent words between << and >> in t
 words    an answer for each numbered text of the last user message: true where it holds one of the words (a
          marked text: where its marks do); of a pair, the text that holds more. "explanation" stands for the
          words of more than three letters in the explanation that is asked about
+call     a call of the tool of that name; only where tools are offered
 fail     transport, refusal, empty or unparseable: raised as the error of that name
 times    the rule answers that many times and is then skipped
 delay_s  seconds before the answer
+
+Asked for one of several choices, `words` gives all probability to the one that its answer for the first text
+means (true, yes, 1; false, no, 0; A; B; in any case), and `reply` to the one that it names.
 
 Answers depend on the file and on the order of the requests alone, not on temperature, seed or schema.
 """
@@ -30,11 +35,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from neurogloss.engines.usage import Closeable
 from neurogloss.errors import (
     AnswerError,
     EmptyAnswerError,
@@ -43,7 +48,7 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Message, Reply
+from neurogloss.protocols import Choice, Features, Message, Reply, Tool, ToolCall
 
 _FAILURES: Mapping[str, type[AnswerError]] = {
     "transport": TransportError,
@@ -51,11 +56,21 @@ _FAILURES: Mapping[str, type[AnswerError]] = {
     "empty": EmptyAnswerError,
     "unparseable": UnparseableError,
 }
+_MEANING: Mapping[str, set[str]] = {"true": {"true", "yes", "1"}, "false": {"false", "no", "0"}}
 _STRING = r'("(?:[^"\\]|\\.)*")'
 _TEXT = re.compile(rf"^(\d+)[AB]?\. {_STRING}", re.MULTILINE)
 _EXPLANATION = re.compile(rf"^Explanation: {_STRING}$", re.MULTILINE)
 _MARKED = re.compile(r"<<(.*?)>>", re.DOTALL)
 _WORD = re.compile(r"\w+")
+
+
+class Call(BaseModel):
+    """A call of a tool."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    arguments: dict[str, JsonValue] = {}
 
 
 class Rule(BaseModel):
@@ -68,19 +83,20 @@ class Rule(BaseModel):
     reply: JsonValue = None
     words: tuple[str, ...] | Literal["explanation"] | None = None
     marks: int | None = Field(default=None, ge=1)
+    call: Call | None = None
     fail: Literal["transport", "refusal", "empty", "unparseable"] | None = None
     times: int | None = Field(default=None, ge=1)
     delay_s: float = Field(default=0.0, ge=0.0)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        kinds = ("reply", "words", "marks", "fail")
+        kinds = ("reply", "words", "marks", "call", "fail")
         if sum(getattr(self, kind) is not None for kind in kinds) != 1:
             raise ValueError(f"a rule has exactly one of {', '.join(kinds)}")
         return self
 
 
-class ScriptedModel:
+class ScriptedModel(Closeable):
     """ChatModel over a file of rules."""
 
     def __init__(self, path: str | Path, name: str | None = None) -> None:
@@ -97,25 +113,20 @@ class ScriptedModel:
         self._rules = _read(self.path)
         self._used = [0] * len(self._rules)
 
-    async def connect(self) -> None:
-        """Nothing to do; a server has it too."""
-
-    async def close(self) -> None:
-        """Nothing to do; a server has it too."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    @property
+    def features(self) -> Features:
+        """Tools, where a rule calls some; choices, where a rule answers by words."""
+        return Features(
+            choices=any(rule.words is not None for rule in self._rules),
+            tools=any(rule.call is not None for rule in self._rules),
+        )
 
     async def chat(
         self,
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] = (),
         temperature: float = 0.0,
         max_tokens: int = 256,
         seed: int = 0,
@@ -126,22 +137,51 @@ class ScriptedModel:
             AnswerError: the rule says so.
             UserError: no rule matches.
         """
+        rule, asked = await self._rule(messages, bool(tools))
+        text = "" if rule.call else _answer(rule, asked)
+        calls = (ToolCall(rule.call.name, rule.call.arguments, "call"),) if rule.call else ()
+        return Reply(text, _words(messages), len(text.split()), calls=calls)
+
+    async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
+        """All probability on one choice, as the first rule that matches says.
+
+        Raises:
+            AnswerError: the rule says so, or means none of the choices.
+            UserError: no rule matches.
+        """
+        rule, asked = await self._rule(messages, tools=False)
+        said = _judge(rule.words, asked)[:1] if rule.words is not None else [rule.reply]
+        meant = _MEANING.get(str(said[0]).casefold(), {str(said[0]).casefold()}) if said else set()
+        chosen = [choice for choice in choices if choice.strip().casefold() in meant]
+        if len(chosen) != 1:
+            raise UnparseableError(f"expected one of {', '.join(choices)}, found {said} in {self.path}")
+        return Choice({choice: float(choice == chosen[0]) for choice in choices}, _words(messages), 1)
+
+    async def _rule(self, messages: Sequence[Message], tools: bool) -> tuple[Rule, str]:
+        """The rule that answers, and the message that it is asked with."""
         conversation = "\n".join(message.content for message in messages)
         asked = next((message.content for message in reversed(messages) if message.role == "user"), "")
-        rule = self._take(asked, conversation)
+        rule = self._take(asked, conversation, tools)
         await asyncio.sleep(rule.delay_s)
         if rule.fail is not None:
             raise _FAILURES[rule.fail](f"{self.path} says so: {rule.match.pattern}")
-        text = _answer(rule, asked)
-        return Reply(text, prompt_tokens=len(conversation.split()), completion_tokens=len(text.split()))
+        return rule, asked
 
-    def _take(self, asked: str, conversation: str) -> Rule:
+    def _take(self, asked: str, conversation: str, tools: bool) -> Rule:
         for i, rule in enumerate(self._rules):
             spent = rule.times is not None and self._used[i] >= rule.times
-            if not spent and rule.match.search(asked if rule.where == "user" else conversation):
+            if (
+                not spent
+                and (tools or rule.call is None)
+                and rule.match.search(asked if rule.where == "user" else conversation)
+            ):
                 self._used[i] += 1
                 return rule
         raise UserError(f"No rule of {self.path} answers the prompt that begins {asked[:120]!r}. Add one.")
+
+
+def _words(messages: Sequence[Message]) -> int:
+    return sum(len(message.content.split()) for message in messages)
 
 
 def _read(path: Path) -> tuple[Rule, ...]:

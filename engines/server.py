@@ -1,47 +1,60 @@
 """A chat model behind an OpenAI-compatible server; a local vLLM is the reference.
 
-What becomes of what the server does:
+What the server can do is found out at connect (`neurogloss.engines.probe`), and is asked for in these ways:
 
-    not reached, timed out, broke off, 408, 409, 429, 5xx   TransportError, after the retries
-    401, 402, 403, 404, unknown model, no server at connect UserError: key, model or address are the user's
-    400, 413, 422 (a prompt too long, say)                  RefusalError: this request only, the run goes on
-    `refusal`, content filter                               RefusalError
-    no text, or reasoning alone                             EmptyAnswerError
-    cut off, where a form was asked for                     UnparseableError
+1. A JSON schema as `response_format`; without support for it in words, and the answer is read strictly.
+2. A choice as vLLM's `structured_outputs`, which other servers ignore or refuse, and the log probabilities of
+   its first tokens.
+3. Tools as tool calls.
+4. The log probabilities of prompts as completions that echo them, many prompts a request.
 
-Retries and their delays (exponential, with jitter, or as the server asks) are those of the `openai` library.
+A model that reasons until its room is used up is asked once more, with more room. Which failure raises which
+error is said in `neurogloss.engines.transport` and `neurogloss.engines.replies`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, NoReturn, Self
-from urllib.parse import urlsplit
+from typing import Any
 
-import openai
-from openai.types.chat import ChatCompletion
-
-from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UnparseableError, UserError
-from neurogloss.protocols import Message, Reply
+from neurogloss.engines import replies
+from neurogloss.engines.probe import probe
+from neurogloss.engines.replies import Spent
+from neurogloss.engines.transport import Transport
+from neurogloss.engines.usage import Closeable, Reading
+from neurogloss.errors import RefusalError, UnparseableError, UserError
+from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Tool
 
 SEEDS = 2**31
 """Seeds are sent modulo this: servers differ in the width that they take."""
+ROOM = 8
+"""Times the room that was asked for, which a model gets that reasoned until it was used up …"""
+LEAST_ROOM = 4096
+"""… and tokens at least."""
+PROMPTS = 32
+"""Prompts in one request for log probabilities."""
+IN_WORDS = "\n\nAnswer with JSON that fits this JSON schema, and with nothing else:\n"
 
 
-class ServerModel:
-    """ChatModel over HTTP, to be used inside one event loop: `async with ServerModel(url) as chat:`."""
+class ServerModel(Closeable):
+    """ChatModel and CausalModel over HTTP, inside one event loop: `async with ServerModel(url) as chat:`."""
 
     def __init__(
         self,
         url: str,
         model: str | None = None,
+        *,
         api_key: str | None = None,
+        features: Features | None = None,
+        concurrency: int = 256,
         timeout: float = 120.0,
         retries: int = 4,
+        deadline: float = 300.0,
     ) -> None:
         """Makes no request yet.
 
@@ -49,21 +62,25 @@ class ServerModel:
             url: of the server, with or without `/v1`.
             model: name on the server; None takes its only one.
             api_key: by default the environment's OPENAI_API_KEY.
+            features: what the server can do; None has it tried at connect, with a few tiny requests.
+            concurrency: requests in flight at most; how many there are adapts to the server.
             timeout: seconds for one attempt at one answer.
             retries: attempts after the first.
+            deadline: seconds for one answer over all attempts.
 
         Raises:
             UserError: `url` is no http URL.
         """
-        self.url = _base_url(url)
+        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        self._transport = Transport(url, key, timeout, retries, deadline, concurrency)
+        self.url = self._transport.url
+        self.context_length: int | None = None
+        """Tokens of prompt and answer together, where the server says so."""
         self._model = model
-        self._connected = False
-        self._client = openai.AsyncOpenAI(
-            base_url=self.url,
-            api_key=api_key or os.environ.get("OPENAI_API_KEY") or "none",
-            timeout=timeout,
-            max_retries=retries,
-        )
+        self._features = features
+        self._connecting, self._connected = asyncio.Lock(), False
+        self._refused: set[str] = set()
+        """Constraints that the server does not take."""
 
     @property
     def name(self) -> str:
@@ -71,26 +88,35 @@ class ServerModel:
             raise RuntimeError("the server has not been asked for its model yet: await connect() first")
         return self._model
 
+    @property
+    def features(self) -> Features:
+        if self._features is None:
+            raise RuntimeError("the server has not been asked for its features yet: await connect() first")
+        return self._features
+
     async def connect(self) -> None:
-        """Ask the server for its models, and settle on one.
+        """Ask the server for its models, settle on one, and find out what it can do. Does so once.
 
         Raises:
             UserError: no server answers there, the key is wrong, the model is unknown, or there are several
                 and none is named.
         """
-        try:
-            known = [model.id for model in (await self._client.models.list()).data]
-        except openai.NotFoundError:
-            known = []
-        except openai.APIStatusError as error:
-            _raise_for_status(error, f"The server at {self.url} did not list its models", UserError)
-        except (openai.APIError, json.JSONDecodeError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"Expected an OpenAI-compatible server at {self.url}, found none ({_words(error)}). "
-                "Start it, or correct its address."
-            ) from error
-        self._model = self._settle(known)
-        self._connected = True
+        async with self._connecting:
+            if not self._connected:
+                await self._connect()
+                self._connected = True
+
+    async def _connect(self) -> None:
+        known = {str(model["id"]): model for model in await self._transport.models()}
+        self._model = self._settle(list(known))
+        listed = known.get(self._model, {})
+        self.context_length = listed.get("max_model_len") or listed.get("context_length")
+        if self._features is None:
+            # Everything is tried by asking for it.
+            trial = copy.copy(self)
+            trial._connected = True
+            trial._features = Features(schema=True, choices=True, tools=True, prompt_logprobs=True)
+            self._features = await probe(trial)
 
     def _settle(self, known: Sequence[str]) -> str:
         """The model to ask, given those that the server lists; a server that lists none is believed."""
@@ -110,100 +136,142 @@ class ServerModel:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] = (),
         temperature: float = 0.0,
         max_tokens: int = 256,
         seed: int = 0,
     ) -> Reply:
-        """As ChatModel.chat says; the module's table says which error is raised when."""
+        """As ChatModel.chat says."""
         if not self._connected:
             await self.connect()
         request: dict[str, Any] = {
-            "model": self.name,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "model": self._model,
+            "messages": [_message(message) for message in messages],
             "temperature": temperature,
             "max_tokens": max_tokens,
             "seed": seed % SEEDS,
         }
-        if schema is not None:
+        if tools:
+            if not self.features.tools:
+                raise NotImplementedError(f"{self.name} calls no tools; see its features")
+            request["tools"] = [_tool(tool) for tool in tools]
+        in_words = schema is not None and not self.features.schema
+        if in_words:
+            request["messages"][-1]["content"] += IN_WORDS + json.dumps(schema, ensure_ascii=False)
+        elif schema is not None:
             form = {"name": "answer", "strict": True, "schema": dict(schema)}
             request["response_format"] = {"type": "json_schema", "json_schema": form}
+        message, finish, spent = await self._complete(request)
+        text, calls = replies.answer(message), replies.calls(message)
+        if not text and not calls:
+            raise replies.empty(message, finish)
+        if schema is not None and text:
+            if finish == "length":
+                raise UnparseableError(
+                    f"expected JSON in at most {request['max_tokens']} tokens, cut off in {text[-80:]!r}"
+                )
+            text = replies.json_in(text) if in_words else text
+        return Reply(text, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens, calls)
+
+    async def _complete(self, request: dict[str, Any]) -> tuple[Mapping[str, Any], str | None, Spent]:
+        """Message, end and cost of a completion; where the room went to reasoning alone, of a second one."""
+        body = await self._transport.post("/chat/completions", request)
+        message, finish = replies.completion(body)
+        spent = Spent.read(body)
+        if finish != "length" or replies.answer(message) or not replies.reasoned(message):
+            return message, finish, spent
+        room = max(ROOM * request["max_tokens"], LEAST_ROOM)
+        if self.context_length is not None:
+            room = min(room, self.context_length - spent.prompt_tokens)
+        body = await self._transport.post("/chat/completions", {**request, "max_tokens": room})
+        return *replies.completion(body), spent + Spent.read(body)
+
+    async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
+        """As ChatModel.choose says."""
+        if not self._connected:
+            await self.connect()
+        if not self.features.choices:
+            raise NotImplementedError(f"{self.name} gives no probabilities of choices; see its features")
+        request = {
+            "model": self._model,
+            "messages": [_message(message) for message in messages],
+            "temperature": 0.0,
+            # The first token says all where no two choices begin alike.
+            "max_tokens": 1 if len({choice[:1].casefold() for choice in choices}) == len(choices) else 8,
+            "logprobs": True,
+            "top_logprobs": 20,
+        }
+        body = await self._constrained(request, {"structured_outputs": {"choice": list(choices)}})
+        replies.completion(body)
+        spent = Spent.read(body)
+        found = replies.probabilities(body, choices)
+        return Choice(found, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
+
+    async def _constrained(self, request: Mapping[str, Any], constraint: Mapping[str, Any]) -> Any:
+        """A completion held to the constraint, or a free one where the server refuses to know of constraints."""
+        if not self._refused.isdisjoint(constraint):
+            return await self._transport.post("/chat/completions", request)
         try:
-            completion = await self._client.chat.completions.create(**request)
-        except openai.APIStatusError as error:
-            _raise_for_status(error, f"{self.name} at {self.url} did not answer", TransportError)
-        except openai.APIConnectionError as error:
-            raise TransportError(f"{self.name} at {self.url} was not reached: {_words(error)}") from error
-        except (openai.APIError, json.JSONDecodeError) as error:
-            raise TransportError(f"{self.url} sent what is no answer: {_words(error)}") from error
-        return _read(completion, schema is not None, max_tokens)
+            return await self._transport.post("/chat/completions", {**request, **constraint})
+        except RefusalError:
+            body = await self._transport.post("/chat/completions", request)
+            self._refused.update(constraint)
+            return body
+
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
+        """log p(continuation | prefix) of each, from the log probabilities of prompts.
+
+        Prefix and continuation are tokenized together: a continuation that is a word begins with its space. After
+        an empty prefix the first token counts only where the server puts one of its own before it.
+
+        Raises:
+            AnswerError: as ChatModel.chat.
+        """
+        if not self._connected:
+            await self.connect()
+        if not self.features.prompt_logprobs:
+            raise NotImplementedError(f"{self.name} gives no log probabilities of prompts; see its features")
+        asked = [f"{prefix}{continuation}" for continuation in continuations]
+        prompts = list(dict.fromkeys(text for text in (prefix, *asked) if text))
+        batches = [prompts[i : i + PROMPTS] for i in range(0, len(prompts), PROMPTS)]
+        bodies = await asyncio.gather(*map(self._echo, batches))
+        found: dict[str, replies.Echo] = {"": ([], [])}
+        spent = Spent(0, 0, 0)
+        for batch, body in zip(batches, bodies, strict=True):
+            found |= zip(batch, replies.echoed(body, len(batch)), strict=True)
+            spent += Spent.read(body)
+        likelihoods = tuple(replies.likelihood(found[prefix], found[text]) for text in asked)
+        return Reading(likelihoods, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
+
+    async def _echo(self, prompts: Sequence[str]) -> Any:
+        request = {"model": self._model, "prompt": list(prompts), "echo": True, "logprobs": 1}
+        return await self._transport.post("/completions", {**request, "max_tokens": 0, "temperature": 0.0})
+
+    async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+        """As CausalModel.likelihoods says; raises as `read` does."""
+        return list((await self.read(prefix, continuations)).likelihoods)
 
     async def close(self) -> None:
         """Close the connections. The model cannot be asked again."""
-        await self._client.close()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.connect()
-        except UserError:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        await self._transport.close()
 
 
-def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"Expected a URL such as http://127.0.0.1:8000, or scripted:FILE; found {url!r}.")
-    path = parts.path.rstrip("/")
-    return parts._replace(path=path or "/v1").geturl()
+def _message(message: Message) -> dict[str, Any]:
+    written: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.calls:
+        written["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            }
+            for call in message.calls
+        ]
+    if message.answers:
+        written["tool_call_id"] = message.answers
+    return written
 
 
-def _read(completion: ChatCompletion, in_form: bool, max_tokens: int) -> Reply:
-    """The answer in a completion. Raises AnswerError where there is none that can be used."""
-    # The library checks neither the type of a body nor its fields.
-    choices = completion.choices if isinstance(completion, ChatCompletion) else None
-    if not choices:
-        raise TransportError(f"expected a chat completion with a choice, found {str(completion)[:200]!r}")
-    choice = choices[0]
-    message, text = choice.message, choice.message.content
-    if message.refusal or choice.finish_reason == "content_filter":
-        raise RefusalError(f"the model declined: {message.refusal or text or 'stopped by a content filter'}")
-    if not text or not text.strip():
-        extra = message.model_extra or {}
-        reasoned = extra.get("reasoning") or extra.get("reasoning_content")
-        found = "reasoning alone; turn the model's reasoning off" if reasoned else "nothing"
-        raise EmptyAnswerError(f"expected text, found {found} (finish_reason {choice.finish_reason})")
-    if in_form and choice.finish_reason == "length":
-        raise UnparseableError(f"expected JSON in at most {max_tokens} tokens, cut off in {text[-80:]!r}")
-    usage = completion.usage
-    return Reply(
-        text=text,
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
-    )
-
-
-def _raise_for_status(
-    error: openai.APIStatusError, what: str, otherwise: type[TransportError] | type[UserError]
-) -> NoReturn:
-    """Raise what the status means; `otherwise` for those that say the server is not well."""
-    said = f"{what} ({error.status_code}): {_words(error)}"
-    match error.status_code:
-        case 401 | 402 | 403:
-            raise UserError(f"{said}. Set OPENAI_API_KEY to a key that it takes.") from error
-        case 404:
-            raise UserError(f"{said}. Check the address, and --model.") from error
-        case 400 | 413 | 422:
-            raise (UserError if otherwise is UserError else RefusalError)(said) from error
-    raise otherwise(said) from error
-
-
-def _words(error: Exception) -> str:
-    """What a library's error says, with the cause that it hides, on one line and not at length."""
-    cause = f" ({error.__cause__})" if str(error.__cause__ or "") else ""
-    return " ".join(f"{error}{cause}".split())[:300].rstrip(".")
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}

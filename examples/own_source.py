@@ -12,17 +12,19 @@ import argparse
 
 import neurogloss as ng
 
-COLOURS = {"red": 3.0, "green": 2.5, "blue": 2.0, "yellow": 1.5}
+DETECTORS = {
+    "colours": {"red": 3.0, "green": 2.5, "blue": 2.0, "yellow": 1.5},
+    "sizes": {"large": 3.0, "small": 2.5, "tiny": 2.0, "huge": 1.5},
+}
 THINGS = ("coat", "boat", "door", "kite", "lamp", "bag")
 TEXTS = [
-    *(f"She bought a {colour} {thing} in town." for colour in COLOURS for thing in THINGS),
-    *(f"She bought a {size} {thing} in town." for size in ("large", "cheap", "heavy", "new") for thing in THINGS),
+    f"She bought a {word} {thing} in town." for words in DETECTORS.values() for word in words for thing in THINGS
 ]
 
 
-def measure(text: str) -> list[float]:
+def measure(detector: str, text: str) -> list[float]:
     """The detector's activation on each word."""
-    return [COLOURS.get(word, 0.0) for word in text.split()]
+    return [DETECTORS[detector].get(word, 0.0) for word in text.split()]
 
 
 def main() -> None:
@@ -30,7 +32,9 @@ def main() -> None:
     parser.add_argument("--llm", help="URL of an OpenAI-compatible server, or scripted:FILE; none is needed")
     llm = parser.parse_args().llm
 
-    label = ng.label_contexts(TEXTS, [measure(text) for text in TEXTS], unit="toy/colours/detector/0", llm=llm)
+    label = ng.label_contexts(
+        TEXTS, [measure("colours", text) for text in TEXTS], unit="toy/colours/detector/0", llm=llm
+    )
 
     print(f"{label.unit} is {label.state}")
     print(f"explanation: {label.explanation.text if label.explanation else label.reason}")

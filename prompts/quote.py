@@ -10,8 +10,9 @@ What a model reads is not ours: a corpus holds orders, fences, marks and the con
 
 from __future__ import annotations
 
-import json
 import re
+from itertools import accumulate
+from json.encoder import encode_basestring
 
 from neurogloss.records import Passage
 
@@ -29,24 +30,34 @@ _ANGLES = re.compile("[<>]")
 
 def quote(text: str) -> str:
     """`text` as a JSON string on one line."""
-    return quote_marked(Passage((text,)))
+    escaped = encode_basestring(text)
+    risky = _risky(escaped, marked=False)
+    return "".join(_escape(c) if i in risky else c for i, c in enumerate(escaped)) if risky else escaped
 
 
 def quote_marked(passage: Passage) -> str:
     """The passage as a JSON string on one line, its marked tokens between `<<` and `>>`."""
-    escaped = [json.dumps(token, ensure_ascii=False)[1:-1] for token in passage.tokens]
-    text = "".join(escaped)
+    if not passage.marks:
+        return quote(passage.text)
+    tokens = [encode_basestring(token)[1:-1] for token in passage.tokens]
     # A control token may be spread over several of the subject's tokens, so it is looked for in the whole.
-    risky = {match.start() for match in _CONTROL.finditer(text)} | {
-        match.start() for match in _UNPRINTED.finditer(text)
-    }
-    if passage.marks and any(mark in text for mark in MARKS):
-        risky |= {match.start() for match in _ANGLES.finditer(text)}
-    start, tokens = 0, []
-    for token in escaped:
-        tokens.append("".join(_escape(c) if start + i in risky else c for i, c in enumerate(token)))
-        start += len(token)
+    if risky := _risky("".join(tokens), marked=True):
+        ends = list(accumulate(map(len, tokens), initial=0))
+        tokens = [
+            "".join(_escape(c) if i in risky else c for i, c in enumerate(token, start))
+            for start, token in zip(ends, tokens, strict=False)
+        ]
     return f'"{Passage(tuple(tokens), passage.marks).marked(*MARKS)}"'
+
+
+def _risky(text: str, marked: bool) -> set[int]:
+    """Positions of the characters that are to be written as JSON escapes."""
+    if not ("<" in text or ">>" in text or "[" in text) and text.isprintable():
+        return set()  # as nearly all texts are
+    patterns = [_CONTROL, _UNPRINTED]
+    if marked and any(mark in text for mark in MARKS):
+        patterns.append(_ANGLES)
+    return {match.start() for pattern in patterns for match in pattern.finditer(text)}
 
 
 def _escape(character: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from neurogloss.ids import derive_seed
-from neurogloss.records import Example
+from neurogloss.records import EvidenceHalf, Example
 
 Item = TypeVar("Item")
 
@@ -27,3 +28,18 @@ def shuffled(items: Sequence[Item], seed: int, purpose: str) -> list[Item]:
     """The items in an order that the seed and the purpose decide."""
     order = np.random.default_rng(derive_seed(seed, purpose)).permutation(len(items))
     return [items[i] for i in order]
+
+
+def in_turn(lists: Sequence[Sequence[Item]]) -> list[Item]:
+    """The first of each list, the second of each, …"""
+    longest = max(map(len, lists), default=0)
+    return [items[i] for i in range(longest) for items in lists if i < len(items)]
+
+
+def active_level(half: EvidenceHalf, quantile: float) -> float:
+    """The peak below which lies that share of the unit's active contexts: a threshold of its own for each unit.
+
+    NaN where none is known.
+    """
+    peaks = [example.peak for example in half.uniform]
+    return float(np.quantile(peaks, quantile)) if peaks else math.nan

@@ -22,7 +22,7 @@ from neurogloss.scorers.choice import over_ranks, shuffled
 
 @dataclass(frozen=True)
 class Fuzzing:
-    """Implements `neurogloss.protocols.Scorer`."""
+    """Implements `neurogloss.protocols.QuestionScorer`."""
 
     n_questions: int = 100
     """At most; half of them true."""

@@ -8,16 +8,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neurogloss.protocols import HeldOut
-from neurogloss.records import Passage, Question
+from neurogloss.records import Passage, Question, SteeredText
 from neurogloss.scorers.choice import shuffled
 
 
 @dataclass(frozen=True)
 class Intervention:
-    """Implements `neurogloss.protocols.Scorer`."""
+    """Implements `neurogloss.protocols.QuestionScorer`."""
 
     name: str = "intervention"
     task: str = "intervention"
@@ -26,9 +27,13 @@ class Intervention:
     def questions(self, held_out: HeldOut) -> list[Question]:
         """Two passages each; true means that the first is the steered one. Half of them are true."""
         questions: list[Question] = []
-        for text in shuffled(held_out.steered, held_out.seed, self.name):
-            if text.clean.strip() and text.steered.strip() and text.clean != text.steered:
-                clean, steered = Passage((text.clean,)), Passage((text.steered,))
-                first = len(questions) % 2 == 0
-                questions.append(Question((steered, clean) if first else (clean, steered), first, "steered"))
+        for text in shuffled(telling(held_out.steered), held_out.seed, self.name):
+            clean, steered = Passage((text.clean,)), Passage((text.steered,))
+            first = len(questions) % 2 == 0
+            questions.append(Question((steered, clean) if first else (clean, steered), first, "steered"))
         return shuffled(questions, held_out.seed, f"{self.name} order")
+
+
+def telling(texts: Sequence[SteeredText]) -> list[SteeredText]:
+    """Those in which raising the unit made a difference that can be read."""
+    return [text for text in texts if text.clean.strip() and text.steered.strip() and text.clean != text.steered]

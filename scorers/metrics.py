@@ -1,24 +1,27 @@
-"""Metrics of a judge's answers: pure functions of truths and probabilities.
+"""Metrics of answers: pure functions of truths and of the probabilities that were given to them.
 
-Undefined is NaN: where there is no answer, or only one kind of truth.
+Undefined is NaN: where there is no answer, or only one kind of truth. A probability above 1/2 is a yes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.records import Interval
 
-RESAMPLES = 1000
-"""Bootstrap resamples."""
 UNDEFINED = Interval(math.nan, math.nan, math.nan)
+BINS = 10
+"""Of equal width, for the calibration error."""
+
+Truths = Sequence[bool]
+Probabilities = Sequence[float]
 
 
-def comparisons(truths: Sequence[bool], probabilities: Sequence[float]) -> NDArray[np.float64]:
+def comparisons(truths: Truths, probabilities: Probabilities) -> NDArray[np.float64]:
     """(true, false) matrix: 1 where the true one has the larger probability, 1/2 where they are equal.
 
     Its mean is the area under the ROC curve (Mann & Whitney 1947).
@@ -30,77 +33,108 @@ def comparisons(truths: Sequence[bool], probabilities: Sequence[float]) -> NDArr
     return matrix
 
 
-def auroc(truths: Sequence[bool], probabilities: Sequence[float]) -> float:
+def auroc(truths: Truths, probabilities: Probabilities) -> float:
     """Area under the ROC curve, in [0, 1]; 0.5 is chance."""
     matrix = comparisons(truths, probabilities)
     return float(matrix.mean()) if matrix.size else math.nan
 
 
-def mean_interval(
-    matrix: NDArray[np.float64], rng: np.random.Generator, level: float = 0.95
-) -> tuple[Interval, float]:
-    """The mean of a (true, false) matrix with its bootstrap interval, and P(mean <= 0) over the resamples.
+def classification(truths: Truths, probabilities: Probabilities, rate: float | None = None) -> dict[str, float]:
+    """Accuracy, balanced accuracy, precision, recall, F1, Matthews correlation and AUPRC.
 
-    True and false questions are resampled apart (percentile method), one fewer of each than there are: with
-    all of them the interval of few questions would be too narrow (Hesterberg 2015, arXiv:1411.5279). P is never
-    less than the chance that a random order puts every true question above every false one. For the matrix of
-    `comparisons` the mean is the AUROC; for the difference of two such matrices over the same questions it is a
-    paired difference. With fewer than two questions of a kind interval and P are NaN.
+    Args:
+        rate: reweights the questions so that this share of them is true, in (0, 1): what balanced questions hide.
+            At a rate of 0.001 even a false positive rate of 0.1 leaves 1 % precision. None leaves them as they
+            are.
+
+    Returns:
+        All NaN where only one kind of truth is there. Precision is NaN where nothing was said to be true; the
+        Matthews correlation is then 0, by convention.
     """
-    if not matrix.size:
-        return UNDEFINED, math.nan
-    from scipy.stats import bootstrap
-
-    if min(matrix.shape) < 2:
-        value = float(matrix.mean())
-        return Interval(value, math.nan, math.nan), math.nan
-
-    def statistic(i: NDArray[np.int64], j: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
-        return matrix[i[..., 1:, None], j[..., None, 1:]].mean(axis=(-2, -1))  # type: ignore[no-any-return]
-
-    found = bootstrap(
-        (np.arange(matrix.shape[0]), np.arange(matrix.shape[1])),
-        statistic,
-        n_resamples=RESAMPLES,
-        confidence_level=level,
-        method="percentile",
-        vectorized=True,
-        batch=100,
-        rng=rng,
-    )
-    low, high = (float(x) for x in found.confidence_interval)
-    chance = (1 + int((found.bootstrap_distribution <= 0).sum())) / (1 + RESAMPLES)
-    perfect = 1 / math.comb(sum(matrix.shape), matrix.shape[0])
-    return Interval(float(matrix.mean()), low, high), max(chance, perfect)
+    t, said = np.asarray(truths, bool), np.asarray(probabilities, float) > 0.5
+    n, n_true = len(t), int(t.sum())
+    if not 0 < n_true < n or (rate is not None and not 0 < rate < 1):
+        return dict.fromkeys(
+            ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "auprc"), math.nan
+        )
+    share = n_true / n if rate is None else rate
+    weights = np.where(t, share / n_true, (1 - share) / (n - n_true))
+    hit, alarm = float(said[t].mean()), float(said[~t].mean())
+    tp, fp = hit * share, alarm * (1 - share)
+    fn, tn = share - tp, 1 - share - fp
+    spread = math.sqrt((tp + fp) * share * (tn + fn) * (1 - share))
+    return {
+        "accuracy": tp + tn,
+        "balanced_accuracy": (hit + 1 - alarm) / 2,
+        "precision": tp / (tp + fp) if said.any() else math.nan,
+        "recall": hit,
+        "f1": 2 * tp / (2 * tp + fp + fn),
+        "mcc": (tp * tn - fp * fn) / spread if said.any() and not said.all() else 0.0,
+        "auprc": _average_precision(t, np.asarray(probabilities, float), weights),
+    }
 
 
-def classification(truths: Sequence[bool], probabilities: Sequence[float]) -> dict[str, float]:
-    """Balanced accuracy, F1, Matthews correlation and AUPRC, deciding at 0.5; NaN where undefined."""
-    names = ("balanced_accuracy", "f1", "mcc", "auprc")
-    if len(set(truths)) < 2:
-        return dict.fromkeys(names, math.nan)
-    from sklearn import metrics
-
-    t = np.asarray(truths, bool)
-    p = np.asarray(probabilities, float)
-    said = p > 0.5
-    values = (
-        metrics.balanced_accuracy_score(t, said),
-        metrics.f1_score(t, said, zero_division=0.0),
-        metrics.matthews_corrcoef(t, said),
-        metrics.average_precision_score(t, p),
-    )
-    return dict(zip(names, map(float, values), strict=True))
+def _average_precision(t: NDArray[np.bool_], p: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Mean precision where true questions are reached, by descending probability; equal ones come together."""
+    order = np.argsort(-p, kind="stable")
+    ends = np.flatnonzero(np.diff(p[order], append=-math.inf))
+    reached, true = np.cumsum(weights[order])[ends], np.cumsum((weights * t)[order])[ends]
+    return float((np.diff(true, prepend=0.0) * true / reached).sum() / true[-1])
 
 
-def precision_at_rate(truths: Sequence[bool], probabilities: Sequence[float], rate: float) -> float:
-    """Precision where a share `rate` of all contexts is true: TPR r / (TPR r + FPR (1 - r)); NaN if undefined.
+def recalls(truths: Truths, probabilities: Probabilities, strata: Sequence[str]) -> dict[str, float]:
+    """Share of the true questions of each stratum (an activation decile, say) that got a yes."""
+    found: dict[str, list[bool]] = {}
+    for truth, p, stratum in zip(truths, probabilities, strata, strict=True):
+        if truth:
+            found.setdefault(stratum, []).append(p > 0.5)
+    return {stratum: sum(yes) / len(yes) for stratum, yes in sorted(found.items())}
 
-    What balanced questions hide: at a rate of 0.001 even a false positive rate of 0.1 leaves 1 % precision.
-    """
-    said = np.asarray(probabilities, float) > 0.5
-    t = np.asarray(truths, bool)
-    if not t.any() or t.all():
+
+def pearson(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Pearson correlation; NaN where one of them does not vary."""
+    x, y = np.asarray(xs, float), np.asarray(ys, float)
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
-    hits, alarms = said[t].mean() * rate, said[~t].mean() * (1 - rate)
-    return float(hits / (hits + alarms)) if hits + alarms else math.nan
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def brier(truths: Truths, probabilities: Probabilities) -> float:
+    """Mean squared distance of the probability from the truth, in [0, 1]; 0 is best (Brier 1950)."""
+    if not len(truths):
+        return math.nan
+    return float(np.mean((np.asarray(probabilities, float) - np.asarray(truths, float)) ** 2))
+
+
+def calibration_error(truths: Truths, probabilities: Probabilities) -> float:
+    """Expected calibration error, in [0, 1]: |share true - mean probability| over bins, weighted by their counts
+    (Naeini et al. 2015).
+    """
+    if not len(truths):
+        return math.nan
+    p, t = np.asarray(probabilities, float), np.asarray(truths, float)
+    place = np.minimum((p * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(place, weights=t - p, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(p))
+
+
+def proportion(hits: int, n: int, level: float = 0.95) -> Interval:
+    """A share with its exact interval (Clopper & Pearson 1934)."""
+    if not n:
+        return UNDEFINED
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, n).proportion_ci(confidence_level=level)
+    return Interval(hits / n, float(found.low), float(found.high))
+
+
+def chance_of(hits: int, n: int, chance: float) -> float:
+    """The probability of as many hits or more by guessing: exact binomial, one-sided."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(hits, n, chance, alternative="greater").pvalue) if n else math.nan
+
+
+def prefixed(metrics: Mapping[str, float], prefix: str = "", suffix: str = "") -> dict[str, float]:
+    """The same metrics under longer names."""
+    return {f"{prefix}{name}{suffix}": value for name, value in metrics.items()}

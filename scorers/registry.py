@@ -1,37 +1,106 @@
-"""The scorers by name. A scorer of one's own is registered here, or passed to the agent as an object."""
+"""The scorers by name: those of the package, those that installed packages offer, and classes by their place.
+
+A package offers scorers in the entry-point group `neurogloss.scorers`; its own name for one is `module:Class` as
+well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import signature
+from typing import Any
 
-from neurogloss.errors import UserError
-from neurogloss.protocols import Scorer
+from neurogloss.errors import UserError, first_line
+from neurogloss.protocols import DirectScorer, QuestionScorer, Scorer
 from neurogloss.scorers.detection import Detection
+from neurogloss.scorers.discrimination import Discrimination
+from neurogloss.scorers.embedding import Embedding
 from neurogloss.scorers.fuzzing import Fuzzing
 from neurogloss.scorers.intervention import Intervention
+from neurogloss.scorers.intervention_likelihood import InterventionLikelihood
+from neurogloss.scorers.intruder import Intruder
+from neurogloss.scorers.output import Output
+from neurogloss.scorers.rated import Faithfulness, Responsiveness
+from neurogloss.scorers.simulation import Simulation
+from neurogloss.scorers.surprisal import Surprisal
+from neurogloss.scorers.written import Clarity, Sensitivity
+
+GROUP = "neurogloss.scorers"
 
 Factory = Callable[[int], Scorer]
 """From the number of questions to a scorer."""
 
-_FACTORIES: dict[str, Factory] = {}
+FACTORIES: Mapping[str, Factory] = {
+    "detection": lambda n: Detection(n),
+    "detection-hard": lambda n: Detection(n, hard=0.5),
+    "discrimination": lambda n: Discrimination(n),
+    "discrimination-lexical": lambda n: Discrimination(n, "lexical"),
+    "discrimination-look_alikes": lambda n: Discrimination(n, "look_alikes"),
+    "fuzzing": lambda n: Fuzzing(n),
+    "fuzzing-active": lambda n: Fuzzing(n, "active"),
+    "intervention": lambda n: Intervention(),
+    "intervention-nats": lambda n: InterventionLikelihood(),
+    "output": lambda n: Output(),
+    "simulation": lambda n: Simulation(min(n, 20)),
+    "surprisal": lambda n: Surprisal(n),
+    "embedding": lambda n: Embedding(n),
+    "intruder": lambda n: Intruder(min(n, 20)),
+    "clarity": lambda n: Clarity(),
+    "clarity-silent": lambda n: Clarity(against="silent"),
+    "sensitivity": lambda n: Sensitivity(),
+    "responsiveness": lambda n: Responsiveness(n),
+    "faithfulness": lambda n: Faithfulness(),
+}
+"""Those that make or write texts, or ask for a number a token, ask fewer questions than there are for a judge."""
 
 
-def register(name: str, factory: Factory) -> None:
-    """Make a scorer known by name. Raises ValueError where the name is taken."""
-    if name in _FACTORIES:
-        raise ValueError(f"a scorer named {name!r} is registered already")
-    _FACTORIES[name] = factory
+def names() -> tuple[str, ...]:
+    """Of the package's scorers, and of those that installed packages offer."""
+    return (*FACTORIES, *sorted(set(entry_points(group=GROUP).names) - set(FACTORIES)))
 
 
 def get(names: Sequence[str], n_questions: int) -> list[Scorer]:
-    """The named scorers, in that order. Raises UserError that lists the known names."""
-    unknown = [name for name in names if name not in _FACTORIES]
-    if unknown:
-        raise UserError(f"Expected scorers among {', '.join(_FACTORIES)}; found {', '.join(unknown)}.")
-    return [_FACTORIES[name](n_questions) for name in names]
+    """The named scorers, in that order.
+
+    Raises:
+        UserError: an unknown name, with those that are known, or a class that cannot be had or is no scorer.
+    """
+    return [_get(name, n_questions) for name in names]
 
 
-register("detection", lambda n: Detection(n))
-register("fuzzing", lambda n: Fuzzing(n))
-register("fuzzing-active", lambda n: Fuzzing(n, "active"))
-register("intervention", lambda n: Intervention())
+def _get(name: str, n_questions: int) -> Scorer:
+    if name in FACTORIES:
+        return FACTORIES[name](n_questions)
+    if ":" in name:
+        return _make(name, _class(name), n_questions)
+    for offered in entry_points(group=GROUP, name=name):
+        return _make(name, _class(offered.value), n_questions)
+    raise UserError(f"Expected scorers among {', '.join(names())}, or module:Class; found {name}.")
+
+
+def _class(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"Expected a scorer at {place} (module:Class), found none: {first_line(error)}. "
+            "Is it installed, and on the path?"
+        ) from error
+
+
+def _make(name: str, kind: Any, n_questions: int) -> Scorer:
+    """An object of the class, told the number of questions where it takes one."""
+    try:
+        takes = "n_questions" in signature(kind).parameters
+        scorer = kind(n_questions=n_questions) if takes else kind()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"Expected {name} to be made without arguments, or of n_questions: {error}.") from error
+    if not isinstance(scorer, (QuestionScorer, DirectScorer)):
+        raise UserError(
+            f"Expected {name} to have name, needs_subject, task and questions, or name, needs_subject, "
+            "needs, metric, chance and answered. See docs/design/scorers.md."
+        )
+    return scorer

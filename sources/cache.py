@@ -153,12 +153,18 @@ class Cache:
         arrays, side = self._arrays(self.site(unit), half), self.side(unit)
         peaks = arrays[f"{kind}_peaks"][side]
         order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)]
-        contexts = [self.contexts.get(digest) for digest in arrays[f"{kind}_hashes"][side][order].tolist()]
-        longest = max([len(context.tokens) for context in contexts], default=0)
-        values = (arrays[f"{kind}_windows"][side, order, :longest] * peaks[order, None]).tolist()
+        contexts = list(map(self.contexts.get, arrays[f"{kind}_hashes"][side][order].tolist()))
+        rows = [[0.0] * len(context.tokens) for context in contexts]
+        # Most activations are zero: only the others are made into Python's numbers.
+        windows = arrays[f"{kind}_windows"][side][order]
+        at = np.flatnonzero(windows.view(np.uint16))
+        row, token = np.divmod(at, windows.shape[1])
+        values = windows.ravel()[at] * peaks[order][row]
+        for i, j, value in zip(row.tolist(), token.tolist(), values.tolist(), strict=True):
+            rows[i][j] = value
         return [
-            Example(context, tuple(row[: len(context.tokens)]))
-            for context, row in zip(contexts, values, strict=True)
+            Example(context, tuple(activations))
+            for context, activations in zip(contexts, rows, strict=True)
             if context.text not in without
         ]
 
@@ -190,23 +196,20 @@ class Cache:
 
     def output_tokens(self, unit: UnitId, n: int = 10) -> OutputTokens | None:
         """What the unit's side promotes and suppresses; None where its direction has no way to the logits."""
-        path = self.path / "outputs" / f"{self.site(unit).name}.safetensors"
-        if not path.is_file():
+        arrays = self._outputs(self.site(unit).name)
+        if arrays is None:
             return None
-        arrays = self._outputs(path)
-        words = self._vocabulary
+        words, row = self._vocabulary, unit.index
         high, low = (
-            [
+            tuple(
                 (words[i], unit.sign * x)
                 for i, x in zip(
-                    arrays[end][unit.index, :n].tolist(),
-                    arrays[f"{end}_logits"][unit.index, :n].tolist(),
-                    strict=True,
+                    arrays[end][row, :n].tolist(), arrays[f"{end}_logits"][row, :n].tolist(), strict=True
                 )
-            ]
+            )
             for end in (("high", "low") if unit.sign > 0 else ("low", "high"))
         )
-        return OutputTokens(tuple(high), tuple(low), float(arrays["kurtosis"][unit.index]))
+        return OutputTokens(high, low, float(arrays["kurtosis"][row]))
 
     def verify(self) -> None:
         """Hold every file against the manifest's checksums. Raises UserError that names those that changed."""
@@ -226,8 +229,14 @@ class Cache:
         return lru_cache(None)(lambda site, half: read_sketch(folder / f"{site.name}.{half}", mapped=True))
 
     @cached_property
-    def _outputs(self) -> Any:
-        return lru_cache(8)(read_arrays)
+    def _outputs(self) -> Callable[[str], dict[str, NDArray[Any]] | None]:
+        """A site's output tokens, None where it has none."""
+
+        def read(site: str) -> dict[str, NDArray[Any]] | None:
+            path = self.path / "outputs" / f"{site}.safetensors"
+            return read_arrays(path) if path.is_file() else None
+
+        return lru_cache(8)(read)
 
     @cached_property
     def _thresholds(self) -> dict[str, NDArray[Any]]:

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from neurogloss.errors import UserError
-from neurogloss.ids import UnitId
+from neurogloss.ids import UnitId, hash64
+from neurogloss.records import Context, Example
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes
+from neurogloss.sources.corpus import context_id
 from neurogloss.sources.dictionaries import Dictionary, directions_of
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.reader import CODES_AT_ONCE
@@ -46,6 +49,13 @@ class Place:
     def directions(self) -> torch.Tensor:
         """(N, width) that raising each unit by 1 adds where it writes, on the subject's device, in its dtype."""
         return directions_of(self.dictionary).to(self.subject.device, self.subject.model.dtype)
+
+    def along(self, units: Sequence[UnitId]) -> torch.Tensor:
+        """(n, width): each unit's direction times its sign."""
+        import torch
+
+        signs = torch.tensor([unit.sign for unit in units], device=self.subject.device)
+        return self.directions[[unit.index for unit in units]] * signs[:, None]
 
     def activations(self, vectors: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
         """(T, width) vectors and (T, n) units wanted of each, to (T, n) activations of either sign."""
@@ -87,6 +97,23 @@ class UnitReader:
         self.subject = subject
         self._sites = {(site.hookpoint, site.dictionary): site for site in sites}
         self._open = lru_cache(DICTIONARIES)(self._open_site)
+
+    def examples(self, unit: UnitId, texts: Sequence[str]) -> list[Example]:
+        """Each text as one context, cut into the subject's tokens, with the unit's activations.
+
+        Raises:
+            UserError: the unit is not one of this subject's, or a text has no token or too many.
+        """
+        activations = self.activations(unit, texts)
+        if () in activations:
+            raise UserError("Expected texts of at least one token, found one without. Leave it out.")
+        return [Example(self._context(text), values) for text, values in zip(texts, activations, strict=True)]
+
+    def _context(self, text: str) -> Context:
+        # What stands before the first token is shown as part of it.
+        bounds = [0, *self.subject.tokenize(text).starts[1:], len(text)]
+        tokens = tuple(text[a:b] for a, b in pairwise(bounds))
+        return Context(f"{context_id(hash64(text), 0):016x}", tokens)
 
     def activations(self, unit: UnitId, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """For each text one activation a token of `Subject.tokenize`, at least 0, along the unit's sign.

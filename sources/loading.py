@@ -41,6 +41,15 @@ def require_subject_packages() -> None:
             raise MissingExtra(package, INSTALL)
 
 
+def has_subject_packages() -> bool:
+    """Whether what runs a subject is installed. Imports nothing."""
+    try:
+        require_subject_packages()
+    except MissingExtra:
+        return False
+    return True
+
+
 def packaged_folder(progress: Progress | None = None) -> Path:
     """Folder of the packaged subject as safetensors, converted on first use into the user's cache."""
     progress = progress or Quiet()

@@ -9,7 +9,6 @@ from neurogloss.errors import UserError
 from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import Site
 from neurogloss.sources.dictionaries import Dictionary, check_width, open_dictionary
-from neurogloss.sources.dictionaries.linear import LinearDictionary
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.subject import Subject
 
@@ -82,8 +81,7 @@ def open_listener(subject: Subject, name: str | None, spec: str) -> Listener:
     else:
         hookpoint = subject.hookpoint(name)
         dictionary = open_dictionary(spec, subject.width(hookpoint))
-    if isinstance(dictionary, LinearDictionary):
-        dictionary = dictionary.to(subject.device)
+    dictionary = dictionary.to(subject.device)
     target = subject.hookpoint(dictionary.target) if dictionary.target else hookpoint
     site = Site(str(hookpoint), dictionary.name, spec, dictionary.n_units, dictionary.signed)
     return Listener(hookpoint, target, dictionary, site)

@@ -12,6 +12,8 @@
    activation there, which is read in the same pass, times its direction. The error term stays, here too.
 6. Several units of a site go through the model together: a row for each prompt and unit, from copies of one
    key-value cache, each row with its own change. Units whose strength is found leave the bisection.
+7. What a unit makes the subject say next is how raising it changes the log probability of each next token, mean
+   over prompts (TokenChange of Gur-Arieh et al. 2025, arXiv:2501.08319, at a matched KL instead of a fixed value).
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.records import Ablation, SteeredText, Steering
+from neurogloss.records import Ablation, OutputTokens, SteeredText, Steering
 from neurogloss.sources.cache import Site
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.live import Place, UnitReader
+from neurogloss.sources.outputs import KEPT, excess_kurtosis
 from neurogloss.sources.subject import Subject
 
 if TYPE_CHECKING:
@@ -66,19 +69,32 @@ class LiveSubject(UnitReader):
         self._clean = lru_cache(32)(self._continue_clean)
 
     def steer(
-        self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int = 0
+        self,
+        unit: UnitId,
+        prompts: Sequence[str],
+        tuning_prompts: Sequence[str],
+        seed: int = 0,
+        kl: float | None = None,
     ) -> Steering:
-        """Continue the prompts clean and with the unit raised (lowered, for a negative side).
+        """Continue the prompts clean and with the unit raised along its sign.
 
         Prompts shorter than PROMPT_TOKENS tokens are left out.
 
+        Args:
+            kl: target of the strength search, nats; below 0 the unit is lowered until that much has changed, and
+                the strength is negative. None: what the subject was set to.
+
         Raises:
-            UserError: the unit is not one of this subject's, or no prompt is long enough.
+            UserError: the unit is not one of this subject's, no prompt is long enough, or the target is 0.
         """
-        return self.steer_many([unit], prompts, tuning_prompts)[0]
+        return self.steer_many([unit], prompts, tuning_prompts, kl)[0]
 
     def steer_many(
-        self, units: Sequence[UnitId], prompts: Sequence[str], tuning_prompts: Sequence[str]
+        self,
+        units: Sequence[UnitId],
+        prompts: Sequence[str],
+        tuning_prompts: Sequence[str],
+        kl: float | None = None,
     ) -> list[Steering]:
         """What `steer` gives for each unit on the same prompts, in fewer passes."""
         import torch
@@ -89,9 +105,8 @@ class LiveSubject(UnitReader):
         at_once = max(ROWS_AT_ONCE // max(len(tuning), len(scored)), 1)
         for place, mine in _parts(places, at_once):
             with torch.inference_mode():
-                signs = torch.tensor([units[j].sign for j in mine], device=self.subject.device)
-                directions = place.directions[[units[j].index for j in mine]] * signs[:, None]
-                strengths, kls = self._tune(tuning, place.writes, directions)
+                directions = place.along([units[j] for j in mine])
+                strengths, kls = self._tune(tuning, place.writes, directions, self.kl if kl is None else kl)
                 ids, past = _copies(*self._prompt(scored), len(mine))
                 with self._raised(place.writes, directions, strengths, len(scored)):
                     steered = self._greedy(self._next(ids, past), past)
@@ -99,6 +114,35 @@ class LiveSubject(UnitReader):
             for j, *result in zip(mine, strengths.tolist(), kls.tolist(), texts, strict=True):
                 found[j] = Steering(*result)
         return [found[j] for j in range(len(units))]
+
+    def token_change(self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str]) -> OutputTokens:
+        """The next tokens whose log probability raising the unit changes most, at the KL that was set.
+
+        Prompts shorter than PROMPT_TOKENS tokens are left out.
+
+        Returns:
+            KEPT tokens at each end with their change, nats, mean over the prompts; its kurtosis is that of the
+            changes over the vocabulary.
+
+        Raises:
+            UserError: the unit is not one of this subject's, or no prompt is long enough.
+        """
+        import torch
+
+        place = self._place(unit)
+        tuning, scored = self._cut(tuning_prompts), self._cut(prompts)
+        with torch.inference_mode():
+            directions = place.along([unit])
+            strengths, _ = self._tune(tuning, place.writes, directions, self.kl)
+            ids, past = self._prompt(scored)
+            clean = self._next(ids, copy.deepcopy(past)).log_softmax(-1)
+            with self._raised(place.writes, directions, strengths, len(scored)):
+                change = (self._next(ids, past).log_softmax(-1) - clean).mean(0)
+            return OutputTokens(
+                promoted=self._tokens(change.topk(KEPT)),
+                suppressed=self._tokens(change.topk(KEPT, largest=False)),
+                kurtosis=float(excess_kurtosis(change[None])),
+            )
 
     def ablate(self, unit: UnitId, prompts: Sequence[str]) -> Ablation:
         """Continue the prompts clean and without what the unit contributes, there and in the prompt.
@@ -139,25 +183,28 @@ class LiveSubject(UnitReader):
         return cut
 
     def _tune(
-        self, rows: Rows, hookpoint: Hookpoint, directions: torch.Tensor
+        self, rows: Rows, hookpoint: Hookpoint, directions: torch.Tensor, target: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(U, width) directions to the strength of each and the KL it gives."""
+        """(U, width) directions to the strength of each, of the target's sign, and the KL it gives."""
+        if not target:
+            raise UserError("Steering needs a KL divergence to reach, in nats; found 0. Ask for 0.5, or -0.5.")
         ids, past = self._prompt(rows)
         clean = self._next(ids, copy.deepcopy(past)).log_softmax(-1)
-        going = np.arange(len(directions))
+        going, wanted = np.arange(len(directions)), abs(target)
         low, high = (np.full(len(going), limit) for limit in LOG_STRENGTHS)
         middle, kls = (low + high) / 2, np.zeros(len(going))
         for _ in range(MAX_STEPS):
             middle[going] = (low[going] + high[going]) / 2
-            with self._raised(hookpoint, directions[going], 10.0 ** middle[going], len(rows)):
+            strengths = np.copysign(10.0**middle, target)
+            with self._raised(hookpoint, directions[going], strengths[going], len(rows)):
                 steered = self._next(*_copies(ids, past, len(going)))
             kls[going] = _kl(clean, steered.log_softmax(-1)).mean(0).cpu().numpy()
-            high[going] = np.where(kls > self.kl, middle, high)[going]
-            low[going] = np.where(kls > self.kl, low, middle)[going]
-            going = going[np.abs(kls[going] - self.kl) > 0.1 * self.kl]
+            high[going] = np.where(kls > wanted, middle, high)[going]
+            low[going] = np.where(kls > wanted, low, middle)[going]
+            going = going[np.abs(kls[going] - wanted) > 0.1 * wanted]
             if not len(going):
                 break
-        return 10.0**middle, kls
+        return strengths, kls
 
     def _continue_clean(self, rows: Rows) -> list[str]:
         ids, past = self._prompt(rows)
@@ -184,6 +231,11 @@ class LiveSubject(UnitReader):
             tuple(SteeredText(*text) for text in zip(prompts, clean, changed[unit::copies], strict=True))
             for unit in range(copies)
         ]
+
+    def _tokens(self, best: Any) -> tuple[tuple[str, float], ...]:
+        """Values and ids of tokens, as torch finds the largest, to their text and value."""
+        texts = self.subject.tokenizer.batch_decode(best.indices[:, None])
+        return tuple(zip(texts, best.values.tolist(), strict=True))
 
     def _prompt(self, rows: Rows) -> tuple[torch.Tensor, Any]:
         """Token ids, and a key-value cache of all but the last, clean."""

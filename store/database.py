@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from neurogloss.errors import UserError
 
@@ -49,3 +50,8 @@ def readable(path: Path) -> Iterator[None]:
             f"Expected a neurogloss ledger at {path}, found: {error}. Give the path of a run's "
             "ledger.sqlite; if this is one, restore it from a copy, or use another run folder."
         ) from error
+
+
+def marks(values: Collection[Any]) -> str:
+    """A question mark for each value."""
+    return ", ".join("?" * len(values))

@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from neurogloss.accounts import Standing, Usage, Work
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, canonical_json
-from neurogloss.records import (
-    Explanation,
-    Failure,
-    Label,
-    Outcome,
-    Question,
-    Score,
-    State,
-    UnitStatistics,
-)
+from neurogloss.records import Explanation, Failure, Label, Outcome, Score, State, UnitStatistics
 from neurogloss.store import rows
-from neurogloss.store.database import connect, readable, transaction
+from neurogloss.store import work as works
+from neurogloss.store.database import connect, marks, readable, transaction
 from neurogloss.store.migrations import migrate, pending
+from neurogloss.store.outcomes import replace as replace_outcomes
 
 FAILURES = frozenset(State(failure.value) for failure in Failure)
 """The states that stand for a failure and carry a reason."""
@@ -119,7 +112,10 @@ class Ledger:
         return {row["id"]: json.loads(row["settings"]) for row in found}
 
     def newest_method(self) -> str | None:
-        row = self._connection.execute("SELECT id FROM methods ORDER BY position DESC LIMIT 1").fetchone()
+        """The newest that was labelled with here; an imported one where there is no other."""
+        row = self._connection.execute(
+            "SELECT id FROM methods ORDER BY id LIKE 'import-%', position DESC LIMIT 1"
+        ).fetchone()
         return None if row is None else row["id"]
 
     def add_units(self, items: Iterable[tuple[UnitId, UnitStatistics]]) -> None:
@@ -147,7 +143,9 @@ class Ledger:
 
     # --- recording --------------------------------------------------------------------------------
 
-    def record_explained(self, chosen: Explanation, others: Sequence[Explanation]) -> None:
+    def record_explained(
+        self, chosen: Explanation, others: Sequence[Explanation], work: Work | None = None
+    ) -> None:
         """Store a unit's explanation and the losing candidates; its state becomes EXPLAINED.
 
         They replace what the unit had under this method. An explanation that stays keeps its scores.
@@ -163,12 +161,13 @@ class Ledger:
         ids = [candidate.id for candidate in candidates]
         with transaction(self._connection) as connection:
             connection.execute(
-                f"DELETE FROM explanations WHERE method = ? AND unit = ? AND id NOT IN ({_marks(ids)})",
+                f"DELETE FROM explanations WHERE method = ? AND unit = ? AND id NOT IN ({marks(ids)})",
                 (*label, *ids),
             )
             connection.executemany(
-                "INSERT INTO explanations VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
-                "SET validation = excluded.validation, provenance = excluded.provenance",
+                f"INSERT INTO explanations VALUES ({marks(range(9))}) ON CONFLICT (id) DO UPDATE "
+                "SET validation = excluded.validation, provenance = excluded.provenance, "
+                "side = excluded.side, facets = excluded.facets",
                 map(rows.explanation_row, candidates),
             )
             connection.execute(
@@ -177,8 +176,12 @@ class Ledger:
                 "reason = '', explanation = excluded.explanation, changed_at = excluded.changed_at",
                 (*label, State.EXPLAINED.value, chosen.id),
             )
+            if work:
+                works.add(connection, chosen.method, chosen.unit, work)
 
-    def record_failure(self, unit: UnitId, method: str, state: State, reason: str) -> None:
+    def record_failure(
+        self, unit: UnitId, method: str, state: State, reason: str, work: Work | None = None
+    ) -> None:
         """One attempt more that failed. An explanation that the unit has stays.
 
         Raises:
@@ -194,6 +197,8 @@ class Ledger:
                 "attempts = attempts + 1, changed_at = excluded.changed_at",
                 (method, str(unit), state.value, reason),
             )
+            if work:
+                works.add(connection, method, unit, work)
 
     def record_scores(
         self,
@@ -202,6 +207,7 @@ class Ledger:
         scores: Sequence[Score],
         outcomes: Sequence[Outcome],
         reason: str = "",
+        work: Work | None = None,
     ) -> None:
         """Store scores and the outcomes behind them; the unit's state becomes `state`, for that reason.
 
@@ -221,12 +227,14 @@ class Ledger:
             if changed.rowcount != 1:
                 raise ValueError(f"{explanation.id} is not the explanation of {explanation.unit}")
             for scorer in sorted(scorers):
-                _forget(connection, explanation.id, scorer)
-                _store_outcomes(connection, explanation.id, [o for o in outcomes if o.scorer == scorer])
+                mine = [outcome for outcome in outcomes if outcome.scorer == scorer]
+                replace_outcomes(connection, explanation.id, scorer, mine)
             connection.executemany(
-                f"INSERT INTO scores VALUES ({_marks(range(17))})",
+                f"INSERT INTO scores VALUES ({marks(range(17))})",
                 [rows.score_row(explanation.id, score) for score in scores],
             )
+            if work:
+                works.add(connection, explanation.method, explanation.unit, work)
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -253,7 +261,7 @@ class Ledger:
             conditions.append("l.method = ?")
             parameters.append(method)
         if states is not None:
-            conditions.append(f"l.state IN ({_marks(states)})")
+            conditions.append(f"l.state IN ({marks(states)})")
             parameters.extend(state.value for state in states)
         with self._snapshot() as connection:
             yield from _labels(connection, " AND ".join(conditions), parameters)
@@ -282,12 +290,41 @@ class Ledger:
         )
         return [rows.outcome_of(row) for row in found]
 
-    def attempts(self, unit: UnitId, method: str) -> int:
-        """How often the unit failed under this method."""
-        row = self._connection.execute(
-            "SELECT attempts FROM labels WHERE unit = ? AND method = ?", (str(unit), method)
-        ).fetchone()
-        return 0 if row is None else row["attempts"]
+    def standings(self, method: str, units: Collection[UnitId]) -> dict[UnitId, Standing]:
+        """Where those of the units stand that have a label under this method."""
+        known = {str(unit): unit for unit in units}
+        found = self._connection.execute(
+            "SELECT unit, state, attempts, l.explanation, json_group_array(scorer) AS scorers FROM labels l "
+            "LEFT JOIN scores s ON s.explanation = l.explanation "
+            "WHERE method = ? AND unit IN (SELECT value FROM json_each(?)) GROUP BY unit",
+            (method, json.dumps(list(known))),
+        )
+        return {
+            known[row["unit"]]: Standing(
+                State(row["state"]),
+                row["attempts"],
+                row["explanation"] is not None,
+                frozenset(filter(None, json.loads(row["scorers"]))),
+            )
+            for row in found
+        }
+
+    def unknown(self, units: Collection[UnitId]) -> list[UnitId]:
+        """Those of the units that `add_units` was never given."""
+        known = self._connection.execute(
+            "SELECT id FROM units WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps([str(unit) for unit in units]),),
+        )
+        seen = {row["id"] for row in known}
+        return [unit for unit in units if str(unit) not in seen]
+
+    def usage(self, method: str, unit: UnitId | None = None) -> dict[str, Usage]:
+        """What models were asked under the method, by stage: of one unit, or of all."""
+        return works.usage(self._connection, method, unit)
+
+    def trace(self, unit: UnitId, method: str) -> bytes | None:
+        """How the unit's explanation was come by, as it was packed; None where that was not kept."""
+        return works.trace(self._connection, method, unit)
 
     def states(self, method: str) -> dict[UnitId, State]:
         """The state of each unit that has a label under this method, ordered as `units`."""
@@ -312,7 +349,10 @@ class Ledger:
         return int(self._connection.execute("SELECT count(explanation) FROM labels").fetchone()[0])
 
     def dump(self) -> str:
-        """Everything in the ledger but times, as text that is equal where two ledgers hold the same."""
+        """What was found out of the units, as text that is equal where two ledgers hold the same.
+
+        Times, costs and traces are left out: they differ where a run was cut off and went on.
+        """
         lines = []
         for table in _TABLES:
             columns = [row["name"] for row in self._connection.execute(f"PRAGMA table_info({table})")]
@@ -323,38 +363,11 @@ class Ledger:
         return "\n".join(lines) + "\n"
 
 
-def _marks(values: Collection[Any]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _forget(connection: sqlite3.Connection, explanation: str, scorer: str) -> None:
-    """Answers go with their questions."""
-    for table in ("scores", "questions"):
-        connection.execute(f"DELETE FROM {table} WHERE explanation = ? AND scorer = ?", (explanation, scorer))
-
-
-def _store_outcomes(connection: sqlite3.Connection, explanation: str, outcomes: Sequence[Outcome]) -> None:
-    """Outcomes of one scorer. A question that was asked with several explanations is stored once."""
-    numbers: dict[tuple[Question, int], int] = {}
-    seen: Counter[tuple[str, Question]] = Counter()
-    answers = []
-    for position, outcome in enumerate(outcomes):
-        question, asked = outcome.question, (outcome.asked, outcome.question)
-        n = numbers.setdefault((question, seen[asked]), len(numbers))
-        seen[asked] += 1
-        answers.append(rows.answer_row(explanation, position, n, outcome))
-    connection.executemany(
-        f"INSERT INTO questions VALUES ({_marks(range(6))})",
-        [rows.question_row(explanation, outcomes[0].scorer, n, question) for (question, _), n in numbers.items()],
-    )
-    connection.executemany(f"INSERT INTO answers VALUES ({_marks(range(8))})", answers)
-
-
 def _labels(connection: sqlite3.Connection, condition: str, parameters: Sequence[str]) -> Iterator[Label]:
     """A page of rows at a time, with the scores of its explanations."""
     cursor = connection.execute(
         f"SELECT {_UNIT}, l.method, l.state, l.reason, l.explanation, "
-        "e.rank, e.text, e.validation, e.provenance "
+        "e.rank, e.text, e.validation, e.provenance, e.side, e.facets "
         "FROM labels l JOIN methods m ON m.id = l.method JOIN units u ON u.id = l.unit "
         f"LEFT JOIN explanations e ON e.id = l.explanation WHERE {condition} "
         f"ORDER BY m.position, {_UNIT_ORDER}",
@@ -364,7 +377,7 @@ def _labels(connection: sqlite3.Connection, condition: str, parameters: Sequence
         ids = [row["explanation"] for row in page if row["explanation"] is not None]
         scores: dict[str, list[Score]] = {}
         for row in connection.execute(
-            f"SELECT * FROM scores WHERE explanation IN ({_marks(ids)}) ORDER BY explanation, scorer", ids
+            f"SELECT * FROM scores WHERE explanation IN ({marks(ids)}) ORDER BY explanation, scorer", ids
         ):
             scores.setdefault(row["explanation"], []).append(rows.score_of(row))
         for row in page:

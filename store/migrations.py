@@ -91,6 +91,30 @@ CREATE TABLE answers (
 ) WITHOUT ROWID
 """,
     ),
+    (
+        "0002_sides_traces_costs",
+        """
+ALTER TABLE explanations ADD COLUMN side TEXT NOT NULL DEFAULT 'input';
+ALTER TABLE explanations ADD COLUMN facets TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE traces (
+  method TEXT NOT NULL REFERENCES methods (id),
+  unit TEXT NOT NULL REFERENCES units (id),
+  steps BLOB NOT NULL,
+  PRIMARY KEY (method, unit)
+);
+CREATE TABLE costs (
+  method TEXT NOT NULL REFERENCES methods (id),
+  unit TEXT NOT NULL REFERENCES units (id),
+  stage TEXT NOT NULL,
+  requests INTEGER NOT NULL,
+  stored INTEGER NOT NULL,
+  prompt_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  completion_tokens INTEGER NOT NULL,
+  PRIMARY KEY (method, unit, stage)
+) WITHOUT ROWID
+""",
+    ),
 )
 """Name and SQL of each step; no statement holds a semicolon."""
 

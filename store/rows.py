@@ -12,6 +12,7 @@ from neurogloss.ids import UnitId, canonical_json
 from neurogloss.records import (
     Answer,
     Explanation,
+    Facet,
     Failure,
     Interval,
     Label,
@@ -19,6 +20,7 @@ from neurogloss.records import (
     Passage,
     Question,
     Score,
+    Side,
     State,
     UnitStatistics,
 )
@@ -86,6 +88,8 @@ def explanation_row(explanation: Explanation) -> tuple[Any, ...]:
         explanation.text,
         validation,
         canonical_json(dict(explanation.provenance)),
+        explanation.side.value,
+        canonical_json([[facet.text, facet.share] for facet in explanation.facets]),
     )
 
 
@@ -96,6 +100,8 @@ def explanation_of(row: sqlite3.Row) -> Explanation:
         text=row["text"],
         method=row["method"],
         rank=row["rank"],
+        side=Side(row["side"]),
+        facets=tuple(Facet(text, share) for text, share in json.loads(row["facets"])),
         validation=row["validation"],
         provenance=json.loads(row["provenance"]),
     )

@@ -1,128 +1,345 @@
-"""Nearest neighbours between two sets of labels, by what their explanations say.
+"""What two sets of units have in common: evidence of several kinds, floors, a matching, what is left over.
 
-1. Embed each distinct explanation text once; rows have unit length, so a product is a cosine.
-2. Take the labels of `a` in blocks, so that a block's cosines with all of `b` fit in 64 MiB.
-3. In each block strike out pairs that are the same unit: a unit is not its own neighbour.
-4. Keep the k largest cosines of each row, exactly; of equals, those that come first in `b`.
-5. Beside each row stands its floor: the cosine with one label of `b`, drawn uniformly (seeded) from those
-   that step 3 left. Explanations share a style, so the cosine of two at random is well above 0.
-6. A label without an explanation, or with nothing left in `b`, has no pair; it is counted as unmatched.
+1. Of each kind of evidence (`neurogloss.store.measures`, `neurogloss.store.overlaps`), each unit's most alike of
+   the other set, in both directions: the candidates. All kinds are measured on all of them.
+2. The floor of each kind: what it is where there is nothing in common. Its 95th percentile is the limit above
+   which two units count as alike by that kind.
+3. A probability that a pair is one and the same unit, from all kinds (`neurogloss.store.calibration`).
+4. One kind ranks by itself. Several rank by the probability, with 0.5 as the limit, or where there is none, by the
+   first kind.
+5. The matching (`neurogloss.store.matching`). A unit that is in no pair above the limit is unmatched; one that is
+   like no unit of the other set above the limit is distinctive, whatever the matching.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neurogloss.ids import derive_seed
-from neurogloss.protocols import Embedder, Float32
-from neurogloss.records import Label
+from neurogloss.ids import UnitId, canonical_json
+from neurogloss.protocols import Float32
+from neurogloss.store import matching
+from neurogloss.store.calibration import Calibration, calibrate
+from neurogloss.store.exchange.columns import arrow
+from neurogloss.store.exchange.files import new_file, plain
+from neurogloss.store.matching import Match
+from neurogloss.store.measures import Edges, Int, Measure, blocks, nearest
 
-_BLOCK_CELLS = 1 << 24
-"""Cells of one block of the product: 64 MiB of float32."""
+CANDIDATES = 10
+"""Most alike units of each, of every kind and direction."""
+LIMIT = 0.95
+"""Quantile of the floor that is the limit."""
+PROBABILITY = "probability"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A unit of a set, and what is said of it."""
+
+    unit: UnitId
+    text: str | None = None
+    """None where it has no explanation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A label of one set and a near label of the other."""
+    """A unit of A and one of B that the matching put together."""
 
-    a: Label
-    b: Label
+    a: Member
+    b: Member
     similarity: float
-    """Cosine of the two explanations, in [-1, 1]."""
+    """What the matching ranked by."""
+    matched: bool
+    """Whether that lies above the limit."""
+    values: Mapping[str, float]
+    """By kind of evidence; NaN where it says nothing of this pair."""
+    probability: float
+    """That both are the same; NaN where it could not be calibrated."""
+    cluster: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """A unit that is like none of the other set above the limit."""
+
+    unit: UnitId
+    text: str | None
+    similarity: float
+    """To the most alike; NaN where there was nothing to compare with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One kind of evidence over a whole comparison."""
+
+    kind: str
+    pairs: int
+    """Of the matching, that have it."""
+    mean: float
+    """Over those pairs; NaN where there are none."""
     floor: float
-    """Cosine of a's explanation with one of the other set drawn at random."""
+    """Mean of the floor."""
+    limit: float
+    """95th percentile of the floor."""
+    share_a: float
+    """Units of A that are like one of B above the limit, by this kind, among those that have it."""
+    share_b: float
+    floor_is: str
 
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """How near one set of labels lies to another."""
+    """What two sets of units have in common."""
 
     pairs: tuple[Pair, ...]
-    """In the order of `a`, each label's pairs by descending similarity."""
-    mean: float
-    """Mean similarity of each matched label with its nearest; NaN where none is matched."""
-    floor: float
-    """Mean floor of the same labels; NaN where none is matched."""
-    unmatched: int
-    """Labels of `a` without a pair."""
+    """By unit of A, in its order; of `nearest` the most alike first."""
+    match: Match
+    ranked_by: str
+    """A kind, or `probability`."""
+    limit: float
+    levels: tuple[Level, ...]
+    missing: Mapping[str, str]
+    """Kinds that were asked for and are not at hand, and why."""
+    units: tuple[int, int]
+    """Units of A and of B that were compared."""
+    matched: tuple[int, int]
+    """Those that are in a pair above the limit."""
+    distinctive: tuple[tuple[Lone, ...], tuple[Lone, ...]]
+    """Of A and of B: those with an explanation first, the least alike first."""
+    calibration: Calibration
+    floors: Mapping[str, Float32]
+    """Values of each kind's floor."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Units that were not compared, by reason."""
+
+    @property
+    def unmatched(self) -> tuple[int, int]:
+        """Units of A and of B in no pair above the limit."""
+        return self.units[0] - self.matched[0], self.units[1] - self.matched[1]
+
+    def summary(self, distinctive: int = 5) -> dict[str, Any]:
+        """All but the pairs, as JSON has it; so many of each side's distinctive units."""
+        sides = "a", "b"
+        found = {
+            "match": self.match,
+            "ranked_by": self.ranked_by,
+            "limit": self.limit,
+            "units": dict(zip(sides, self.units, strict=True)),
+            "matched": dict(zip(sides, self.matched, strict=True)),
+            "unmatched": dict(zip(sides, self.unmatched, strict=True)),
+            "kinds": [{name: getattr(level, name) for name in Level.__slots__} for level in self.levels],
+            "missing": dict(self.missing),
+            "left_out": dict(self.left_out),
+            "calibration": {
+                "pairs": self.calibration.pairs,
+                "brier": self.calibration.brier,
+                "brier_floor": self.calibration.brier_floor,
+                "without": dict(self.calibration.missing),
+            },
+            "distinctive": {
+                side: {
+                    "units": len(lone),
+                    "first": [
+                        {"unit": str(each.unit), "text": each.text, "similarity": each.similarity}
+                        for each in lone[:distinctive]
+                    ],
+                }
+                for side, lone in zip(sides, self.distinctive, strict=True)
+            },
+        }
+        result: dict[str, Any] = plain(found)
+        return result
 
 
-def compare(a: Sequence[Label], b: Sequence[Label], embedder: Embedder, k: int = 1, seed: int = 0) -> Similarity:
-    """The k nearest labels of `b` for each of `a`, with means and what was left unmatched."""
-    matched = _neighbours(a, b, embedder, k, seed)
+def compare(
+    a: Sequence[Member],
+    b: Sequence[Member],
+    measures: Sequence[Measure],
+    match: Match = "nearest",
+    k: int = 1,
+    seed: int = 0,
+    missing: Mapping[str, str] | None = None,
+    left_out: Mapping[str, int] | None = None,
+) -> Similarity:
+    """Match the units of A with those of B by what the measures say; a unit is not matched with itself.
+
+    Args:
+        measures: over A and B, at least one.
+        k: neighbours a unit, of `nearest` and `clusters`.
+        missing, left_out: handed on.
+
+    Raises:
+        ValueError: no measure, or k less than 1.
+    """
+    if not measures:
+        raise ValueError("expected at least one measure")
+    shape = len(a), len(b)
+    twins = _twins(a, b)
+    near = [_both_ways(measure, max(k, CANDIDATES), twins) for measure in measures]
+    floors = {measure.name: measure.floor(seed, twins) for measure in measures}
+    limits = {name: float(np.quantile(floor, LIMIT)) if len(floor) else math.nan for name, floor in floors.items()}
+    alone = len(measures) == 1 and shape[0] * shape[1] <= matching.EXACT_CELLS
+    exact = _exact(measures[0], limits[measures[0].name], twins) if match == "one-to-one" and alone else None
+    rows, columns = _union([*(each for both in near for each in both), *([exact] if exact else [])], shape[1])
+    values = np.stack([measure.at(rows, columns) for measure in measures], 1)
+    calibration = calibrate(measures, seed)
+    probability = calibration.probability(values)
+    if len(measures) > 1 and not np.isnan(probability).all():
+        ranked_by, limit, ranks = PROBABILITY, 0.5, probability
+    else:
+        ranked_by, ranks = measures[0].name, values[:, 0]
+        limit = limits[ranked_by]
+    edges = Edges(rows, columns, ranks)
+    clusters = None
+    if exact is not None:
+        chosen = np.flatnonzero(np.isin(_keys(edges, shape[1]), _keys(exact, shape[1])))
+    else:
+        chosen, clusters = _matched(edges, shape, match, k, limit)
+    pairs = tuple(
+        Pair(
+            a[rows[p]],
+            b[columns[p]],
+            float(ranks[p]),
+            bool(ranks[p] > limit),
+            {measure.name: float(value) for measure, value in zip(measures, values[p], strict=True)},
+            float(probability[p]),
+            None if clusters is None else int(clusters[place]),
+        )
+        for place, p in enumerate(chosen)
+    )
+    above = chosen[ranks[chosen] > limit]
     return Similarity(
-        pairs=tuple(pair for pairs in matched for pair in pairs),
-        mean=float(np.mean([pairs[0].similarity for pairs in matched])) if matched else math.nan,
-        floor=float(np.mean([pairs[0].floor for pairs in matched])) if matched else math.nan,
-        unmatched=len(a) - len(matched),
+        pairs=pairs,
+        match=match,
+        ranked_by=ranked_by,
+        limit=limit,
+        levels=tuple(
+            _level(measure, values[chosen, i], floors[measure.name], limits[measure.name], near[i])
+            for i, measure in enumerate(measures)
+        ),
+        missing=dict(missing or {}),
+        units=shape,
+        matched=(len(np.unique(rows[above])), len(np.unique(columns[above]))),
+        distinctive=(_distinctive(a, rows, ranks, limit), _distinctive(b, columns, ranks, limit)),
+        calibration=calibration,
+        floors=floors,
+        left_out=dict(left_out or {}),
     )
 
 
-def nearest(a: Sequence[Label], b: Sequence[Label], embedder: Embedder, k: int = 1, seed: int = 0) -> list[Pair]:
-    """The k nearest labels of `b` for each of `a` that has any, in the order of `a`, nearest first.
+def alike(a: Sequence[Member], b: Sequence[Member], measure: Measure, seed: int = 0) -> tuple[float, float]:
+    """Mean over the units of A of what the most alike of B is to them, and the mean of the floor."""
+    twins = _twins(a, b)
+    return _mean(nearest(measure, 1, twins).values), _mean(measure.floor(seed, twins))
+
+
+def _twins(a: Sequence[Member], b: Sequence[Member]) -> Int:
+    place = {member.unit: j for j, member in enumerate(b)}
+    return np.array([place.get(member.unit, -1) for member in a], np.int64)
+
+
+def _both_ways(measure: Measure, k: int, twins: Int) -> tuple[Edges, Edges]:
+    """Each unit's most alike, of A and of B; both as edges from A to B."""
+    back = np.full(measure.shape[1], -1)
+    back[twins[twins >= 0]] = np.flatnonzero(twins >= 0)
+    other = nearest(measure.swapped(), k, back)
+    return nearest(measure, k, twins), Edges(other.columns, other.rows, other.values)
+
+
+def _union(edges: Sequence[Edges], width: int) -> tuple[Int, Int]:
+    """Pairs that are in any, by row and column."""
+    rows, columns = np.divmod(
+        np.unique(np.concatenate([each.rows * width + each.columns for each in edges])), width
+    )
+    return rows, columns
+
+
+def _keys(edges: Edges, width: int) -> Int:
+    """One number a pair."""
+    return edges.rows * width + edges.columns
+
+
+def _exact(measure: Measure, limit: float, twins: Int) -> Edges:
+    whole = np.concatenate([measure.block(rows) for rows in blocks(measure)])
+    own = np.flatnonzero(twins >= 0)
+    whole[own, twins[own]] = -np.inf
+    return matching.one_to_one_exact(whole, limit)
+
+
+def _matched(edges: Edges, shape: tuple[int, int], match: Match, k: int, limit: float) -> tuple[Int, Int | None]:
+    """Positions of the edges that are chosen, and their clusters where there are such."""
+    known = np.flatnonzero(~np.isnan(edges.values))
+    some = Edges(edges.rows[known], edges.columns[known], edges.values[known])
+    if match == "clusters":
+        chosen, clusters = matching.clusters(some, shape, k, limit)
+        return known[chosen], clusters
+    if match == "one-to-one":
+        return known[matching.one_to_one(some, shape, limit)], None
+    return known[matching.mutual(some) if match == "mutual" else matching.nearest(some, k)], None
+
+
+def _level(measure: Measure, values: Float32, floor: Float32, limit: float, near: tuple[Edges, Edges]) -> Level:
+    known = values[~np.isnan(values)]
+    return Level(
+        kind=measure.name,
+        pairs=len(known),
+        mean=_mean(known),
+        floor=_mean(floor),
+        limit=limit,
+        share_a=_share(near[0].rows, near[0].values, limit),
+        share_b=_share(near[1].columns, near[1].values, limit),
+        floor_is=measure.floor_is,
+    )
+
+
+def _share(units: Int, values: Float32, limit: float) -> float:
+    """Of the units, those with a value above the limit."""
+    return len(np.unique(units[values > limit])) / len(np.unique(units)) if len(units) else math.nan
+
+
+def _mean(values: Float32) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _distinctive(members: Sequence[Member], units: Int, ranks: Float32, limit: float) -> tuple[Lone, ...]:
+    best = np.full(len(members), np.nan, np.float32)
+    np.fmax.at(best, units, ranks)
+    lone = [
+        Lone(members[i].unit, members[i].text, float(best[i])) for i in np.flatnonzero(~(best > limit)).tolist()
+    ]
+    return tuple(sorted(lone, key=lambda each: (each.text is None, math.isnan(each.similarity), each.similarity)))
+
+
+def write_parquet(path: Path, similarity: Similarity) -> None:
+    """A row a pair, a column a kind, the summary as JSON in the file's metadata.
 
     Raises:
-        ValueError: k is less than 1.
+        UserError: something is at `path` already.
+        MissingExtra: pyarrow is not installed.
     """
-    return [pair for pairs in _neighbours(a, b, embedder, k, seed) for pair in pairs]
-
-
-def _neighbours(a: Sequence[Label], b: Sequence[Label], embedder: Embedder, k: int, seed: int) -> list[list[Pair]]:
-    """The pairs of each label of `a` that has any."""
-    if k < 1:
-        raise ValueError(f"expected k of 1 or more, found {k}")
-    a = [label for label in a if label.explanation is not None]
-    b = [label for label in b if label.explanation is not None]
-    if not a or not b:
-        return []
-    vectors = _vectors([*a, *b], embedder)
-    codes = _codes([*a, *b])
-    draws = np.random.default_rng(derive_seed(seed, "similarity-floor")).random(len(a))
-    n = len(a)
-    matched = []
-    for i, cosines in _rows(vectors[:n], vectors[n:], codes[:n], codes[n:]):
-        allowed = np.flatnonzero(cosines > -np.inf)
-        if len(allowed):
-            floor = float(cosines[allowed[int(draws[i] * len(allowed))]])
-            near = _largest(cosines, allowed, k)
-            matched.append([Pair(a[i], b[j], float(cosines[j]), floor) for j in near])
-    return matched
-
-
-def _vectors(labels: Sequence[Label], embedder: Embedder) -> Float32:
-    texts = [label.explanation.text for label in labels if label.explanation is not None]
-    place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    return embedder.embed(list(place))[[place[text] for text in texts]]
-
-
-def _codes(labels: Sequence[Label]) -> NDArray[np.int64]:
-    """One number for one unit."""
-    units = {unit: code for code, unit in enumerate(dict.fromkeys(label.unit for label in labels))}
-    return np.array([units[label.unit] for label in labels])
-
-
-def _rows(
-    a: Float32, b: Float32, codes_a: NDArray[np.int64], codes_b: NDArray[np.int64]
-) -> Iterator[tuple[int, Float32]]:
-    """Each row of the product with its number; -inf stands where both are the same unit."""
-    step = max(1, _BLOCK_CELLS // len(b))
-    for start in range(0, len(a), step):
-        block = slice(start, start + step)
-        cosines = a[block] @ b.T
-        cosines[codes_a[block, None] == codes_b] = -np.inf
-        yield from enumerate(cosines, start)
-
-
-def _largest(values: Float32, allowed: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-    """Positions of the k largest allowed values, descending; of equals, the first."""
-    kept = values[allowed]
-    if k < len(kept):
-        limit = np.partition(kept, len(kept) - k)[len(kept) - k]
-        allowed = allowed[kept >= limit]
-        kept = values[allowed]
-    return allowed[np.argsort(-kept, kind="stable")][:k]
+    pa = arrow()
+    pairs = similarity.pairs
+    text, number = pa.string(), pa.float64()
+    columns = {
+        "unit_a": pa.array([str(pair.a.unit) for pair in pairs], text),
+        "explanation_a": pa.array([pair.a.text for pair in pairs], text),
+        "unit_b": pa.array([str(pair.b.unit) for pair in pairs], text),
+        "explanation_b": pa.array([pair.b.text for pair in pairs], text),
+        "similarity": pa.array([pair.similarity for pair in pairs], number),
+        "matched": pa.array([pair.matched for pair in pairs], pa.bool_()),
+        "probability": pa.array([pair.probability for pair in pairs], number, from_pandas=True),
+        "cluster": pa.array([pair.cluster for pair in pairs], pa.int64()),
+    }
+    for level in similarity.levels:
+        columns[level.kind] = pa.array([pair.values[level.kind] for pair in pairs], number, from_pandas=True)
+    metadata = {"neurogloss.similarity": canonical_json(similarity.summary())}
+    with new_file(path) as file:
+        importlib.import_module("pyarrow.parquet").write_table(
+            pa.table(columns).replace_schema_metadata(metadata), file, compression="zstd"
+        )

@@ -83,6 +83,37 @@ def test_own_source(llm: list[str]) -> None:
     assert float(own) > float(floor)
 
 
+@pytest.mark.parametrize(
+    "name, llm",
+    [("in_pandas.py", []), ("in_datasets.py", ["--llm", SCRIPT]), ("in_langchain.py", ["--llm", SCRIPT])],
+)
+def test_a_step_of_another_pipeline_labels_both_units(name: str, llm: list[str]) -> None:
+    printed = run_example(name, *llm)
+    units = re.findall(r"^toy/(colours|sizes)/detector/0\b.*\b(red|large)\b.*", printed, re.MULTILINE)
+    assert units == [("colours", "red"), ("sizes", "large")]
+    assert "accepted" in printed
+
+
+def test_a_node_of_another_graph_tells_what_it_does() -> None:
+    *nodes, report = run_example("in_langgraph.py", "--llm", SCRIPT).splitlines()
+    assert nodes == ["measure", "    explain: explained", "    score: accepted", "label: accepted", "report"]
+    assert "red" in report and re.search(rf"\(detection {SCORE}, floor {SCORE}\)$", report)
+
+
+def test_the_steps_of_the_document_run_as_written() -> None:
+    document = (EXAMPLES.parent / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    told = '\nassert label.state == labels.state[7] == labelled[0]["state"] == "accepted"\n'
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks) + told], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"examples/\w+\.py", document)) == {
+        f"examples/{p.name}" for p in EXAMPLES.glob("in_*.py")
+    }
+
+
 def test_the_configuration_is_the_demo() -> None:
     run, tables = read_config(EXAMPLES / "demo.toml")
     assert run == demo.DEFAULT_RUN

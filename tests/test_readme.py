@@ -29,7 +29,7 @@ def commands() -> list[str]:
 
 def runnable() -> list[str]:
     """Those that need nothing but this machine: not make's, and no server."""
-    return [line for line in commands() if not re.search(r"^make |127\.0\.0\.1|serve_vllm", line)]
+    return [line for line in commands() if not re.search(r"^make |127\.0\.0\.1|llm serve", line)]
 
 
 def test_make_targets_exist() -> None:

@@ -28,7 +28,7 @@ def test_every_wrong_setting_is_named_with_what_was_found() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("explainer", "guess"), ("judge", "coin"), ("alpha", 1.0), ("kl", 0), ("questions", 3)],
+    [("effort", "guess"), ("judge", "coin"), ("alpha", 1.0), ("kl", 0), ("questions", 3)],
 )
 def test_values_out_of_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(UserError, match=f"{name}: "):

@@ -1,1 +1,1 @@
-"""What writes candidate explanations: an LLM, or PMI, which needs no instruction-tuned model."""
+"""What writes candidate explanations: LLMs with a prompt for each view of a unit, and what needs no LLM."""

@@ -5,23 +5,27 @@
 2. They are ranked by log p(d | examples) - lambda log p(d) under a small causal language model, per token: what
    the examples make likelier than it is anyway (the objective of MILAN, Hernandez et al. 2022,
    arXiv:2201.11114, read as a ranking). Without the division long texts that the examples repeat would win.
+
+The same ranking chooses among the candidates of any other explainer (`Ranked`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurogloss.agent.explainers import words
 from neurogloss.errors import EmptyAnswerError
-from neurogloss.protocols import CausalModel, Material
-from neurogloss.records import Example, Passage
+from neurogloss.protocols import CausalModel, Explainer, Material
+from neurogloss.records import Candidate, Example, Passage, Side
 
 QUESTION = "What the words between << and >> have in common:"
 EXAMPLES = 8
 """Examples that the model reads."""
 AROUND = 6
 """Tokens shown on each side of the peak."""
+WEIGHT = 0.8
+"""Lambda: how much of a candidate's own likelihood is taken off."""
 
 
 class PMIExplainer:
@@ -29,10 +33,10 @@ class PMIExplainer:
 
     name = "pmi"
 
-    def __init__(self, model: CausalModel | None, weight: float = 0.8, n: int = 16) -> None:
+    def __init__(self, model: CausalModel | None, weight: float = WEIGHT, n: int = 16) -> None:
         """Args:
         model: ranks the candidates; without one they come in the order in which they were mined.
-        weight: lambda, how much of a candidate's own likelihood is taken off, in [0, 1].
+        weight: lambda, in [0, 1].
         n: candidates given, at most.
         """
         self._model, self._weight, self._n = model, weight, n
@@ -46,22 +50,50 @@ class PMIExplainer:
             "candidates": self._n,
         }
 
-    async def candidates(self, material: Material) -> list[str]:
+    async def candidates(self, material: Material) -> list[Candidate]:
         """Candidates, best first. Raises EmptyAnswerError where the examples share no word."""
-        found = words.candidates(material)
+        found = [Candidate(text) for text in words.candidates(material)]
         if not found:
             raise EmptyAnswerError("the active contexts share no word, phrase or sign")
-        return (self._ranked(material, found) if self._model else found)[: self._n]
+        ranked = await rank(self._model, material, found, self._weight) if self._model else found
+        return ranked[: self._n]
 
-    def _ranked(self, material: Material, found: list[str]) -> list[str]:
-        assert self._model is not None
-        examples = words.distinct([*material.half.top[: EXAMPLES // 2], *material.half.uniform])[:EXAMPLES]
-        lines = "".join(f"- {_around_peak(example)}\n" for example in examples)
-        continuations = [f" {text}" for text in found]
-        given = self._model.likelihoods(f"{lines}{QUESTION}", continuations)
-        alone = self._model.likelihoods(QUESTION, continuations)
-        gains = {d: g.mean - self._weight * a.mean for d, g, a in zip(found, given, alone, strict=True)}
-        return sorted(found, key=lambda text: (-gains[text], text))
+
+class Ranked:
+    """Another explainer's candidates, in the order of what the examples make likelier than it is anyway."""
+
+    def __init__(self, explainer: Explainer, model: CausalModel, weight: float = WEIGHT) -> None:
+        self._explainer, self._model, self._weight = explainer, model, weight
+
+    @property
+    def name(self) -> str:
+        return f"ranked-{self._explainer.name}"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "explainer": "ranked",
+            "model": self._model.name,
+            "weight": self._weight,
+            "of": dict(self._explainer.settings),
+        }
+
+    async def candidates(self, material: Material) -> list[Candidate]:
+        """Raises AnswerError as the explainer does."""
+        return await rank(self._model, material, await self._explainer.candidates(material), self._weight)
+
+
+async def rank(
+    model: CausalModel, material: Material, found: Sequence[Candidate], weight: float = WEIGHT
+) -> list[Candidate]:
+    """The candidates by log p(d | examples) - weight * log p(d), per token; those that say nothing come last."""
+    examples = words.distinct([*material.half.top[: EXAMPLES // 2], *material.half.uniform])[:EXAMPLES]
+    lines = "".join(f"- {_around_peak(example)}\n" for example in examples)
+    continuations = [f" {candidate.text}" for candidate in found]
+    given = await model.likelihoods(f"{lines}{QUESTION}", continuations)
+    alone = await model.likelihoods(QUESTION, continuations)
+    gains = {c.text: g.mean - weight * a.mean for c, g, a in zip(found, given, alone, strict=True)}
+    return sorted(found, key=lambda c: (c.side is Side.UNCLEAR, -gains[c.text], c.text))
 
 
 def _around_peak(example: Example) -> str:

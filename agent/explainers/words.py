@@ -85,17 +85,22 @@ def candidates(material: Material) -> list[str]:
     repeated = [word for word in active if counts[word] > 1] or active
     context = _over_represented(found, silent)
     phrases = [phrase for phrase, n in Counter(p for s in found for p in s.phrases).most_common(4) if n > 2]
-    promoted = _unique(token.strip().lower() for token in material.promoted if _is_word(token))
+    likely = promoted(material)
     lists = [
         *(_listed(repeated, n) for n in (2, 3, 4, 6, 8)),
         *(_listed(active, n) for n in (3, 6)),
         *(_listed(context, n) for n in (2, 3, 5, 8)),
-        *(_listed(promoted, n) for n in (3, 6)),
+        *(_listed(likely, n) for n in (3, 6)),
         _listed(phrases, 4),
         _listed(_unique((*repeated[:3], *context[:3])), 6),
-        _listed(_unique((*repeated[:2], *promoted[:3])), 5),
+        _listed(_unique((*repeated[:2], *likely[:3])), 5),
     ]
     return _unique(text for text in lists if text) or repeated[:1] or context[:1] or phrases[:1]
+
+
+def promoted(material: Material) -> list[str]:
+    """The tokens that the unit promotes and that are words, in lower case, the most promoted first."""
+    return _unique(token.strip().lower() for token in material.promoted if _is_word(token))
 
 
 def active_list(material: Material, n: int = 6) -> str:

@@ -15,6 +15,11 @@ class Explain:
 
     async def __call__(self, state: ExplainState) -> ExplainState:
         try:
-            return {"candidates": await self._explainer.candidates(state["material"])}
+            candidates = await self._explainer.candidates(state["material"])
         except AnswerError as error:
             return {"setback": Setback(error.failure, str(error))}
+        return {
+            "candidates": candidates,
+            "origin": "explain",
+            "facts": {"candidates": [candidate.text for candidate in candidates]},
+        }

@@ -1,19 +1,27 @@
-"""gather: from the explain half to what the explainer sees, and a validation slice that it does not see."""
+"""gather: from the explain half to what the explainer sees, and two slices of it that it does not see.
+
+Every second uniform example and negative goes to the explainer; the others go in turn to `practice`, off which
+mistakes are read for refining, and to `validation`, on which candidates are compared. Without refinement there is
+no practice, and validation takes both. No text is in two of the three.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
+
 from neurogloss.agent.state import ExplainState, Setback
 from neurogloss.ids import derive_seed
-from neurogloss.protocols import HeldOut, Material
-from neurogloss.records import EvidenceHalf, Failure
-from neurogloss.scorers.detection import Detection
+from neurogloss.protocols import Material
+from neurogloss.records import Context, EvidenceHalf, Failure, HardNegatives
 
 
 class Gather:
     """Splits the explain half, or ends the unit where it holds too little."""
 
-    def __init__(self, min_active: int, seed: int) -> None:
-        self._min_active, self._seed = min_active, seed
+    def __init__(self, min_active: int, refines: bool, seed: int) -> None:
+        self._min_active, self._refines, self._seed = min_active, refines, seed
 
     async def __call__(self, state: ExplainState) -> ExplainState:
         statistics, half = state["statistics"], state["half"]
@@ -25,22 +33,50 @@ class Gather:
             reason = f"{found} active contexts in a half, {self._min_active} needed"
             return {"setback": Setback(Failure.TOO_LITTLE_EVIDENCE, reason)}
         shown, kept = split(half)
+        practice, validation = split(kept) if self._refines else (EvidenceHalf((), (), ()), kept)
         seed = derive_seed(self._seed, str(state["unit"]))
-        tokens = state.get("output_tokens")
-        promoted = tuple(token for token, _ in tokens.promoted) if tokens else ()
         return {
-            "material": Material(state["unit"], shown, promoted, seed),
-            "validation": Detection().questions(HeldOut(state["unit"], kept, (), seed)),
+            "material": Material(state["unit"], shown, state.get("output_tokens"), seed),
+            "practice": asked_about(practice),
+            "validation": asked_about(validation),
+            "rounds": 0,
+            "facts": {
+                "shown": len({e.context.id for e in (*shown.top, *shown.uniform)}),
+                "practice": len(practice.uniform),
+                "validation": len(validation.uniform),
+            },
         }
 
 
 def split(half: EvidenceHalf) -> tuple[EvidenceHalf, EvidenceHalf]:
-    """What the explainer sees, and what validates: every second uniform example and negative; no text in both."""
-    validation, silent = half.uniform[1::2], half.negatives[1::2]
-    texts = {context.text for context in (*silent, *(example.context for example in validation))}
+    """Two slices, no text in both: the first has the top examples and every second of the rest."""
+    kinds = half.hard
+    kept = EvidenceHalf(
+        top=(),
+        uniform=half.uniform[1::2],
+        negatives=half.negatives[1::2],
+        hard=HardNegatives(kinds.neighbours[1::2], kinds.lexical[1::2], kinds.look_alikes[1::2]),
+    )
+    texts = {context.text for context in (*_silent(kept), *(example.context for example in kept.uniform))}
+
+    def others(contexts: Sequence[Context]) -> tuple[Context, ...]:
+        return tuple(context for context in contexts[::2] if context.text not in texts)
+
     shown = EvidenceHalf(
         top=tuple(e for e in half.top if e.context.text not in texts),
         uniform=tuple(e for e in half.uniform[::2] if e.context.text not in texts),
-        negatives=tuple(c for c in half.negatives[::2] if c.text not in texts),
+        negatives=others(half.negatives),
+        hard=HardNegatives(others(kinds.neighbours), others(kinds.lexical), others(kinds.look_alikes)),
     )
-    return shown, EvidenceHalf((), validation, silent)
+    return shown, kept
+
+
+def asked_about(half: EvidenceHalf) -> EvidenceHalf:
+    """The slice with its hard negatives among the plain ones, one of each in turn, no text twice."""
+    return replace(half, negatives=_silent(half), hard=HardNegatives())
+
+
+def _silent(half: EvidenceHalf) -> tuple[Context, ...]:
+    hard = (*half.hard.neighbours, *half.hard.lexical, *half.hard.look_alikes)
+    both = chain.from_iterable(zip_longest(hard, half.negatives))
+    return tuple({context.text: context for context in both if context is not None}.values())

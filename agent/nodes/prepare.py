@@ -1,13 +1,14 @@
-"""prepare: what the scorers make their questions of; where one asks for it, the subject is steered, once."""
+"""prepare: what the scorers measure on; where one asks for it, the subject is steered, once a unit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from neurogloss.agent.state import ScoreState
-from neurogloss.ids import derive_seed
+from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import HeldOut, LiveSubject, Scorer
 from neurogloss.records import Context
+from neurogloss.scorers.answering import needs
 
 LONG_ENOUGH = 20
 """Tokens of a context that can be a prompt."""
@@ -20,9 +21,17 @@ class Prepare:
     """
 
     def __init__(
-        self, scorers: Sequence[Scorer], subject: Callable[[], LiveSubject], n_prompts: int, seed: int
+        self,
+        scorers: Sequence[Scorer],
+        subject: Callable[[], LiveSubject],
+        n_prompts: int,
+        seed: int,
+        rivals: Callable[[UnitId], Sequence[UnitId]] | None = None,
     ) -> None:
-        self._steers = any(scorer.needs_subject for scorer in scorers)
+        """`rivals`: other units of the same dictionary, for scorers that compare a unit with them."""
+        needed = frozenset[str]().union(*map(needs, scorers))
+        self._steers = bool(needed & {"steered", "rivals"})
+        self._rivals = rivals if "rivals" in needed else None
         self._subject, self._n_prompts, self._seed = subject, n_prompts, seed
 
     async def __call__(self, state: ScoreState) -> ScoreState:
@@ -31,9 +40,13 @@ class Prepare:
         prompts = prompt_texts(half.negatives, self._n_prompts)
         if not (self._steers and prompts and state["tuning_prompts"]):
             return {"held_out": HeldOut(unit, half, (), seed), "effect": {}}
-        steering = self._subject().steer(unit, prompts, state["tuning_prompts"], seed)
+        tuning = state["tuning_prompts"]
+        subject = self._subject()
+        steering = subject.steer(unit, prompts, tuning, seed)
+        others = self._rivals(unit) if self._rivals else ()
+        rivals = tuple(subject.steer(other, prompts, tuning, seed).texts for other in others)
         effect = {"kl": steering.kl, "strength": steering.strength}
-        return {"held_out": HeldOut(unit, half, steering.texts, seed), "effect": effect}
+        return {"held_out": HeldOut(unit, half, steering.texts, seed, rivals), "effect": effect}
 
 
 def prompt_texts(contexts: Sequence[Context], n: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ class Verdict:
         self._alpha = alpha
 
     async def __call__(self, state: ScoreState) -> ScoreState:
-        scores = state.get("scores", [])
+        scores = [*state.get("scores", []), *state.get("earlier", [])]
         if any(not math.isnan(score.p_value) for score in scores):
             return {"state": State.ACCEPTED if accepted(scores, self._alpha) else State.REJECTED, "reason": ""}
         # Of the floors' answers too: without them there is nothing to compare with.

@@ -46,7 +46,7 @@ class LikelihoodJudge:
         if not questions:
             return []
         passages = [passage for question in questions for passage in question.passages]
-        gains = self._gains(explanation, [*self._background, *passages])
+        gains = await self._gains(explanation, [*self._background, *passages])
         background, rest = gains[: len(self._background)], list(gains[len(self._background) :])
         spread = max(float(background.std()), 1e-6)
         logits = []
@@ -57,10 +57,10 @@ class LikelihoodJudge:
         # The logistic function, in the form that does not overflow.
         return [Answer(float(p)) for p in 0.5 + 0.5 * np.tanh(np.array(logits) / 2)]
 
-    def _gains(self, explanation: str, passages: Sequence[Passage]) -> NDArray[np.float64]:
+    async def _gains(self, explanation: str, passages: Sequence[Passage]) -> NDArray[np.float64]:
         texts = [passage.text for passage in passages]
         new = [text for text in dict.fromkeys(texts) if text not in self._generic]
-        found = self._model.likelihoods(PREFIX.format(explanation=GENERIC), new)
+        found = await self._model.likelihoods(PREFIX.format(explanation=GENERIC), new)
         self._generic |= {text: likelihood.mean for text, likelihood in zip(new, found, strict=True)}
-        given = self._model.likelihoods(PREFIX.format(explanation=explanation), texts)
+        given = await self._model.likelihoods(PREFIX.format(explanation=explanation), texts)
         return np.array([g.mean - self._generic[t] for g, t in zip(given, texts, strict=True)])

@@ -87,6 +87,10 @@ class Dictionary(Protocol):
         """(n_units, width of the target): what raising each unit by 1 adds there; None if it differs by token."""
         ...
 
+    def to(self, *args: Any, **kwargs: Any) -> Dictionary:
+        """The same dictionary with its tensors where and of the type that `torch.Tensor.to` would put them."""
+        ...
+
 
 class Reader(Protocol):
     """A module of this folder that reads one format."""

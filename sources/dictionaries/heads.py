@@ -50,3 +50,7 @@ class Heads:
 
     def directions(self) -> None:
         """A head's direction differs from token to token."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Heads:
+        """The same: it has no tensors."""
+        return self

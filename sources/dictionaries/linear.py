@@ -13,18 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries.activations import Activation
 
 if TYPE_CHECKING:
     import torch
+    from _typeshed import DataclassInstance
 
 Norm = Literal["none", "layer_norm", "unit_rms"]
 """layer_norm: minus its mean, by its standard deviation (n - 1) + 1e-5. unit_rms: to length sqrt(width)."""
 
 LAYER_NORM_EPSILON = 1e-5
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,7 @@ class LinearDictionary:
     def to(self, *args: Any, **kwargs: Any) -> LinearDictionary:
         """The same dictionary with its tensors where and of the type that `torch.Tensor.to` would put them."""
         activation: Any = self.activation
-        moved = replace(activation, **_moved(activation, *args, **kwargs))
-        return replace(self, activation=moved, **_moved(self, *args, **kwargs))
+        return moved(replace(self, activation=moved(activation, *args, **kwargs)), *args, **kwargs)
 
     def _statistics(self, inputs: torch.Tensor) -> tuple[torch.Tensor | float, torch.Tensor]:
         """What each vector is shifted and divided by: (T, 1) each."""
@@ -116,8 +118,10 @@ class LinearDictionary:
         return 0.0, inputs.norm(dim=1, keepdim=True) / self.width**0.5
 
 
-def _moved(record: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+def moved(record: Record, *args: Any, **kwargs: Any) -> Record:
+    """A dataclass with its tensors where and of the type that `torch.Tensor.to` would put them."""
     import torch
 
     values = {each.name: getattr(record, each.name) for each in fields(record)}
-    return {name: value.to(*args, **kwargs) for name, value in values.items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+    return replace(record, **{name: tensor.to(*args, **kwargs) for name, tensor in tensors.items()})

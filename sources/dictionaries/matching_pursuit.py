@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from neurogloss.sources.codes import Codes
+from neurogloss.sources.dictionaries.linear import moved
 
 if TYPE_CHECKING:
     import torch
@@ -77,3 +78,7 @@ class MatchingPursuit:
     def directions(self) -> torch.Tensor:
         """(N, d): rows of the decoder."""
         return self.decoder
+
+    def to(self, *args: Any, **kwargs: Any) -> MatchingPursuit:
+        """The same dictionary with its tensors where and of the type that `torch.Tensor.to` would put them."""
+        return moved(self, *args, **kwargs)

@@ -12,9 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurogloss.agent.batch import label
-    from neurogloss.agent.contexts import label_contexts
-    from neurogloss.agent.run import Run, collect, merge, open_run, search, similar
+    from neurogloss.agent.batch import label, label_async
+    from neurogloss.agent.contexts import ContextSettings, label_contexts, label_contexts_async
+    from neurogloss.agent.exchange import diff, export, import_labels
+    from neurogloss.agent.plan import plan
+    from neurogloss.agent.run import Run, collect, merge, open_run, search
+    from neurogloss.agent.scoring import score, score_async
+    from neurogloss.agent.similarity import similar
+    from neurogloss.agent.steps.runnable import label_runnable
+    from neurogloss.agent.steps.subgraph import label_subgraph
+    from neurogloss.agent.steps.tables import label_frame, label_row, label_rows
     from neurogloss.errors import AnswerError, NeuroglossError, UserError
     from neurogloss.ids import UnitId
     from neurogloss.records import (
@@ -33,13 +40,27 @@ if TYPE_CHECKING:
 # Names are looked up on first use: `import neurogloss` loads neither torch nor chromadb nor langgraph.
 _HOME = {
     "label": "agent.batch",
+    "label_async": "agent.batch",
+    "plan": "agent.plan",
+    "score": "agent.scoring",
+    "score_async": "agent.scoring",
+    "ContextSettings": "agent.contexts",
     "label_contexts": "agent.contexts",
+    "label_contexts_async": "agent.contexts",
+    "label_frame": "agent.steps.tables",
+    "label_row": "agent.steps.tables",
+    "label_rows": "agent.steps.tables",
+    "label_runnable": "agent.steps.runnable",
+    "label_subgraph": "agent.steps.subgraph",
+    "diff": "agent.exchange",
+    "export": "agent.exchange",
+    "import_labels": "agent.exchange",
     "Run": "agent.run",
     "collect": "agent.run",
     "merge": "agent.run",
     "open_run": "agent.run",
     "search": "agent.run",
-    "similar": "agent.run",
+    "similar": "agent.similarity",
     "AnswerError": "errors",
     "NeuroglossError": "errors",
     "UserError": "errors",
@@ -60,6 +81,7 @@ __all__ = (
     "Answer",
     "AnswerError",
     "Context",
+    "ContextSettings",
     "Evidence",
     "Example",
     "Explanation",
@@ -73,10 +95,23 @@ __all__ = (
     "UnitId",
     "UserError",
     "collect",
+    "diff",
+    "export",
+    "import_labels",
     "label",
+    "label_async",
     "label_contexts",
+    "label_contexts_async",
+    "label_frame",
+    "label_row",
+    "label_rows",
+    "label_runnable",
+    "label_subgraph",
     "merge",
     "open_run",
+    "plan",
+    "score",
+    "score_async",
     "search",
     "similar",
 )

@@ -32,6 +32,11 @@ class RunFolder:
         return self.path / "ledger.sqlite"
 
     @property
+    def answers(self) -> Path:
+        """What servers answered: a cache, which can be deleted."""
+        return self.path / "answers.sqlite"
+
+    @property
     def index(self) -> Path:
         """The Chroma folder, which can be rebuilt from the ledger."""
         return self.path / "index"

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.ids import UnitId
-from neurogloss.records import Answer, EvidenceHalf, Question, SteeredText, Steering
+from neurogloss.records import (
+    Answer,
+    Candidate,
+    EvidenceHalf,
+    Example,
+    OutputTokens,
+    Question,
+    SteeredText,
+    Steering,
+)
 
 Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Something that a model may ask to have done."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON schema of the arguments, an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's request to use a tool."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    """As the model gave them: not checked against the tool's schema."""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +49,12 @@ class Message:
     """One turn of a conversation."""
 
     role: str
-    """`system`, `user` or `assistant`."""
+    """`system`, `user`, `assistant`, or `tool` for what a tool found."""
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's turn that asks for tools."""
+    answers: str = ""
+    """Of a tool's turn: the id of the call that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +62,40 @@ class Reply:
     """A model's answer and what it cost."""
 
     text: str
+    """Empty only where there are calls."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens that the server had computed before, where it says so."""
+    calls: tuple[ToolCall, ...] = ()
+    stored: bool = False
+    """Whether it comes from the answer cache, and cost nothing now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How likely each of some answers is to a model."""
+
+    probabilities: Mapping[str, float]
+    """By answer; they sum to 1."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a chat model can do beyond answering."""
+
+    schema: bool = True
+    """Answers held to a JSON schema by the server; without it they are asked for in words and read strictly."""
+    choices: bool = False
+    """Probabilities of given answers (`choose`)."""
+    tools: bool = False
+    """Tool calls; without them a menu is offered through structured answers."""
+    prompt_logprobs: bool = False
+    """Log probabilities of a prompt's own tokens: simulation, surprisal, PMI."""
 
 
 class ChatModel(Protocol):
@@ -41,19 +106,31 @@ class ChatModel(Protocol):
         """What the ledger calls it."""
         ...
 
+    @property
+    def features(self) -> Features: ...
+
     async def chat(
         self,
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] = (),
         temperature: float = 0.0,
         max_tokens: int = 256,
         seed: int = 0,
     ) -> Reply:
-        """Answer, in the form of the JSON `schema` where one is given.
+        """Answer, in the form of the JSON `schema` where one is given, or by calling some of the tools.
 
         Raises:
             AnswerError: one of its subclasses, where there is no usable answer.
+        """
+        ...
+
+    async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
+        """The probability of each choice as the answer, at temperature 1, renormalised over the choices.
+
+        Raises:
+            AnswerError: as `chat`; a model whose `features` have no choices cannot be asked.
         """
         ...
 
@@ -77,7 +154,7 @@ class CausalModel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+    async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """log p(continuation | prefix) of each continuation, the prefix computed once."""
         ...
 
@@ -140,7 +217,7 @@ class Explainer(Protocol):
         """JSON of everything that decides its output: models, prompt hashes, parameters."""
         ...
 
-    async def candidates(self, material: Material) -> list[str]:
+    async def candidates(self, material: Material) -> list[Candidate]:
         """At least one explanation, best first by the explainer's own measure.
 
         Raises:
@@ -155,38 +232,68 @@ class Material:
 
     unit: UnitId
     half: EvidenceHalf
-    promoted: tuple[str, ...]
-    """Tokens that the unit raises most through the language-model head; empty where unknown."""
+    outputs: OutputTokens | None
+    """What the unit promotes and suppresses through the language-model head; None where unknown."""
     seed: int
+
+    @property
+    def promoted(self) -> tuple[str, ...]:
+        """Tokens that the unit raises most; empty where unknown."""
+        return tuple(token for token, _ in self.outputs.promoted) if self.outputs else ()
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What a scorer makes its questions from: the score half, and steered texts where there is a subject."""
+    """What a scorer measures on: the score half, and steered texts where there is a subject."""
 
     unit: UnitId
     half: EvidenceHalf
     steered: tuple[SteeredText, ...]
     seed: int
+    rivals: tuple[tuple[SteeredText, ...], ...] = ()
+    """The same prompts, continued with other units raised, one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What a scorer may measure with beside the judge; None where a run does not have it."""
+
+    chat: ChatModel | None = None
+    causal: CausalModel | None = None
+    embedder: Embedder | None = None
+    subject: Callable[[], LiveSubject] | None = None
+    lexical: Callable[[UnitId], Judge | None] | None = None
+    """A unit's predictor from the words of the explain half: a floor for whoever is asked questions."""
+
+
+Answered = tuple[Question, Answer]
+"""A question, and what was answered to it."""
 
 
 class Scorer(Protocol):
-    """Turns held-out examples into questions, once a unit; the agent has them answered and measured.
-
-    A scorer is a frozen dataclass whose fields are its parameters.
+    """What every scorer has. It is a `QuestionScorer` or a `DirectScorer`, and a frozen dataclass whose fields are
+    its parameters.
     """
 
     @property
     def name(self) -> str: ...
 
     @property
-    def task(self) -> str:
-        """What a judge is asked: `detection`, `fuzzing`, `intervention`, or the path of a prompt of one's own."""
+    def needs_subject(self) -> bool:
+        """Whether the subject has to be loaded for it."""
         ...
 
+
+@runtime_checkable
+class QuestionScorer(Scorer, Protocol):
+    """Turns held-out examples into questions with known answers; a judge is asked them.
+
+    With `needs_subject` they are made of steered texts.
+    """
+
     @property
-    def needs_subject(self) -> bool:
-        """Whether its questions are made of steered texts."""
+    def task(self) -> str:
+        """What a judge is asked: `detection`, `fuzzing`, `intervention`, or the path of a prompt of one's own."""
         ...
 
     def questions(self, held_out: HeldOut) -> list[Question]:
@@ -194,11 +301,60 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
+class DirectScorer(Scorer, Protocol):
+    """Finds its questions and their answers itself."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it cannot do without: an `explanation`, `steered` texts, those of `rivals`, and instruments by the
+        names of their fields (`chat|embedder`: one of the two).
+        """
+        ...
+
+    @property
+    def metric(self) -> str:
+        """Its headline metric, one of those in `neurogloss.scorers.measure`."""
+        ...
+
+    @property
+    def chance(self) -> float | None:
+        """What the metric is by guessing alone, where that is known."""
+        ...
+
+    async def answered(self, explanation: str, held_out: HeldOut, instruments: Instruments) -> list[Answered]:
+        """Questions, each with its answer. Empty where there is too little.
+
+        Raises:
+            TransportError: a model could not be reached. What else goes wrong is the state of an answer.
+        """
+        ...
+
+
 class LiveSubject(Protocol):
     """The subject model itself, for interventions."""
 
-    def steer(self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int) -> Steering:
-        """Continue each prompt clean and with the unit raised, at the KL that the subject was set to."""
+    def steer(
+        self,
+        unit: UnitId,
+        prompts: Sequence[str],
+        tuning_prompts: Sequence[str],
+        seed: int,
+        kl: float | None = None,
+    ) -> Steering:
+        """Continue each prompt clean and with the unit raised, at the KL given, or that the subject was set to."""
+        ...
+
+    def examples(self, unit: UnitId, texts: Sequence[str]) -> list[Example]:
+        """Each text as the subject's tokens, with the unit's activation at each.
+
+        Raises:
+            UserError: a text is too long for the subject.
+        """
+        ...
+
+    def token_change(self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str]) -> OutputTokens:
+        """Next tokens whose log probability raising the unit changes most, mean over the prompts."""
         ...
 
 
@@ -213,6 +369,10 @@ class Progress(Protocol):
         """`n` more units of the present task are done."""
         ...
 
+    def show(self, figures: str) -> None:
+        """What else there is to say of the task at present; takes the place of what was shown before."""
+        ...
+
     def note(self, message: str) -> None:
         """A line for the reader."""
         ...
@@ -225,6 +385,9 @@ class Quiet:
         pass
 
     def advance(self, n: int = 1) -> None:
+        pass
+
+    def show(self, figures: str) -> None:
         pass
 
     def note(self, message: str) -> None:

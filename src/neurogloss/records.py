@@ -127,9 +127,9 @@ class OutputTokens:
     """What a unit's direction promotes and suppresses through the language-model head."""
 
     promoted: tuple[tuple[str, float], ...]
-    """Token and logit, descending."""
+    """Token and logit, or change of its log probability, descending."""
     suppressed: tuple[tuple[str, float], ...]
-    """Token and logit, ascending."""
+    """The same, ascending."""
     kurtosis: float = math.nan
     """Excess kurtosis of the logits over the vocabulary: 0 for a normal distribution, large where the direction
     picks out few tokens. NaN where it is not known."""
@@ -214,6 +214,39 @@ class Ablation:
 # --- explaining and scoring -----------------------------------------------------------------------
 
 
+class Side(StrEnum):
+    """What an explanation speaks of."""
+
+    INPUT = "input"
+    """the contexts that activate the unit"""
+    OUTPUT = "output"
+    """what the unit makes the subject write"""
+    MIXED = "mixed"
+    """both"""
+    UNCLEAR = "unclear"
+    """the explainer found no pattern"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One of several things that a unit answers to."""
+
+    text: str
+    share: float
+    """Of the unit's activation mass over its examples, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Words that an explainer proposes for one unit."""
+
+    text: str
+    side: Side = Side.INPUT
+    facets: tuple[Facet, ...] = ()
+    """Where the text names several things: each by itself, the largest first. What their shares lack of 1 is not
+    explained."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Words for one unit, with where they come from."""
@@ -224,6 +257,9 @@ class Explanation:
     """Id of the labelling method (explainer, model, prompts, settings) in the ledger."""
     rank: int = 0
     """0 for the chosen candidate, 1 and up for the losers, best first."""
+    side: Side = Side.INPUT
+    facets: tuple[Facet, ...] = ()
+    """As in its Candidate."""
     validation: float | None = None
     """AUROC on the validation slice of the explain half, by which candidates were ranked."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -266,6 +302,8 @@ class Question:
     """The right answer: the passage fits; of two, the first does."""
     stratum: str = ""
     """What the question stands for, e.g. the activation decile it was drawn from."""
+    activations: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    """The unit's, one a token of the first passage, where they are known. The ledger does not keep them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +314,8 @@ class Answer:
     """Of the truth being True, in [0, 1]."""
     failure: Failure | None = None
     reason: str = ""
+    values: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    """What the probability was made of, where that is measured: nats, an activation a token. Not in the ledger."""
 
     def __post_init__(self) -> None:
         if (self.probability is None) == (self.failure is None):

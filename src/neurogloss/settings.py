@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from neurogloss.accounts import Prices
 from neurogloss.errors import UserError
 
 DEMO_SUBJECT = "smollm2-135m-instruct"
@@ -76,8 +77,9 @@ class LabelSettings(Settings):
 
     units: str = "all"
     """`all`, `sample:N`, or indices and ranges such as `0-99,512-`."""
-    explainer: Literal["pmi", "llm"] | None = None
-    """`pmi` needs no instruction-tuned model, `llm` asks a server; by default the LLM where one is given."""
+    explainer: str | None = None
+    """Name of an explainer: `pmi`, which needs no instruction-tuned model, or one that asks the LLM; by default
+    `default`, where there is an LLM."""
     llm: str | None = None
     """URL of an OpenAI-compatible server, or `scripted:FILE`."""
     model: str | None = None
@@ -86,8 +88,23 @@ class LabelSettings(Settings):
     """Who answers the scorers' questions; by default the LLM where one is given, otherwise `similarity`."""
     scorers: tuple[str, ...] = ("detection", "fuzzing", "intervention")
     """Names from the scorer registry."""
+    effort: Literal["low", "medium", "high"] = "medium"
+    """What explaining may cost where an LLM explains. low: one explanation, not compared with any; medium:
+    candidates, screened, then refined by their own mistakes; high: experiments on the live subject before that."""
     candidates: int = Field(default=3, ge=1)
-    """Explanations asked of an LLM, to choose among."""
+    """Explanations asked of an LLM, to choose among; with low effort always one."""
+    refinements: int = Field(default=1, ge=0)
+    """Rounds of refinement at medium and high effort."""
+    experiments: int = Field(default=6, ge=1)
+    """Experiments a unit at most, at high effort."""
+    unit_tokens: int | None = Field(default=None, ge=1)
+    """No further round of refinement or experiment begins once a unit has cost so many tokens."""
+    unit_seconds: float | None = Field(default=None, gt=0)
+    """Nor after so many seconds. What is the same on every machine is lost with it."""
+    per_prompt: int = Field(default=5, ge=1)
+    """Questions that an LLM as judge is asked in one prompt."""
+    probabilities: bool = False
+    """Whether it is asked one a prompt instead, for the probability of its answer."""
     floors: int | None = Field(default=None, ge=1)
     """Explanations of other units that each unit's questions are asked of as well; by default 1 with an LLM
     as judge, which costs calls, and 5 without."""
@@ -101,17 +118,34 @@ class LabelSettings(Settings):
     """Prompts that an intervention continues."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """A label is accepted where some score exceeds its floor at this level, corrected over scorers."""
-    concurrency: int = Field(default=8, ge=1)
+    concurrency: int = Field(default=16, ge=1)
     """Units in flight at a server."""
+    requests: int = Field(default=256, ge=1)
+    """Requests in flight at a server at most; how many there are adapts to it."""
+    stored_answers: bool = True
+    """Whether answers are kept in the run folder, and a request that was answered before is not made again."""
+    trace: bool = True
+    """Whether the ledger keeps what was asked and answered while a unit was explained."""
+    prompt_price: float = Field(default=0.0, ge=0)
+    """Money per million prompt tokens, for estimates and accounts."""
+    cached_price: float | None = Field(default=None, ge=0)
+    """Money per million of those that the server had computed before; by default as the others."""
+    completion_price: float = Field(default=0.0, ge=0)
+    """Money per million tokens of answers."""
     max_attempts: int = Field(default=3, ge=1)
     """Runs in which a unit may fail for transport before it counts as settled."""
     seed: int = 0
     """Decides every sample and draw."""
 
     @property
-    def llm_explains(self) -> bool:
-        """Whether the explainer is an LLM."""
-        return self.explainer == "llm" or (self.explainer is None and self.llm is not None)
+    def explainer_name(self) -> str:
+        """The explainer's name in the registry."""
+        return self.explainer or ("pmi" if self.llm is None else "default")
+
+    @property
+    def prices(self) -> Prices:
+        """All prices; 0 where none was given."""
+        return Prices(self.prompt_price, self.completion_price, self.cached_price)
 
     @property
     def llm_judges(self) -> bool:

@@ -12,14 +12,18 @@ from typing import Any
 
 import pytest
 
+from neurogloss.accounts import Usage
 from neurogloss.agent import graph
-from neurogloss.agent.batch import GIVE_UP, Summary, label
+from neurogloss.agent.batch import label, label_async
+from neurogloss.agent.plan import plan
+from neurogloss.agent.sweeps import GIVE_UP, Summary
+from neurogloss.agent.trace import unpack
 from neurogloss.cli.app import run as run_command
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut, Material, Quiet
-from neurogloss.records import Answer, Evidence, EvidenceHalf, Label, Outcome, Question, State
+from neurogloss.records import Answer, Candidate, Evidence, EvidenceHalf, Label, Outcome, Question, State
 from neurogloss.scorers import registry
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.metrics import auroc
@@ -38,10 +42,10 @@ SETTINGS: Mapping[str, Any] = {
     "units": "0-3",
     "scorers": ("detection", "fuzzing"),
     "questions": 20,
-    "candidates": 1,
+    "effort": "low",
 }
 """`0-3` are 8 units in a run of two hookpoints, all of them alive."""
-FLAGS = "--units 0-3 --scorers detection,fuzzing --questions 20 --candidates 1".split()
+FLAGS = "--units 0-3 --scorers detection,fuzzing --questions 20 --effort low".split()
 UNITS = 8
 EXPLAINS, JUDGES = "Passages:", "exts:"
 DONE = {State.ACCEPTED, State.REJECTED}
@@ -76,7 +80,11 @@ def found(run: Path) -> Found:
             ]
             for unit, label in labels.items()
         }
-        return Found(labels, outcomes, {unit: ledger.attempts(unit, labels[unit].method) for unit in labels})
+        return Found(
+            labels,
+            outcomes,
+            {unit: ledger.standings(labels[unit].method, [unit])[unit].attempts for unit in labels},
+        )
 
 
 def labelled(run: Path, llm: str, **values: Any) -> Summary:
@@ -131,7 +139,8 @@ def test_what_is_done_is_not_done_again(run: Path, script: Script, dump: Dump) -
     first = labelled(run, script(), units="0-1")
     before = dump(run)
     nothing_answers = script({"match": "", "fail": "transport"})
-    assert labelled(run, nothing_answers, units="0-1") == first
+    again = labelled(run, nothing_answers, units="0-1")
+    assert (again.states, again.waiting, again.usage) == (first.states, 0, Usage())
     assert dump(run) == before
 
 
@@ -254,9 +263,9 @@ class Spy:
     def __init__(self) -> None:
         self.read: set[str] = set()
 
-    async def candidates(self, material: Material) -> list[str]:
+    async def candidates(self, material: Material) -> list[Candidate]:
         self.read |= texts_of(material.half)
-        return ["one", "two"]
+        return [Candidate("one"), Candidate("two")]
 
     async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
         self.read |= {passage.text for question in questions for passage in question.passages}
@@ -438,7 +447,7 @@ def test_gone_while_scoring_units_wait_and_the_next_run_finishes_them(
 def test_gone_while_candidates_are_compared(run: Path, script: Script) -> None:
     candidates = ({"match": EXPLAINS, "reply": {"explanation": "bridges"}, "times": 1}, EXPLAIN_RULE)
     llm = script(*candidates, {"match": JUDGES, "fail": "transport"})
-    labelled(run, llm, candidates=2, concurrency=1, units="0")
+    labelled(run, llm, effort="medium", refinements=0, candidates=2, concurrency=1, units="0")
     got = found(run)
     assert got.labels[min(got.labels)].state is State.TRANSPORT and got.labels[min(got.labels)].reason
     assert got.states == {State.TRANSPORT: 1, State.EXPLAINED: 1}
@@ -474,7 +483,8 @@ def test_after_max_attempts_a_unit_is_settled_and_the_rest_is_scored(
     assert settled.state is State.TRANSPORT and got.attempts[settled.unit] == 2
     assert sum(got.states[state] for state in DONE) == 3
     before = dump(run)
-    assert labelled(run, script(), units="0-1", max_attempts=2) == second
+    again = labelled(run, script(), units="0-1", max_attempts=2)
+    assert (again.states, again.waiting, again.usage) == (second.states, 0, Usage())
     assert dump(run) == before
     assert labelled(run, script(), units="0-1", max_attempts=3).failed == 0, "unless it is given another attempt"
 
@@ -525,3 +535,58 @@ def test_a_script_that_ends_the_run_keeps_what_was_done(
 def test_settings_may_be_given_whole(run: Path, script: Script) -> None:
     assert label(run, LabelSettings(llm=script(), **{**SETTINGS, "units": "0"})).waiting == 0
     assert len(found(run).labels) == 2
+
+
+# --- effort, costs and traces --------------------------------------------------------------------------
+
+
+def test_medium_effort_refines_by_its_own_mistakes_and_the_trace_tells(run: Path, script: Script) -> None:
+    refines = {"match": "Missed:|Wrong:", "reply": {"explanation": "the words bridge, guests, minutes"}}
+    summary = labelled(run, script(refines), effort="medium", units="0-1")
+    with Ledger(RunFolder(run).ledger, read_only=True) as ledger:
+        for its in ledger.labels():
+            packed = ledger.trace(its.unit, its.method)
+            assert packed is not None and its.explanation is not None
+            steps = unpack(packed)
+            nodes = [step["node"] for step in steps]
+            assert nodes[:4] == ["gather", "explain", "screen", "refine"] and nodes[-1] == "settle"
+            assert steps[1]["calls"] and steps[-1]["facts"]["chosen"] == its.explanation.text
+            if nodes[4] == "screen":
+                texts = {candidate.text for candidate in ledger.candidates(its.unit, its.method)}
+                assert "the words bridge, guests, minutes" in texts and len(texts) == 2
+        costs = ledger.usage(summary.method)
+    assert set(costs) == {"explain", "score"} and costs["explain"] + costs["score"] == summary.usage
+    assert summary.usage.requests > 0 and summary.cost == 0
+
+
+def test_low_effort_is_one_request_and_no_trace_where_none_is_wanted(run: Path, script: Script) -> None:
+    summary = labelled(run, script(), units="0", trace=False, prompt_price=1e6, completion_price=2e6)
+    with Ledger(RunFolder(run).ledger, read_only=True) as ledger:
+        for its in ledger.labels():
+            assert ledger.usage(its.method, its.unit)["explain"].requests == 1
+            assert ledger.trace(its.unit, its.method) is None
+    assert summary.cost == summary.usage.prompt_tokens + 2 * summary.usage.completion_tokens > 0
+
+
+def test_the_method_says_what_effort_it_was(run: Path, script: Script) -> None:
+    methods = {labelled(run, script(), units="0", effort=effort).method for effort in ("low", "medium", "high")}
+    assert len(methods) == 3
+
+
+def test_it_works_where_an_event_loop_runs(run: Path, script: Script) -> None:
+    async def inside() -> tuple[Summary, Summary]:
+        first = labelled(run, script(), units="0")
+        return first, await label_async(run, llm=script(), **{**SETTINGS, "units": "0-1"})
+
+    first, second = asyncio.run(inside())
+    assert (sum(first.states.values()), sum(second.states.values())) == (2, 4)
+
+
+def test_a_plan_costs_nothing_and_is_what_the_run_then_costs(run: Path, script: Script) -> None:
+    """Low effort asks of every unit the same number of requests."""
+    planned = plan(run, llm=script(), **SETTINGS)
+    assert not RunFolder(run).ledger.exists()
+    assert (planned.units, planned.sampled) == (UNITS, UNITS) and planned.seconds is not None
+    summary = labelled(run, script())
+    assert planned.usage.requests == summary.usage.requests
+    assert plan(run, llm=script(), **SETTINGS).units == 0

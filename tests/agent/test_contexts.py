@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -9,12 +10,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import neurogloss as ng
+from neurogloss.engines import load_chat_model
 from neurogloss.errors import UserError
 from neurogloss.records import Label, State
 
@@ -59,7 +62,8 @@ def test_its_scores_lie_above_their_floors(label: Label) -> None:
     for score in label.scores:
         assert score.score.value > 0.9 and score.excess.low > 0 and score.p_value < 0.05
         assert score.floor.value < 0.8 and score.n_questions > 20 and not score.failures
-        assert score.metrics["precision_at_density"] > 0.5
+        assert score.metrics["lexical_floor"] > 0.9, "two words are all there is to it"
+    assert label.scores[0].metrics["precision_at_density"] > 0.5
 
 
 @pytest.fixture
@@ -83,6 +87,30 @@ def test_an_llm_explains_and_judges(script: Callable[..., str]) -> None:
     assert label.explanation is not None and label.explanation.text == "the words harbours, harbour"
     assert [score.score.value for score in label.scores] == [1.0, 1.0]
     assert {score.judge for score in label.scores} == {"llm:scripted:rules.jsonl"}
+    assert (
+        str(label.unit) == "own/contexts/given/0" and str(by_script(script(), unit=np.int64(7)).unit)[-2:] == "/7"
+    )
+
+
+def test_inside_a_running_event_loop(script: Callable[..., str]) -> None:
+    llm, texts = script(), sentences()
+
+    async def notebook() -> tuple[Label, Label]:
+        ticks = asyncio.create_task(asyncio.sleep(0))
+        awaited = await ng.label_contexts_async(texts, activations(texts), llm=llm)
+        assert ticks.done(), "the loop went on meanwhile"
+        return by_script(llm), awaited
+
+    given, awaited = asyncio.run(notebook())
+    assert repr(given) == repr(awaited) == repr(by_script(llm))
+
+
+def test_an_error_passes_out_of_a_running_event_loop() -> None:
+    async def notebook() -> None:
+        ng.label_contexts(["a"], [math.inf])
+
+    with pytest.raises(UserError, match="not finite"):
+        asyncio.run(notebook())
 
 
 def test_the_same_input_gives_the_same_label_in_any_order(script: Callable[..., str]) -> None:
@@ -92,6 +120,25 @@ def test_the_same_input_gives_the_same_label_in_any_order(script: Callable[..., 
     random.Random(1).shuffle(pairs)
     shuffled = by_script(script(), [text for text, _ in pairs], [values for _, values in pairs])
     assert repr(shuffled) == repr(by_script(script())), "equal texts are taken once, and no order counts"
+
+
+def test_answers_are_kept_in_the_file_that_is_named(
+    script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def load(spec: str, model: str | None, **more: Any) -> Any:
+        asked.append((model, more))
+        return load_chat_model(spec, model)
+
+    monkeypatch.setattr("neurogloss.agent.contexts.load_chat_model", load)
+    by_script(script(), model="mine", answers="kept.sqlite")
+    assert asked == [("mine", {"answers": Path("kept.sqlite")})]
+
+
+def test_an_explainer_by_name(script: Callable[..., str]) -> None:
+    label = by_script(script(), explainer="pmi")
+    assert label.method == "pmi" and label.explanation is not None and "harbour" in label.explanation.text
 
 
 @pytest.mark.parametrize("form", ["lists", "tokens", "numpy", "numpy tokens", "a number a text"])
@@ -164,14 +211,25 @@ def test_an_llm_that_fails_is_a_state_with_a_reason(
     "texts, values, more, says",
     [
         ([], [], {}, "found 0 texts and 0 activations"),
+        ("ab", [1.0, 2.0], {}, "Expected texts and activations, found 'ab'"),
+        (["a"], None, {}, r"Expected texts and activations, found \['a'\] and None"),
         (["a b"], [1.0, 2.0], {}, "found 1 texts and 2 activations"),
         (["a b", "c"], [1.0, [1.0, 2.0]], {}, "Text 1 has 1 words and 2 activations"),
         ([["a", " b"]], [[1.0]], {}, "Text 0 has 2 tokens and 1 activations"),
         (["a", ""], [1.0, 1.0], {}, "Text 1 has 0 words"),
         (["a b"], [[1.0, math.nan]], {}, "Text 0 has an activation that is not finite"),
         (["a"], [math.inf], {}, "Text 0 has an activation that is not finite"),
+        (["a", None], [1.0, 1.0], {}, "Text 1 is None with the activation 1.0"),
+        ([["a", 2]], [1.0], {}, r"Text 0 is \['a', 2\]"),
+        (["a"], [None], {}, "Text 0 is 'a' with the activation None"),
+        (["a"], ["much"], {}, "Text 0 is 'a' with the activation 'much'"),
+        (["a"], [1.0], {"unit": -1}, "expected subject/hookpoint/dictionary/index, found 'own/contexts/given/-1'"),
+        (["a"], [1.0], {"unit": 0.5}, "Expected a unit's name or index, found 0.5"),
+        (["a"], [1.0], {"treshold": 1.0}, "treshold: Extra inputs are not permitted"),
+        (["a"], [1.0], {"threshold": math.nan}, "threshold: "),
         (["a"], [1.0], {"unit": "twelve"}, "expected subject/hookpoint/dictionary/index, found 'twelve'"),
         (["a"], [1.0], {"scorers": ["detektion"]}, "found detektion"),
+        (["a", "b", "c", "d"], [1.0] * 4, {"explainer": "pmy"}, "found 'pmy'"),
         (["a"], [1.0], {"scorers": []}, "Expected one scorer or more"),
         (["a"], [1.0], {"scorers": ["intervention"]}, "Interventions need a collected run"),
         (["a"], [1.0], {"llm": "scripted:nowhere.jsonl"}, "nowhere.jsonl"),

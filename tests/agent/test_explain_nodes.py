@@ -1,17 +1,16 @@
-"""gather, explain and screen: what each adds to the state, and when it ends a unit."""
+"""gather and explain: what each adds to the state, and when it ends a unit."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from neurogloss.agent.nodes.explain import Explain
-from neurogloss.agent.nodes.gather import Gather, split
-from neurogloss.agent.nodes.screen import Screen
+from neurogloss.agent.nodes.gather import Gather, asked_about, split
 from neurogloss.agent.state import ExplainState, Setback
 from neurogloss.errors import (
     AnswerError,
@@ -24,14 +23,13 @@ from neurogloss.errors import (
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import Material
 from neurogloss.records import (
-    Answer,
+    Candidate,
     Context,
     EvidenceHalf,
     Example,
     Failure,
+    HardNegatives,
     OutputTokens,
-    Passage,
-    Question,
     UnitStatistics,
 )
 
@@ -64,8 +62,8 @@ def state(explain_half: EvidenceHalf, score_active: int = 99, maximum: float = 9
     }
 
 
-def gather(min_active: int, seed: int, given: ExplainState) -> ExplainState:
-    return asyncio.run(Gather(min_active, seed)(given))
+def gather(min_active: int, seed: int, given: ExplainState, refines: bool = False) -> ExplainState:
+    return asyncio.run(Gather(min_active, refines, seed)(given))
 
 
 def texts(evidence: EvidenceHalf) -> list[str]:
@@ -90,15 +88,33 @@ def test_no_text_is_in_both_even_where_texts_repeat() -> None:
     assert texts(shown) == ["five", "four", "five", "a", "e"]
 
 
+def test_hard_negatives_are_shared_out_like_the_others() -> None:
+    hard = HardNegatives(silent("n1", "n2", "n3"), silent("l1", "l2"), silent("k1", "k2"))
+    shown, kept = split(replace(half(4, 4), hard=hard))
+    assert [[c.text for c in kind] for kind in (shown.hard.neighbours, shown.hard.lexical)] == [
+        ["n1", "n3"],
+        ["l1"],
+    ]
+    assert [[c.text for c in kind] for kind in (kept.hard.neighbours, kept.hard.look_alikes)] == [["n2"], ["k2"]]
+    assert [c.text for c in asked_about(kept).negatives] == ["n2", "silent 1", "l2", "silent 3", "k2"]
+    assert asked_about(kept).hard == HardNegatives()
+
+
 def test_gather_gives_the_explainer_its_material_and_the_rest_to_validation() -> None:
     gathered = gather(10, 7, state(half(20)))
-    material, questions = gathered["material"], gathered["validation"]
+    material, validation = gathered["material"], gathered["validation"]
     assert "setback" not in gathered
     assert (material.unit, material.promoted) == (UNIT, ())
-    assert material.half == split(half(20))[0]
-    asked = {question.passages[0].text for question in questions}
-    assert not asked & {text.replace(" ", "") for text in texts(material.half)} and len(asked) == 20
-    assert Counter(question.truth for question in questions) == {True: 10, False: 10}
+    assert material.half == split(half(20))[0] and gathered["practice"] == EvidenceHalf((), (), ())
+    assert not set(texts(validation)) & set(texts(material.half)) and len(validation.uniform) == 10
+
+
+def test_what_refines_has_a_slice_of_its_own_to_make_mistakes_on() -> None:
+    gathered = gather(10, 7, state(half(20)), refines=True)
+    parts = [set(texts(gathered[part])) for part in ("practice", "validation")]  # type: ignore[literal-required]
+    assert not parts[0] & parts[1] and not (parts[0] | parts[1]) & set(texts(gathered["material"].half))
+    assert [len(gathered["practice"].uniform), len(gathered["validation"].uniform)] == [5, 5]
+    assert parts[0] | parts[1] == set(texts(split(half(20))[1]))
 
 
 def test_the_seed_is_the_units_own() -> None:
@@ -107,7 +123,6 @@ def test_the_seed_is_the_units_own() -> None:
     assert first["material"].seed == derive_seed(7, str(UNIT))
     other = gather(10, 7, {**state(half(20)), "unit": UnitId("tiny", "layer", "neurons", 3)})
     assert other["material"].seed != first["material"].seed
-    assert other["validation"] != first["validation"], "in another order"
 
 
 def test_promoted_tokens_go_along() -> None:
@@ -141,17 +156,18 @@ class Writer:
     def __init__(self, *candidates: str, error: Exception | None = None) -> None:
         self.given, self.error = list(candidates), error
 
-    async def candidates(self, material: Material) -> list[str]:
+    async def candidates(self, material: Material) -> list[Candidate]:
         if self.error:
             raise self.error
-        return self.given
+        return [Candidate(text) for text in self.given]
 
 
-MATERIAL = Material(UNIT, half(4), (), 11)
+MATERIAL = Material(UNIT, half(4), None, 11)
 
 
 def test_explain_adds_the_candidates() -> None:
-    assert asyncio.run(Explain(Writer("b", "a"))({"material": MATERIAL})) == {"candidates": ["b", "a"]}
+    found = asyncio.run(Explain(Writer("b", "a"))({"material": MATERIAL}))
+    assert (found["candidates"], found["origin"]) == ([Candidate("b"), Candidate("a")], "explain")
 
 
 @pytest.mark.parametrize(
@@ -171,93 +187,3 @@ def test_no_explanation_is_a_setback_with_its_reason(error: AnswerError, failure
 def test_what_the_user_can_mend_is_no_setback() -> None:
     with pytest.raises(UserError):
         asyncio.run(Explain(Writer(error=UserError("no such model")))({"material": MATERIAL}))
-
-
-QUESTIONS = [Question((Passage((f"text {i}",)),), i < 2) for i in range(4)]
-"""Two true ones, then two false ones."""
-RIGHT, EVEN, WRONG = (0.9, 0.8, 0.2, 0.1), (0.5, 0.5, 0.5, 0.5), (0.1, 0.2, 0.8, 0.9)
-
-
-class Knowing:
-    """A judge with written answers: probabilities, failures, or an error for the whole request."""
-
-    name = "knowing"
-    settings: Mapping[str, Any] = {}
-
-    def __init__(self, **answers: Sequence[float | None] | Exception) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
-
-    async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        assert task == "detection"
-        self.asked.append(explanation)
-        answers = self.answers[explanation]
-        if isinstance(answers, Exception):
-            raise answers
-        return [Answer(None, Failure.REFUSAL) if p is None else Answer(p) for p in answers[: len(questions)]]
-
-
-def screened(judge: Knowing, *candidates: str, questions: Sequence[Question] = QUESTIONS) -> ExplainState:
-    given: ExplainState = {
-        "unit": UNIT,
-        "material": MATERIAL,
-        "validation": list(questions),
-        "candidates": list(candidates),
-    }
-    return asyncio.run(Screen(judge, Writer(), "writer-1")(given))
-
-
-def test_screen_ranks_by_the_validation_questions() -> None:
-    judge = Knowing(wrong=WRONG, even=EVEN, right=RIGHT)
-    found = screened(judge, "wrong", "even", "right")["explanations"]
-    assert [(e.text, e.rank, e.validation) for e in found] == [
-        ("right", 0, 1.0),
-        ("even", 1, 0.5),
-        ("wrong", 2, 0.0),
-    ]
-    assert [e.provenance["place"] for e in found] == [2, 1, 0]
-    assert judge.asked == ["wrong", "even", "right"]
-    for explanation in found:
-        assert (explanation.unit, explanation.method) == (UNIT, "writer-1")
-        assert {**explanation.provenance, "place": 0} == {
-            "explainer": "writer",
-            "place": 0,
-            "validated_on": 4,
-            "seed": 11,
-        }
-
-
-def test_ties_keep_the_explainers_order() -> None:
-    judge = Knowing(b=EVEN, c=RIGHT, a=EVEN, d=RIGHT)
-    assert [e.text for e in screened(judge, "b", "c", "a", "d")["explanations"]] == ["c", "d", "b", "a"]
-
-
-def test_one_candidate_is_not_screened() -> None:
-    judge = Knowing()
-    (only,) = screened(judge, "only")["explanations"]
-    assert judge.asked == []
-    assert (only.text, only.rank, only.validation, only.provenance["validated_on"]) == ("only", 0, None, 0)
-
-
-def test_a_question_without_an_answer_is_in_no_validation() -> None:
-    judge = Knowing(half=(None, 0.3, 0.6, 0.1), even=EVEN)
-    found = screened(judge, "even", "half")["explanations"]
-    assert [(e.text, e.validation) for e in found] == [("even", 0.5), ("half", 0.5)], "0.3 against 0.6 and 0.1"
-
-
-def test_candidates_that_could_not_be_judged_come_last() -> None:
-    judge = Knowing(silent=(None,) * 4, partly=(0.9, None, None, None), wrong=WRONG)
-    found = screened(judge, "silent", "partly", "wrong")["explanations"]
-    assert [(e.text, e.validation) for e in found] == [("wrong", 0.0), ("silent", None), ("partly", None)]
-
-
-def test_without_validation_questions_the_explainers_order_holds() -> None:
-    found = screened(Knowing(b=(), a=()), "b", "a", questions=[])["explanations"]
-    assert [(e.text, e.rank, e.validation) for e in found] == [("b", 0, None), ("a", 1, None)]
-
-
-def test_a_transport_error_is_a_setback_and_no_ranking() -> None:
-    judge = Knowing(a=RIGHT, b=TransportError("connection refused"), c=RIGHT)
-    found = screened(judge, "a", "b", "c")
-    assert found == {"setback": Setback(Failure.TRANSPORT, "connection refused")}
-    assert judge.asked == ["a", "b"]

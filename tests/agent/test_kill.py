@@ -29,7 +29,7 @@ Dump = Callable[[Path], str]
 
 UNITS = 12
 """What `--units 0-5` means in a run of two hookpoints."""
-FLAGS = "--units 0-5 --scorers detection,fuzzing --questions 20 --candidates 1".split()
+FLAGS = "--units 0-5 --scorers detection,fuzzing --questions 20 --effort low".split()
 KILLS = 10
 DYING = """
 import os, signal
@@ -52,7 +52,7 @@ class Dying(Quiet):
             os.kill(os.getpid(), signal.SIGKILL)
 
 ng.label(
-    run, units=units, llm=llm, progress=Dying(), scorers=("detection", "fuzzing"), questions=20, candidates=1
+    run, units=units, llm=llm, progress=Dying(), scorers=("detection", "fuzzing"), questions=20, effort="low"
 )
 """
 """Labels a run and kills itself at a step of one of its tasks."""

@@ -1,16 +1,18 @@
-"""The explainer shows a fair choice of examples, and hands on what came, or why nothing did."""
+"""The explainer hands on what came, or why nothing did."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from neurogloss.agent.explainers.llm import SCHEMA, LLMExplainer, ShownExample, choose, show
+from neurogloss.agent.explainers.llm import SCHEMA, SIDED_SCHEMA, LLMExplainer, parse
+from neurogloss.agent.explainers.views import DEFAULT, View, ensemble
 from neurogloss.errors import (
     AnswerError,
     EmptyAnswerError,
@@ -20,8 +22,8 @@ from neurogloss.errors import (
 )
 from neurogloss.ids import UnitId
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Material, Message, Reply
-from neurogloss.records import Context, EvidenceHalf, Example, Passage
+from neurogloss.protocols import Choice, Features, Material, Message, Reply, Tool
+from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
 
 UNIT = UnitId("tiny", "model.layers.1.mlp.down_proj.input", "neurons", 3)
 
@@ -31,7 +33,8 @@ def example(number: int, peak: float) -> Example:
 
 
 def material(*examples: Example, promoted: tuple[str, ...] = (), seed: int = 0) -> Material:
-    return Material(UNIT, EvidenceHalf(examples, (), ()), promoted, seed)
+    outputs = OutputTokens(tuple((token, 1.0) for token in promoted), ())
+    return Material(UNIT, EvidenceHalf(examples, (), ()), outputs, seed)
 
 
 @dataclass
@@ -40,6 +43,7 @@ class FakeChat:
 
     answers: list[str | Exception]
     name: str = "fake"
+    features: Features = Features()
     requests: list[dict[str, Any]] = field(default_factory=list)
 
     async def chat(
@@ -47,6 +51,7 @@ class FakeChat:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] = (),
         temperature: float = 0.0,
         max_tokens: int = 256,
         seed: int = 0,
@@ -59,14 +64,21 @@ class FakeChat:
             raise answer
         return Reply(answer)
 
+    async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
+        raise NotImplementedError
 
-def said(text: str) -> str:
-    return json.dumps({"explanation": text})
+
+def said(text: str, **more: str) -> str:
+    return json.dumps({"explanation": text, **more})
+
+
+def found(chat: FakeChat, given: Material | None = None, view: View = DEFAULT) -> list[Candidate]:
+    explainer = LLMExplainer(chat, view, n=len(chat.answers), temperature=0.7)
+    return asyncio.run(explainer.candidates(given or material(example(1, 2.0))))
 
 
 def candidates(chat: FakeChat, given: Material | None = None) -> list[str]:
-    explainer = LLMExplainer(chat, n=len(chat.answers), temperature=0.7)
-    return asyncio.run(explainer.candidates(given or material(example(1, 2.0))))
+    return [candidate.text for candidate in found(chat, given)]
 
 
 # --- asking --------------------------------------------------------------------------------------------
@@ -122,75 +134,68 @@ def test_a_transport_error_is_raised_even_where_something_came() -> None:
 
 
 def test_name_and_settings_say_what_decides_the_candidates() -> None:
-    explainer = LLMExplainer(FakeChat([]), n=2, temperature=0.5, examples=8)
+    explainer = LLMExplainer(FakeChat([]), replace(DEFAULT, examples=8), n=2, temperature=0.5)
     assert explainer.name == "llm:fake"
     assert json.loads(json.dumps(explainer.settings)) == {
+        "explainer": "llm",
         "model": "fake",
         "prompt": template_hash("explain/default"),
         "n": 2,
         "temperature": 0.5,
         "examples": 8,
+        "live": False,
         "max_tokens": 160,
     }
 
 
-@pytest.mark.parametrize("settings", [{"n": 0}, {"examples": 0}])
-def test_sizes_are_at_least_one(settings: dict[str, int]) -> None:
+@pytest.mark.parametrize(("n", "examples"), [(0, 1), (1, 0)])
+def test_sizes_are_at_least_one(n: int, examples: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        LLMExplainer(FakeChat([]), **settings)
+        LLMExplainer(FakeChat([]), replace(DEFAULT, examples=examples), n)
 
 
-# --- showing -------------------------------------------------------------------------------------------
-
-
-def test_marks_and_strengths_by_hand() -> None:
-    """Marked from 0.3 of the context's own peak; strengths are ceil(10 a / 8), 8 the largest seen."""
-    strong = Example(Context("1" * 16, ("a", " b", " c", " d")), (0.0, 8.0, 2.4, 2.3))
-    weak = Example(Context("2" * 16, ("e", " f")), (0.5, 0.1))
-    assert show([strong, weak]) == [
-        ShownExample(Passage(("a", " b", " c", " d"), (1, 2)), ((" b", 10), (" c", 3))),
-        ShownExample(Passage(("e", " f"), (0,)), (("e", 1),)),
-    ]
-
-
-def test_the_prompt_holds_examples_and_promoted_tokens() -> None:
+def test_a_prompt_of_one_s_own_is_filled_in_with_the_same_values(tmp_path: Path) -> None:
+    own = tmp_path / "own.md"
+    own.write_text("## user\n{{ examples | length }} passages, {{ promoted | length }} tokens", encoding="utf-8")
     chat = FakeChat([said("x")])
-    candidates(chat, material(example(1, 4.0), example(2, 1.0), promoted=(" rain",)))
-    assert chat.requests[0]["asked"] == (
-        'Passages:\n```\n1. "the<< word1>>" | " word1": 10\n2. "the<< word2>>" | " word2": 3\n```\n'
-        'Tokens made more likely: " rain"'
-    )
+    found(chat, material(example(1, 4.0), promoted=(" rain", " snow")), replace(DEFAULT, prompt=str(own)))
+    assert chat.requests[0]["asked"] == "1 passages, 2 tokens"
 
 
-def chosen(top: Sequence[Example], uniform: Sequence[Example], n: int) -> list[int]:
-    half = EvidenceHalf(tuple(top), tuple(uniform), ())
-    return [int(example.context.id, 16) for example in choose(half, n)]
-
-
-TOP = [example(i, 100.0 - i) for i in range(8)]
-"""Contexts 0 to 7, descending."""
-UNIFORM = [TOP[1], *[example(i, 100.0 - i) for i in range(10, 90, 10)]]
-"""Context 1 again, and 10, 20 … 80."""
+# --- no pattern, and sides -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "n, expected",
-    [
-        (1, [0]),
-        (4, [0, 1, 10, 50]),
-        (6, [0, 1, 2, 10, 30, 60]),
-        (14, [0, 1, 2, 3, 4, 5, 6, *range(10, 80, 10)]),
-        (99, [*range(8), *range(10, 90, 10)]),
-    ],
+    "text", ["no pattern", "No pattern.", "There is no clear pattern", "no consistent pattern found."]
 )
-def test_half_are_the_strongest_and_half_are_spread(n: int, expected: list[int]) -> None:
-    assert chosen(TOP, UNIFORM, n) == expected
+def test_no_pattern_is_no_label(text: str) -> None:
+    assert parse(said(text)) == Candidate("no pattern", Side.UNCLEAR)
 
 
-def test_the_strongest_stand_in_where_the_uniform_sample_is_small() -> None:
-    assert chosen(TOP, UNIFORM[:2], 6) == [0, 1, 2, 3, 4, 10]
-    assert chosen(TOP, [], 6) == [0, 1, 2, 3, 4, 5]
+@pytest.mark.parametrize("text", ["no", "knitting patterns", "nothing but a pattern", "no pattern but rain here"])
+def test_words_about_patterns_are_labels(text: str) -> None:
+    assert parse(said(text)) == Candidate(text, Side.INPUT)
 
 
-def test_without_top_examples_the_uniform_sample_is_spread() -> None:
-    assert chosen([], UNIFORM, 3) == [1, 30, 60]
+def test_what_is_unclear_comes_last() -> None:
+    answers: list[str | Exception] = [said("no pattern"), said("rain"), said("snow")]
+    assert candidates(FakeChat(answers)) == ["rain", "snow", "no pattern"]
+    assert found(FakeChat([said("no pattern")])) == [Candidate("no pattern", Side.UNCLEAR)]
+
+
+def test_of_an_ensemble_the_model_says_the_side() -> None:
+    chat = FakeChat([said("rain", type="output"), said("snow", type="mixed"), said("hm", type="unclear")])
+    assert found(chat, view=ensemble(None)) == [
+        Candidate("rain", Side.OUTPUT),
+        Candidate("snow", Side.MIXED),
+        Candidate("no pattern", Side.UNCLEAR),
+    ]
+    assert [request["schema"] for request in chat.requests] == [SIDED_SCHEMA] * 3
+
+
+@pytest.mark.parametrize(
+    "answer", [said("rain"), said("rain", type="inputs"), '{"explanation": "rain", "type": []}']
+)
+def test_a_side_that_is_none_answers_nothing(answer: str) -> None:
+    with pytest.raises(UnparseableError, match=r"input\|output\|mixed\|unclear"):
+        parse(answer, side=None)

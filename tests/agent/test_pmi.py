@@ -25,7 +25,7 @@ class Written:
         self.given, self.alone = given, alone
         self.prefixes: list[str] = []
 
-    def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+    async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         assert prefix.endswith(QUESTION) and all(text[0] == " " and text[1] != " " for text in continuations)
         self.prefixes.append(prefix)
         means = self.alone if prefix == QUESTION else self.given
@@ -41,7 +41,7 @@ def example(*tokens: str, at: Sequence[int], peak: float = 1.0) -> Example:
 
 
 def material(uniform: Sequence[Example], top: Sequence[Example] = ()) -> Material:
-    return Material(UnitId("tiny", "layer", "neurons", 0), EvidenceHalf(tuple(top), tuple(uniform), ()), (), 0)
+    return Material(UnitId("tiny", "layer", "neurons", 0), EvidenceHalf(tuple(top), tuple(uniform), ()), None, 0)
 
 
 COLOURS = material(
@@ -62,7 +62,7 @@ def mined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ranked(model: Written | None, given: Material = COLOURS, weight: float = 0.8, n: int = 24) -> list[str]:
     explainer: Explainer = PMIExplainer(model, weight, n)
-    return asyncio.run(explainer.candidates(given))
+    return [candidate.text for candidate in asyncio.run(explainer.candidates(given))]
 
 
 def test_candidates_stand_by_what_the_examples_add(mined: None) -> None:

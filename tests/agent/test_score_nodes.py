@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from neurogloss.agent.graph import score_graph
+from neurogloss.agent.models import Hard
 from neurogloss.agent.nodes.prepare import LONG_ENOUGH, Prepare, prompt_texts
 from neurogloss.agent.nodes.score import Score as ScoreNode
 from neurogloss.agent.nodes.verdict import Verdict
-from neurogloss.agent.state import ScoreState, Scoring
-from neurogloss.errors import TransportError
+from neurogloss.agent.state import ScorerState, ScoreState
+from neurogloss.agent.tools import Scoring
+from neurogloss.errors import TransportError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import HeldOut
+from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import (
     Answer,
     Context,
@@ -38,6 +40,8 @@ from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.floors import Floor
 from neurogloss.scorers.fuzzing import Fuzzing
 from neurogloss.scorers.intervention import Intervention
+from neurogloss.scorers.judges.lexical import LexicalJudge
+from neurogloss.settings import LabelSettings
 
 UNIT = UnitId("tiny", "model.layers.1.mlp.down_proj.input", "neurons", 3, -1)
 OWN = Explanation(UNIT, "words for rain", "m")
@@ -138,12 +142,35 @@ def test_prompts_are_the_first_contexts_that_are_long_enough() -> None:
     assert prompt_texts([], 2) == prompt_texts(contexts, 0) == ()
 
 
+@dataclass(frozen=True)
+class WithRivals:
+    needs: frozenset[str] = frozenset({"steered", "rivals"})
+    name: str = "rivals"
+    metric: str = "hit_rate"
+    chance: float | None = None
+    needs_subject: bool = True
+
+    async def answered(self, explanation: str, held_out: HeldOut, instruments: Instruments) -> list[Answered]:
+        return []
+
+
+def test_rivals_are_steered_on_the_same_prompts_where_a_scorer_compares_with_them() -> None:
+    others = [UnitId("tiny", UNIT.hookpoint, "neurons", i) for i in (8, 9)]
+    for scorer, steered in ((WithRivals(), [UNIT, *others]), (Intervention(), [UNIT])):
+        subject = FakeSubject()
+        node = Prepare([scorer], lambda subject=subject: subject, 4, 7, lambda unit: others)
+        got = asyncio.run(node({"explanation": OWN, "half": half_of(), "tuning_prompts": ("tune",)}))
+        assert [asked[0] for asked in subject.asked] == steered
+        assert len({asked[1:] for asked in subject.asked}) == 1
+        assert len(got["held_out"].rivals) == len(steered) - 1
+
+
 # --- score ---------------------------------------------------------------------------------------------
 
 
-def scoring(scorer: Any, effect: Mapping[str, float] | None = None) -> Scoring:
+def scoring(scorer: Any, effect: Mapping[str, float] | None = None) -> ScorerState:
     held_out = HeldOut(UNIT, half_of(), (), seed=11)
-    return Scoring(
+    return ScorerState(
         scorer=scorer, explanation=OWN, held_out=held_out, density=0.1, floors=FLOORS, effect=effect or {}
     )
 
@@ -163,9 +190,52 @@ def test_the_same_questions_are_asked_of_the_explanation_and_of_its_floors() -> 
 
 
 def test_the_effect_of_an_intervention_stands_among_its_metrics() -> None:
-    (plain,) = asyncio.run(ScoreNode(FakeJudge())(scoring(Detection(8))))["scores"]
-    (score,) = asyncio.run(ScoreNode(FakeJudge())(scoring(Detection(8), {"kl": 0.9})))["scores"]
-    assert score.metrics == {**plain.metrics, "kl": 0.9}
+    (detection,) = asyncio.run(ScoreNode(FakeJudge())(scoring(Detection(8), {"kl": 0.9})))["scores"]
+    (intervention,) = asyncio.run(ScoreNode(FakeJudge())(scoring(Intervention(), {"kl": 0.9})))["scores"]
+    assert "kl" not in detection.metrics and intervention.metrics["kl"] == 0.9
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A scorer that answers by itself: as many questions as the explanation has words."""
+
+    needs: frozenset[str] = frozenset({"explanation"})
+    name: str = "counted"
+    metric: str = "hit_rate"
+    chance: float | None = 0.25
+    needs_subject: bool = False
+
+    async def answered(self, explanation: str, held_out: HeldOut, instruments: Instruments) -> list[Answered]:
+        words = explanation.split()
+        return [(Question((Passage((word,)),), True), Answer(float(word == "rain"))) for word in words]
+
+
+def test_a_scorer_that_answers_by_itself_is_not_asked_through_the_judge() -> None:
+    judge = FakeJudge()
+    got = asyncio.run(ScoreNode(judge)(scoring(Counted())))
+    (score,) = got["scores"]
+    assert judge.asked == [] and (score.metric, score.score.value) == ("hit_rate", pytest.approx(1 / 3))
+    assert score.floor.value == 0.0, "numbers and names are no rain"
+    assert [row.asked for row in got["outcomes"]] == [OWN.id] * 3 + ["b2:first", "b2:second"]
+
+
+def test_a_scorer_without_explanation_has_chance_for_its_floor() -> None:
+    got = asyncio.run(ScoreNode(FakeJudge())(scoring(Counted(needs=frozenset()))))
+    (score,) = got["scores"]
+    assert score.floor.value == 0.25 and math.isnan(score.p_value) and len(got["outcomes"]) == 3
+
+
+def test_a_scorer_whose_instrument_is_missing_is_refused_before_it_asks() -> None:
+    with pytest.raises(UserError, match="counted needs an LLM"):
+        asyncio.run(ScoreNode(FakeJudge())(scoring(Counted(needs=frozenset({"chat"})))))
+
+
+def test_the_words_of_the_explain_half_are_a_floor_of_their_own() -> None:
+    instruments = Instruments(lexical=lambda unit: LexicalJudge(half_of()) if unit == UNIT else None)
+    (score,) = asyncio.run(ScoreNode(FakeJudge(), instruments)(scoring(Detection(8))))["scores"]
+    assert score.metrics["lexical_floor"] == 1.0 and score.metrics["lexical_floor_p"] == 1.0
+    (direct,) = asyncio.run(ScoreNode(FakeJudge(), instruments)(scoring(Counted())))["scores"]
+    assert "lexical_floor" not in direct.metrics
 
 
 @pytest.mark.parametrize("explanation", ["words for rain", "names"])
@@ -232,7 +302,12 @@ def test_where_nothing_can_be_tested_it_says_why(
 def through_the_graph(judge: FakeJudge, half: EvidenceHalf, *scorers: Any) -> dict[str, Any]:
     subject = FakeSubject()
     return asyncio.run(
-        score_graph(scorers, judge, lambda: subject, 6, 0.05, 0).ainvoke(
+        score_graph(
+            Scoring(judge, scorers, Instruments(subject=lambda: subject), 1, Hard(), {}),
+            lambda: subject,
+            lambda unit: (),
+            LabelSettings(prompts=6),
+        ).ainvoke(
             {
                 "explanation": OWN,
                 "half": half,

@@ -21,7 +21,7 @@ def cache(collected: Path) -> Cache:
 
 def chosen(cache: Cache, spec: str) -> list[str]:
     """Layer, index and side of each unit that `spec` means."""
-    found = select(cache, spec, 4, 0)
+    found = list(select(cache, spec, 4, 0))
     return [f"{unit.hookpoint.split('.')[2]}/{unit.index}{'-' if unit.sign < 0 else ''}" for unit in found]
 
 
@@ -43,12 +43,12 @@ def test_indices_and_ranges_hold_at_every_hookpoint(cache: Cache, spec: str, exp
 
 def test_full_ids_may_be_mixed_in(cache: Cache) -> None:
     one = UnitId(cache.subject, cache.sites[1].hookpoint, "neurons", 4, -1)
-    assert select(cache, f"{one}", 4, 0) == [one]
+    assert list(select(cache, f"{one}", 4, 0)) == [one]
     assert chosen(cache, f"{one},7,{one}") == ["0/7", "1/4-", "1/7"]
 
 
 def test_all_is_every_unit_alive_or_not(cache: Cache, dead: UnitId) -> None:
-    found = select(cache, "all", 4, 0)
+    found = list(select(cache, "all", 4, 0))
     assert len(found) == len(set(found)) == 2 * 2 * 48 and found == sorted(found)
     assert dead in found and set(found) == set(cache.units())
 
@@ -56,11 +56,11 @@ def test_all_is_every_unit_alive_or_not(cache: Cache, dead: UnitId) -> None:
 def test_a_sample_is_drawn_from_the_living_by_the_seed(cache: Cache, dead: UnitId) -> None:
     alive = set(cache.alive(4))
     assert alive < set(cache.units()) and dead not in alive
-    everyone = select(cache, f"sample:{len(alive)}", 4, 0)
+    everyone = list(select(cache, f"sample:{len(alive)}", 4, 0))
     assert set(everyone) == alive and everyone == sorted(everyone)
-    ten = select(cache, "sample:10", 4, 0)
-    assert len(set(ten)) == 10 and ten == sorted(ten) and ten == select(cache, "sample:10", 4, 0)
-    assert ten != select(cache, "sample:10", 4, 1)
+    ten = list(select(cache, "sample:10", 4, 0))
+    assert len(set(ten)) == 10 and ten == sorted(ten) and ten == list(select(cache, "sample:10", 4, 0))
+    assert ten != list(select(cache, "sample:10", 4, 1))
     assert set(ten) < set(select(cache, "sample:20", 4, 0)), "a larger sample holds the smaller one"
 
 
@@ -102,3 +102,12 @@ def test_no_part_is_passed_over(cache: Cache, part: str) -> None:
 def test_units_that_the_run_does_not_have(cache: Cache, spec: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         select(cache, spec, 4, 0)
+
+
+def test_a_selection_is_a_sequence(cache: Cache) -> None:
+    found = select(cache, "all", 4, 0)
+    everyone = sorted(cache.units())
+    assert [found[i] for i in range(len(found))] == everyone == list(found)
+    assert found[-1] == everyone[-1] and found[5:200:7] == everyone[5:200:7]
+    with pytest.raises(IndexError):
+        found[len(found)]

@@ -7,7 +7,7 @@ import pytest
 from neurogloss.agent.explainers.words import NAMES, active_list, candidates, distinct, seen
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Material
-from neurogloss.records import Context, EvidenceHalf, Example
+from neurogloss.records import Context, EvidenceHalf, Example, OutputTokens
 
 NUMBERS = iter(range(10**6))
 
@@ -34,7 +34,8 @@ def material(
     negatives: tuple[Context, ...] = (),
     promoted: tuple[str, ...] = (),
 ) -> Material:
-    return Material(UnitId("tiny", "layer", "neurons", 0), EvidenceHalf(top, uniform, negatives), promoted, 0)
+    outputs = OutputTokens(tuple((token, 1.0) for token in promoted), ())
+    return Material(UnitId("tiny", "layer", "neurons", 0), EvidenceHalf(top, uniform, negatives), outputs, 0)
 
 
 def test_a_part_of_a_word_stands_for_the_word() -> None:

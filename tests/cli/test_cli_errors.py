@@ -144,10 +144,10 @@ def test_a_corpus_that_cannot_be_read(
         (["--units", "48"], "Expected an index from 0 to 47 at model.layers.0.mlp.down_proj.input, found 48."),
         (["--units", "first"], "Expected units such as all, sample:24, 0-99 or 512-; found 'first'."),
         (["--units", "sample:0"], "Expected sample:N"),
-        (["--scorers", "detection,guessing"], "Expected scorers among detection, fuzzing"),
-        (["--explainer", "magic"], "explainer: Input should be 'pmi' or 'llm', found 'magic'"),
+        (["--scorers", "detection,guessing"], "Expected scorers among detection, detection-hard"),
+        (["--explainer", "magic"], "Expected an explainer (default, llm, contrastive"),
         (["--questions", "1"], "questions: Input should be greater than or equal to 4, found 1"),
-        (["--explainer", "llm"], "Expected an LLM for this explainer or judge, found none. Give one with --llm"),
+        (["--explainer", "llm"], "Expected an LLM for the explainer llm, found none. Give one with --llm"),
         (["--llm", "scripted:none.jsonl"], "Expected a script of rules"),
         (["--llm", "ftp://example.org"], "Expected a URL such as http://127.0.0.1:8000, or scripted:FILE"),
     ],
@@ -161,7 +161,7 @@ def test_settings_of_label_that_do_not_fit(
 
 
 def test_no_server_at_that_address(invoke: Invoke, small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openai.AsyncOpenAI._calculate_retry_timeout", lambda *_: 0.0, raising=False)
+    monkeypatch.setattr("neurogloss.engines.transport.FIRST_WAIT", 0.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens there
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"

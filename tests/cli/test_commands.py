@@ -201,7 +201,7 @@ def test_search(invoke: Invoke, run_copy: Path, small_labels: list[ng.Label]) ->
     found = invoke("search", QUESTION, "--run", run_copy, "-k", 3)
     assert (found.code, found.err) == (0, "")
     assert f"“{QUESTION}”" in found.out
-    rows = invoke("search", QUESTION, "--run", run_copy, "-k", 3, "--json").rows
+    rows = invoke("search", QUESTION, "--run", run_copy, "-k", 3, "--by", "dense", "--json").rows
     assert len(rows) == 3
     assert [row["similarity"] for row in rows] == sorted((row["similarity"] for row in rows), reverse=True)
     texts = {label.explanation.text for label in small_labels if label.explanation}
@@ -214,17 +214,6 @@ def test_search(invoke: Invoke, run_copy: Path, small_labels: list[ng.Label]) ->
     assert invoke("index", "rebuild", run_copy).code == 0
     (row,) = invoke("search", QUESTION, "--run", run_copy, "--accepted", "--json").rows
     assert row["label"]["unit"] == str(small_labels[0].unit)
-
-
-def test_similar(invoke: Invoke, small_run: Path, small_labels: list[ng.Label], hookpoints: list[str]) -> None:
-    sides = ["--hookpoint-a", hookpoints[0], "--hookpoint-b", hookpoints[1]]
-    found = invoke("similar", small_run, small_run, *sides)
-    assert (found.code, found.err) == (0, "")
-    assert "mean similarity" in found.out and "of random pairs" in found.out
-    rows = invoke("similar", small_run, small_run, *sides, "-k", 2, "--json").rows
-    first = [label for label in small_labels if label.unit.hookpoint == hookpoints[0]]
-    assert len(rows) == 2 * len(first) > 0
-    assert {row["b"]["unit"].split("/")[1] for row in rows} == {hookpoints[1]}
 
 
 # --- index ----------------------------------------------------------------------------------------

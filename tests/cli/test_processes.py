@@ -78,7 +78,7 @@ def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(
 ) -> None:
     script = tmp_path / "slow.jsonl"
     command = [sys.executable, "-m", "neurogloss", "label", str(run_copy), "--units", "7,8", "--concurrency", "1"]
-    command += ["--candidates", "1", "--scorers", "detection", "--questions", "4"]
+    command += ["--effort", "low", "--scorers", "detection", "--questions", "4"]
     # The first explanation comes, the second keeps the run waiting.
     llm = write_script(
         script,

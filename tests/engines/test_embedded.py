@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,12 @@ def check(found: Sequence[Likelihood], expected: Sequence[Likelihood]) -> None:
     )
 
 
+def read(model: CausalModel, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+    return asyncio.run(model.likelihoods(prefix, continuations))
+
+
 def test_likelihoods_are_those_of_a_plain_pass_in_the_order_asked(loaded: tuple[Any, Any]) -> None:
-    found = EmbeddedModel(*loaded, "tiny").likelihoods(PREFIX, CONTINUATIONS)
+    found = read(EmbeddedModel(*loaded, "tiny"), PREFIX, CONTINUATIONS)
     expected = [plain(loaded, PREFIX, text) for text in CONTINUATIONS]
     check(found, expected)
     assert found[1] == found[4] and len({likelihood.total for likelihood in expected}) == 6
@@ -93,15 +98,15 @@ def test_likelihoods_are_those_of_a_plain_pass_in_the_order_asked(loaded: tuple[
 
 def test_any_batch_gives_the_same(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """One token a batch: every continuation is read alone."""
-    together = EmbeddedModel(*loaded, "tiny").likelihoods(PREFIX, CONTINUATIONS)
+    together = read(EmbeddedModel(*loaded, "tiny"), PREFIX, CONTINUATIONS)
     monkeypatch.setattr(embedded, "ROWS_TOKENS", 1)
-    check(EmbeddedModel(*loaded, "tiny").likelihoods(PREFIX, CONTINUATIONS), together)
+    check(read(EmbeddedModel(*loaded, "tiny"), PREFIX, CONTINUATIONS), together)
 
 
 def test_the_empty_continuation_is_certain_and_has_no_tokens(loaded: tuple[Any, Any]) -> None:
     model = EmbeddedModel(*loaded, "tiny")
-    assert model.likelihoods(PREFIX, ["", ""]) == [Likelihood(0.0, 0)] * 2
-    assert model.likelihoods(PREFIX, []) == []
+    assert read(model, PREFIX, ["", ""]) == [Likelihood(0.0, 0)] * 2
+    assert read(model, PREFIX, []) == []
     assert Likelihood(0.0, 0).mean == 0
 
 
@@ -111,7 +116,7 @@ def test_single_tokens_have_the_probabilities_of_the_next_token(loaded: tuple[An
 
     model, tokenizer = loaded
     letters = [chr(code) for code in range(33, 127)]
-    found = EmbeddedModel(*loaded, "tiny").likelihoods(PREFIX, letters)
+    found = read(EmbeddedModel(*loaded, "tiny"), PREFIX, letters)
     check(found, [plain(loaded, PREFIX, letter) for letter in letters])
     assert {likelihood.n_tokens for likelihood in found} == {1}
     assert 0 < sum(math.exp(likelihood.total) for likelihood in found) < 1
@@ -119,26 +124,26 @@ def test_single_tokens_have_the_probabilities_of_the_next_token(loaded: tuple[An
 
 def test_the_empty_prefix_is_the_bos_alone(loaded: tuple[Any, Any]) -> None:
     texts = [" the", " the river"]
-    check(EmbeddedModel(*loaded, "tiny").likelihoods("", texts), [plain(loaded, "", text) for text in texts])
+    check(read(EmbeddedModel(*loaded, "tiny"), "", texts), [plain(loaded, "", text) for text in texts])
 
 
 def test_a_prefix_is_read_once_and_stays_as_it_was(
     loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, read = EmbeddedModel(*loaded, "tiny"), []
+    model, texts = EmbeddedModel(*loaded, "tiny"), []
     tokenizer = model.tokenizer
 
     def watched(text: str, **options: Any) -> Any:
-        read.append(text)
+        texts.append(text)
         return tokenizer(text, **options)
 
     monkeypatch.setattr(model, "tokenizer", watched, raising=True)
     watched.bos_token_id = tokenizer.bos_token_id  # type: ignore[attr-defined]
-    first = model.likelihoods(PREFIX, CONTINUATIONS)
-    other = model.likelihoods("Dear Ms Ito,", CONTINUATIONS)
-    again = model.likelihoods(PREFIX, CONTINUATIONS)
+    first = read(model, PREFIX, CONTINUATIONS)
+    other = read(model, "Dear Ms Ito,", CONTINUATIONS)
+    again = read(model, PREFIX, CONTINUATIONS)
     assert first == again != other
-    assert read.count(PREFIX) == 1
+    assert texts.count(PREFIX) == 1
     check(other, [plain(loaded, "Dear Ms Ito,", text) for text in CONTINUATIONS])
 
 
@@ -148,7 +153,7 @@ def test_a_deferred_model_is_loaded_once_and_only_when_asked() -> None:
     class Known:
         name = "known"
 
-        def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+        async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
             return [Likelihood(-float(len(prefix + text)), len(text)) for text in continuations]
 
     def load() -> CausalModel:
@@ -157,6 +162,6 @@ def test_a_deferred_model_is_loaded_once_and_only_when_asked() -> None:
 
     model: CausalModel = DeferredModel("known", load)
     assert model.name == "known" and loads == []
-    assert model.likelihoods("ab", ["c", ""]) == [Likelihood(-3.0, 1), Likelihood(-2.0, 0)]
-    model.likelihoods("ab", ["c"])
+    assert read(model, "ab", ["c", ""]) == [Likelihood(-3.0, 1), Likelihood(-2.0, 0)]
+    read(model, "ab", ["c"])
     assert loads == [1]

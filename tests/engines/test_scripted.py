@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurogloss.agent.explainers.llm import ShownExample
+from neurogloss.agent.explainers.show import ShownExample
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.errors import (
@@ -20,7 +20,7 @@ from neurogloss.errors import (
     UserError,
 )
 from neurogloss.prompts.render import Prompt, render
-from neurogloss.protocols import Message
+from neurogloss.protocols import Features, Message, Tool, ToolCall
 from neurogloss.records import Passage
 
 
@@ -137,6 +137,47 @@ def test_marks_become_an_explanation(tmp_path: Path) -> None:
     ]
     prompt = render("explain/default", examples=examples, promoted=["<<x>>"])
     assert ask(model, prompt) == '{"explanation": "the words rain, sun"}'
+
+
+# --- tools and choices ---------------------------------------------------------------------------------
+
+EXPERIMENT = {"match": "", "call": {"name": "contexts", "arguments": {"quantile": 0.5}}, "times": 1}
+
+
+def test_a_rule_calls_a_tool_where_there_are_some(tmp_path: Path) -> None:
+    model = script(tmp_path, EXPERIMENT, {"match": "", "reply": "done"})
+    assert model.features == Features(tools=True)
+
+    async def talk() -> list[tuple[str, tuple[ToolCall, ...]]]:
+        question, tools = [Message("user", "Go on.")], [Tool("contexts", "", {})]
+        replies = [await model.chat(question), *[await model.chat(question, tools=tools) for _ in range(2)]]
+        return [(reply.text, reply.calls) for reply in replies]
+
+    call = ToolCall("contexts", {"quantile": 0.5}, "call")
+    assert asyncio.run(talk()) == [("done", ()), ("", (call,)), ("done", ())]
+
+
+def choose(model: ScriptedModel, question: str | Prompt, *choices: str) -> list[float]:
+    messages = question.messages if isinstance(question, Prompt) else (Message("user", question),)
+    return list(asyncio.run(model.choose(messages, choices)).probabilities.values())
+
+
+def test_words_choose(tmp_path: Path) -> None:
+    model = script(tmp_path, {"match": "Texts:|Pairs:", "words": ["kettle"]})
+    assert model.features == Features(choices=True)
+    text, other = Passage(("A", " kettle")), Passage(("rain",))
+    for passage, expected in ((text, [1.0, 0.0]), (other, [0.0, 1.0])):
+        prompt = render("score/detection", explanation="x", items=[(passage,)])
+        assert choose(model, prompt, "true", "false") == choose(model, prompt, "Yes", "No") == expected
+    pair = render("score/intervention", explanation="x", items=[(other, text)])
+    assert choose(model, pair, "A", "B") == [0.0, 1.0]
+
+
+def test_a_reply_chooses_what_it_names(tmp_path: Path) -> None:
+    model = script(tmp_path, {"match": "first", "reply": "A"}, {"match": "", "reply": "neither"})
+    assert choose(model, "the first?", "A", "B") == [1.0, 0.0]
+    with pytest.raises(UnparseableError, match="expected one of A, B"):
+        choose(model, "which?", "A", "B")
 
 
 # --- the file ------------------------------------------------------------------------------------------

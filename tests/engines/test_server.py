@@ -23,7 +23,7 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Message, Reply
+from neurogloss.protocols import Features, Message, Reply
 
 SCHEMA = {"type": "object"}
 ASK = (Message("system", "Be brief."), Message("user", "Why?"))
@@ -99,7 +99,7 @@ def server() -> Iterator[FakeServer]:
 
 def chat(url: str, model: str | None = None, retries: int = 2, **request: Any) -> Reply:
     async def ask() -> Reply:
-        async with ServerModel(url, model, retries=retries) as chat:
+        async with ServerModel(url, model, features=Features(), retries=retries) as chat:
             return await chat.chat(ASK, **request)
 
     return asyncio.run(ask())
@@ -107,7 +107,7 @@ def chat(url: str, model: str | None = None, retries: int = 2, **request: Any) -
 
 def connect(url: str, model: str | None = None, **settings: Any) -> str:
     async def name() -> str:
-        async with ServerModel(url, model, **{"retries": 0, **settings}) as chat:
+        async with ServerModel(url, model, **{"retries": 0, "features": Features(), **settings}) as chat:
             return chat.name
 
     return asyncio.run(name())
@@ -158,7 +158,7 @@ def test_the_key_comes_from_the_argument_or_the_environment(
 
 def test_an_unconnected_model_connects_itself(server: FakeServer) -> None:
     async def ask() -> tuple[str, str]:
-        model = load_chat_model(server.url)
+        model = ServerModel(server.url, features=Features())
         with pytest.raises(RuntimeError, match="connect"):
             _ = model.name
         reply = await model.chat(ASK)
@@ -283,7 +283,7 @@ def test_a_server_that_is_no_api(server: FakeServer) -> None:
 
 def test_a_server_that_stops_between_two_questions(server: FakeServer) -> None:
     async def ask() -> None:
-        async with ServerModel(server.url, retries=0) as model:
+        async with ServerModel(server.url, features=Features(), retries=0) as model:
             await model.chat(ASK)
             server.stop()
             with pytest.raises(TransportError, match="was not reached"):

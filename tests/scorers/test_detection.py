@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurogloss.ids import UnitId
-from neurogloss.protocols import HeldOut, Scorer
-from neurogloss.records import Context, EvidenceHalf, Example, Question
-from neurogloss.scorers.choice import over_ranks, shuffled
+from neurogloss.protocols import HeldOut, QuestionScorer
+from neurogloss.records import Context, EvidenceHalf, Example, HardNegatives, Question
+from neurogloss.scorers.choice import active_level, in_turn, over_ranks, shuffled
 from neurogloss.scorers.detection import Detection
+from neurogloss.scorers.discrimination import Discrimination
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)
 
@@ -85,7 +87,7 @@ def test_no_place_in_the_order_tells_the_truth() -> None:
 
 
 def test_it_is_a_scorer() -> None:
-    scorer: Scorer = Detection()
+    scorer: QuestionScorer = Detection()
     assert (scorer.name, scorer.needs_subject) == ("detection", False)
 
 
@@ -121,3 +123,71 @@ def test_shuffled_is_a_permutation_that_seed_and_purpose_decide(items: list[int]
     assert shuffled(items, seed, "a") == shuffled(list(items), seed, "a")
     many = list(range(100))
     assert shuffled(many, seed, "a") != shuffled(many, seed, "b")
+
+
+# --- hard negatives ------------------------------------------------------------------------------------
+
+HARD = HardNegatives(silent(3, "near"), silent(5, "worded"), silent(2, "like"))
+
+
+def hard_held_out(n_active: int = 8, n_silent: int = 8, hard: HardNegatives = HARD) -> HeldOut:
+    return HeldOut(UNIT, EvidenceHalf((), examples(n_active), silent(n_silent), hard), (), 0)
+
+
+def strata(questions: list[Question]) -> Counter[str]:
+    return Counter(question.stratum for question in questions if not question.truth)
+
+
+def test_the_headlines_negatives_are_plain_unless_hard_ones_are_asked_for() -> None:
+    assert strata(Detection(16).questions(hard_held_out())) == {"silent": 8}
+    half = Detection(16, hard=0.5)
+    assert half.name == "detection-hard"
+    assert strata(half.questions(hard_held_out())) == {
+        "silent": 4,
+        "neighbours": 2,
+        "lexical": 1,
+        "look_alikes": 1,
+    }
+
+
+def test_where_there_are_too_few_hard_ones_plain_ones_fill_up() -> None:
+    few = HardNegatives(neighbours=silent(1, "near"))
+    assert strata(Detection(16, hard=1.0).questions(hard_held_out(hard=few))) == {"neighbours": 1, "silent": 7}
+
+
+def test_a_context_that_is_both_is_asked_about_once() -> None:
+    both = HardNegatives(neighbours=silent(4))
+    questions = Detection(16, hard=0.5).questions(hard_held_out(n_silent=6, hard=both))
+    assert strata(questions) == {"neighbours": 4, "silent": 2}
+    assert len(texts(questions, False)) == len(set(texts(questions, False))) == 6
+
+
+@pytest.mark.parametrize(("against", "n"), [("neighbours", 3), ("lexical", 5), ("look_alikes", 2)])
+def test_discrimination_asks_of_one_kind_alone(against: Any, n: int) -> None:
+    scorer = Discrimination(100, against)
+    questions = scorer.questions(hard_held_out())
+    assert strata(questions) == {against: n}
+    assert len(texts(questions, True)) == n and set(texts(questions, True)) <= {f"an active {i}" for i in range(8)}
+    assert (scorer.task, scorer.name == "discrimination") == ("detection", against == "neighbours")
+
+
+def test_without_hard_negatives_there_is_nothing_to_discriminate() -> None:
+    assert Discrimination().questions(hard_held_out(hard=HardNegatives())) == []
+
+
+def test_the_activations_go_with_the_questions_and_decide_nothing_of_them() -> None:
+    questions = Detection(8).questions(held_out(4, 4))
+    assert {q.activations for q in questions if not q.truth} == {(0.0, 0.0, 0.0)}
+    assert sorted(max(q.activations) for q in questions if q.truth) == [1.0, 2.0, 3.0, 4.0]
+    assert questions[0] == Question(questions[0].passages, questions[0].truth, questions[0].stratum)
+
+
+def test_in_turn_by_hand() -> None:
+    assert in_turn([[1, 2, 3], [], [4]]) == [1, 4, 2, 3]
+    assert in_turn([]) == []
+
+
+def test_the_active_level_is_a_quantile_of_the_units_own_peaks() -> None:
+    half = held_out(5, 0).half
+    assert [active_level(half, q) for q in (0.0, 0.5, 1.0)] == [1.0, 3.0, 5.0]
+    assert np.isnan(active_level(held_out(0, 5).half, 0.5))

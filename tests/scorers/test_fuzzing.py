@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurogloss.ids import UnitId
-from neurogloss.protocols import HeldOut, Scorer
+from neurogloss.protocols import HeldOut, QuestionScorer
 from neurogloss.records import Context, EvidenceHalf, Example, Passage, Question
 from neurogloss.scorers.fuzzing import Fuzzing
 
@@ -143,5 +143,5 @@ def test_no_place_in_the_order_tells_the_truth() -> None:
 
 
 def test_both_forms_are_scorers_with_names_of_their_own() -> None:
-    scorers: list[Scorer] = [Fuzzing(), Fuzzing(negatives="active")]
+    scorers: list[QuestionScorer] = [Fuzzing(), Fuzzing(negatives="active")]
     assert [(s.name, s.needs_subject) for s in scorers] == [("fuzzing", False), ("fuzzing-active", False)]

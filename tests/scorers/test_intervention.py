@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from neurogloss.ids import UnitId
-from neurogloss.protocols import HeldOut, Scorer
+from neurogloss.protocols import HeldOut, QuestionScorer
 from neurogloss.records import EvidenceHalf, Passage, SteeredText
 from neurogloss.scorers.intervention import Intervention
 
@@ -60,5 +60,5 @@ def test_order_and_side_are_drawn_with_the_seed() -> None:
 
 
 def test_it_is_a_scorer_that_needs_the_subject() -> None:
-    scorer: Scorer = Intervention()
+    scorer: QuestionScorer = Intervention()
     assert (scorer.name, scorer.needs_subject) == ("intervention", True)

@@ -24,7 +24,7 @@ class Written:
         self.gains = gains
         self.asked: list[tuple[str, list[str]]] = []
 
-    def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
+    async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         self.asked.append((prefix, list(continuations)))
         return [self._one(text, "cats" in prefix) for text in continuations]
 

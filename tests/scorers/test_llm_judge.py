@@ -13,7 +13,7 @@ import pytest
 
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UserError
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Judge, Message, Reply
+from neurogloss.protocols import Choice, Features, Judge, Message, Reply
 from neurogloss.records import Answer, Failure, Passage, Question
 from neurogloss.scorers.judges.llm import TASKS, LLMJudge
 
@@ -26,8 +26,7 @@ class FakeChat:
     name: str = "fake"
     asked: list[str] = field(default_factory=list)
     schemas: list[Mapping[str, Any]] = field(default_factory=list)
-    now: int = 0
-    most: int = 0
+    features: Features = Features()
 
     async def chat(
         self,
@@ -41,13 +40,7 @@ class FakeChat:
         assert schema is not None and temperature == 0.0
         self.asked.append(messages[-1].content)
         self.schemas.append(schema)
-        self.now += 1
-        self.most = max(self.most, self.now)
-        try:
-            await asyncio.sleep(0)
-            return Reply(self.reply(schema["properties"]["answers"]["maxItems"]))
-        finally:
-            self.now -= 1
+        return Reply(self.reply(schema["properties"]["answers"]["maxItems"]))
 
 
 def one(text: str, truth: bool = True) -> Question:
@@ -102,13 +95,14 @@ def test_the_truth_is_not_in_the_prompt() -> None:
     [
         '{"answers": [true]}',
         '{"answers": [true, true, true]}',
-        '{"answers": [1, 0]}',
-        '{"answers": ["true", "false"]}',
+        '{"answers": [1, 2]}',
+        '{"answers": ["yes", "no"]}',
+        '{"answers": [0.9, 0.1]}',
+        '{"answers": [null, true]}',
         '{"answers": true}',
-        '{"answer": [true, true]}',
-        "[true, true]",
         '{"answers": [true, true',
         "Answers: true, true",
+        "[x, y]",
     ],
 )
 def test_an_answer_in_another_form_answers_nothing(text: str) -> None:
@@ -137,17 +131,6 @@ def test_a_transport_error_is_raised_as_it_is() -> None:
         ask(LLMJudge(FakeChat(reply), per_prompt=1), "detection", [one(c) for c in "abc"])
 
 
-def test_requests_in_flight_are_bounded_over_all_calls() -> None:
-    chat = FakeChat(all_true)
-    judge = LLMJudge(chat, per_prompt=1, concurrency=3)
-
-    async def three_units() -> None:
-        await asyncio.gather(*[judge.ask("detection", "x", [one(c) for c in "abcdef"]) for _ in range(3)])
-
-    asyncio.run(three_units())
-    assert (chat.most, len(chat.asked)) == (3, 18)
-
-
 def test_nothing_is_asked_about_nothing() -> None:
     chat = FakeChat(all_true)
     assert ask(LLMJudge(chat), "detection", []) == []
@@ -174,11 +157,94 @@ def test_name_and_settings_say_what_decides_the_answers() -> None:
         "model": "fake",
         "prompts": {task: template_hash(f"score/{task}") for task in TASKS},
         "per_prompt": 4,
+        "probabilities": False,
         "seed": 2,
     }
 
 
-@pytest.mark.parametrize("settings", [{"per_prompt": 0}, {"concurrency": 0}])
-def test_sizes_are_at_least_one(settings: dict[str, int]) -> None:
+def test_a_prompt_holds_one_question_at_least() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        LLMJudge(FakeChat(all_true), **settings)
+        LLMJudge(FakeChat(all_true), per_prompt=0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[true, false]",
+        "[1, 0]",
+        "[1.0, 0.0]",
+        '["1", "0"]',
+        "[True, False]",
+        "Sure, here it is:\n```json\n[\n  1,\n  0\n]\n```",
+        "[as asked] [1,0] or maybe [0,1]",
+        '{"verdict": [1, 0, 1], "answers": [true, false]}',
+    ],
+)
+def test_the_first_list_of_so_many_answers_is_read_whatever_is_around_it(text: str) -> None:
+    found = ask(LLMJudge(FakeChat(lambda n: text)), "detection", [one("a"), one("b")])
+    assert found == [Answer(1.0), Answer(0.0)]
+
+
+def test_of_two_passages_no_digit_is_an_answer() -> None:
+    (found,) = ask(LLMJudge(FakeChat(lambda n: "[1]")), "intervention", [pair("a", "b")])
+    assert found.failure is Failure.UNPARSEABLE and '"A" or "B"' in found.reason
+
+
+# --- one question a prompt -----------------------------------------------------------------------------
+
+
+@dataclass
+class Chooser:
+    """Gives the first choice the probability of its text; keeps the conversations."""
+
+    probabilities: Mapping[str, float | Exception]
+    name: str = "chooser"
+    features: Features = Features(choices=True)
+    asked: list[Sequence[Message]] = field(default_factory=list)
+
+    async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
+        self.asked.append(messages)
+        found = next(p for text, p in self.probabilities.items() if text in messages[-1].content)
+        if isinstance(found, Exception):
+            raise found
+        return Choice({choices[0]: found, choices[1]: 1 - found})
+
+
+def test_one_a_prompt_the_probability_is_the_models_own() -> None:
+    chat = Chooser({"storm": 0.9, "form": 0.2})
+    judge: Judge = LLMJudge(chat, probabilities=True)  # type: ignore[arg-type]
+    assert ask(judge, "detection", [one("a storm"), one("a form")]) == [Answer(0.9), Answer(0.2)]
+    assert ask(judge, "intervention", [pair("a form", "tea")]) == [Answer(0.2)]
+    assert judge.settings["per_prompt"] == 1 and judge.settings["probabilities"] is True
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_requests_share_stands_first(task: str) -> None:
+    """Everything but the end of the last message: instructions, worked examples and the explanation."""
+    chat = Chooser({"": 0.5})
+    questions = (
+        [one("first"), one("second")] if task != "intervention" else [pair("first", "x"), pair("second", "x")]
+    )
+    ask(LLMJudge(chat, probabilities=True), task, questions)  # type: ignore[arg-type]
+    first, second = ("".join(message.content for message in messages) for messages in chat.asked)
+    shared = next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    assert '"words for weather"' in first[:shared] and len(first) - shared < 60
+
+
+def test_a_failure_is_that_questions_own_and_transport_is_raised() -> None:
+    chat = Chooser({"storm": 0.9, "form": RefusalError("no"), "gone": TransportError("gone")})
+    judge = LLMJudge(chat, probabilities=True)  # type: ignore[arg-type]
+    found = ask(judge, "detection", [one("a storm"), one("a form")])
+    assert found == [Answer(0.9), Answer(None, Failure.REFUSAL, "no")]
+    with pytest.raises(TransportError):
+        ask(judge, "detection", [one("a storm"), one("gone")])
+
+
+def test_probabilities_of_a_model_without_them_are_refused_before_anything_is_asked() -> None:
+    with pytest.raises(UserError, match="fake gives none"):
+        LLMJudge(FakeChat(all_true), probabilities=True)
+
+
+def test_an_own_prompt_asks_several(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="without probabilities"):
+        ask(LLMJudge(Chooser({}), probabilities=True), str(tmp_path / "mine.md"), [one("a")])  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from scipy.stats import kurtosis
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
@@ -225,6 +226,42 @@ def test_a_target_out_of_reach_is_not_said_to_be_reached(tiny_subject: Subject) 
     assert mean_kl(clean, raised_logits(tiny_subject, ids, NEURON, found.strength)) == pytest.approx(
         found.kl, rel=1e-2
     )
+
+
+@pytest.mark.parametrize("unit", PLACES, ids=lambda u: f"{u.hookpoint}{u.sign:+d}")
+def test_a_negative_target_lowers_the_unit(live: LiveSubject, unit: UnitId) -> None:
+    found = live.steer(unit, PROMPTS, TUNING, kl=-0.2)
+    assert found.strength < 0
+    assert found.kl == pytest.approx(0.2, rel=0.1)
+    assert [text.steered for text in found.texts] == raised_texts(live.subject, PROMPTS, unit, found.strength)
+    other = live.steer(replace(unit, sign=-unit.sign), PROMPTS, TUNING, kl=0.2)
+    assert (other.strength, other.texts) == (pytest.approx(-found.strength), found.texts)
+
+
+def test_a_target_for_one_call(live: LiveSubject, tiny_subject: Subject) -> None:
+    asked = live.steer(NEURON, PROMPTS, TUNING, kl=0.1)
+    assert asked == LiveSubject(tiny_subject, SITES, kl=0.1).steer(NEURON, PROMPTS, TUNING)
+    assert live.kl == 0.5
+    with pytest.raises(UserError, match="found 0"):
+        live.steer(NEURON, PROMPTS, TUNING, kl=0)
+
+
+@pytest.mark.parametrize("unit", PLACES, ids=lambda u: f"{u.hookpoint}{u.sign:+d}")
+def test_token_changes_are_those_of_whole_passes(live: LiveSubject, unit: UnitId) -> None:
+    found = live.token_change(unit, [*PROMPTS, "too short"], TUNING)
+    strength = live.steer(unit, PROMPTS, TUNING).strength
+    ids = ids_of(live.subject, PROMPTS)
+    clean, raised = (raised_logits(live.subject, ids, unit, by)[:, -1].log_softmax(-1) for by in (0.0, strength))
+    change = (raised - clean).mean(0)
+    by_text: dict[str, list[float]] = {}
+    for i, value in enumerate(change.tolist()):
+        by_text.setdefault(live.subject.tokenizer.decode([i]), []).append(value)
+    for tokens, best in ((found.promoted, change.sort(descending=True)), (found.suppressed, change.sort())):
+        assert [value for _, value in tokens] == pytest.approx(best.values[:20].tolist(), rel=1e-3, abs=1e-4)
+        for text, value in tokens:
+            assert any(value == pytest.approx(each, rel=1e-3, abs=1e-4) for each in by_text[text])
+    assert found.kurtosis == pytest.approx(kurtosis(change.double().numpy()), rel=1e-2, abs=1e-2)
+    assert found.promoted[0][1] > 0.1 > -0.1 > found.suppressed[0][1]
 
 
 @pytest.mark.parametrize(
@@ -484,3 +521,24 @@ def test_a_text_that_is_too_long_is_refused(live: LiveSubject) -> None:
         live.activations(NEURON, ["salt", "soup " * 1500])
     with pytest.raises(UserError, match="0 to 47"):
         live.activations(replace(NEURON, index=48), ["salt"])
+
+
+@pytest.mark.parametrize("unit", [PLACES[4], replace(PLACES[4], sign=-1)], ids=["positive", "negative"])
+def test_examples_are_texts_cut_as_the_subject_cuts_them(live: LiveSubject, unit: UnitId) -> None:
+    texts = ["  the river rose", "naïve 日本語 🦆 Привет", "salt"]
+    found = live.examples(unit, texts)
+    assert [example.context.text for example in found] == texts
+    assert [example.activations for example in found] == live.activations(unit, texts)
+    assert all(len(example.context.tokens) == len(example.activations) for example in found)
+    assert len({example.context.id for example in found}) == 3
+    assert [example.context for example in live.examples(NEURON, texts)] == [example.context for example in found]
+    plain = live.subject.tokenizer.encode(texts[2], add_special_tokens=False)
+    assert found[2].context.tokens == tuple(live.subject.tokenizer.decode([i]) for i in plain)
+
+
+def test_a_text_that_is_no_example_is_refused(live: LiveSubject) -> None:
+    assert live.examples(NEURON, []) == []
+    with pytest.raises(UserError, match="at least one token"):
+        live.examples(NEURON, ["salt", ""])
+    with pytest.raises(UserError, match="at most 2048 tokens"):
+        live.examples(NEURON, ["soup " * 1500])

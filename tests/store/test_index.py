@@ -7,9 +7,10 @@ import pytest
 
 from neurogloss.errors import UserError
 from neurogloss.records import Interval, State
-from neurogloss.store.index import COLLECTION, Index, IndexCheck, SyncReport
+from neurogloss.store.chroma import COLLECTION
+from neurogloss.store.index import Index, IndexCheck, SyncReport
 from neurogloss.store.ledger import Ledger
-from neurogloss.store.search import SearchResult, search
+from neurogloss.store.where import parse
 
 DAYS, CITIES, CODE = "parts of the day", "names of large cities", "python import statements"
 
@@ -37,7 +38,16 @@ def index(tmp_path, embedder) -> Iterator[Index]:
 
 def collection(index: Index):
     """Chroma's own handle, to see and to spoil what is stored."""
-    return index._client.get_collection(COLLECTION, embedding_function=None)
+    return index._chroma._client.get_collection(COLLECTION, embedding_function=None)
+
+
+def texts(index: Index, vector, k: int = 10, where: str = "") -> list[str]:
+    """What is nearest, in words; of both parts alike."""
+    rows = index.nearest(vector, k, parse(where, index.catalogue.fields()) if where else None)
+    ids = [index.catalogue.entries([row])[row].id for row in rows]
+    found = collection(index).get(ids=ids)
+    said = dict(zip(found["ids"], found["documents"], strict=True))
+    return [said[id] for id in ids]
 
 
 def test_sync_stores_the_chosen_explanations_with_flat_metadata(ledger, index, explanation, score, unit):
@@ -57,11 +67,15 @@ def test_sync_stores_the_chosen_explanations_with_flat_metadata(ledger, index, e
         "dictionary": "neurons",
         "method": "m1",
         "state": "accepted",
+        "side": "input",
         "density": 0.05,
         "detection": 0.8,
-        "detection_floor": 0.5,
-        "detection_excess_low": 0.1,
+        "detection.auroc": 0.8,
+        "detection.floor": 0.5,
+        "detection.excess_low": 0.1,
     }
+    assert index.catalogue.stored(metadata) == metadata
+    assert index.catalogue.fields()["detection.floor"] is float and index.catalogue.fields()["unit"] is str
     assert "layer" not in metadata[explanation(0, CODE, hookpoint="embed").id]
     assert index.check(ledger).ok
 
@@ -78,10 +92,11 @@ def test_sync_embeds_only_new_texts(ledger, index, embedder, explanation, score,
     ledger.record_failure(unit(1), "m1", State.TRANSPORT, "down")
     assert index.sync(ledger) == SyncReport(0, 2, 0, 1)
     assert embedder.embedded == []
-    found = {hit.text: hit.metadata for hit in index.query(DAYS)}
-    assert found[DAYS]["state"] == "rejected" and found[DAYS]["detection"] == 0.9
-    assert "detection_floor" not in found[DAYS] and "detection_excess_low" not in found[DAYS]
-    assert found[CITIES]["state"] == "transport"
+    ids = [explanation(0, DAYS).id, explanation(1, CITIES).id]
+    for found in (index.catalogue.stored(ids), index._chroma.stored(ids)):
+        assert found[ids[0]]["state"] == "rejected" and found[ids[0]]["detection"] == 0.9
+        assert "detection.floor" not in found[ids[0]] and "detection.excess_low" not in found[ids[0]]
+        assert found[ids[1]]["state"] == "transport"
 
     ledger.record_explained(explanation(0, "months"), [])
     assert index.sync(ledger) == SyncReport(added=1, changed=0, removed=1, unchanged=2)
@@ -113,22 +128,35 @@ def test_check_finds_a_missing_a_stale_and_an_extra_row_and_writes_nothing(ledge
     assert index.check(ledger).ok
 
 
-def test_without_an_index_everything_is_missing_and_nothing_is_made(ledger, index):
+def test_without_an_index_everything_is_missing_and_nothing_is_made(ledger, index, embedder):
     assert len(index.check(ledger).missing) == 3
     assert not index.path.exists()
     with pytest.raises(UserError, match=r"found none.*neurogloss index rebuild .*run$"):
-        index.query(DAYS)
+        index.nearest(embedder.embed([DAYS])[0], 1)
 
 
-def test_query_by_text_by_vector_and_with_a_filter(ledger, index, embedder, unit):
+def test_either_part_that_differs_is_found_and_mended(ledger, index, explanation, embedder):
     index.sync(ledger)
-    hits = index.query("the day", k=2)
-    assert (hits[0].text, hits[0].unit, hits[0].method) == (DAYS, unit(0), "m1")
-    assert hits[0].similarity == pytest.approx(2 / (2 * 4) ** 0.5)
-    assert index.query(embedder.embed(["the day"])[0], k=2) == hits
-    assert [hit.text for hit in index.query("day", where={"layer": {"$gte": 1}})] == [DAYS, CITIES]
-    with pytest.raises(ValueError):
-        index.query("day", where={"layer": {"$nonsense": 1}})
+    days, cities = explanation(0, DAYS).id, explanation(1, CITIES).id
+    index.catalogue.remove([days])
+    collection(index).delete(ids=[cities])
+    assert index.check(ledger) == IndexCheck(missing=(days, cities), stale=(), extra=())
+    embedder.embedded.clear()
+    assert index.sync(ledger) == SyncReport(added=2, changed=0, removed=0, unchanged=1)
+    assert sorted(embedder.embedded) == sorted([DAYS, CITIES])
+    assert index.check(ledger).ok
+
+
+def test_exact_and_approximate_neighbours_agree(ledger, index, embedder, monkeypatch):
+    index.sync(ledger)
+    [vector] = embedder.embed(["the day of the names"])
+    exact = texts(index, vector)
+    assert exact[0] == DAYS and len(exact) == 3
+    assert texts(index, vector, where="layer >= 1") == [DAYS, CITIES]
+    assert texts(index, vector, 1, where="layer >= 1 and not state == 'accepted'") == [CITIES]
+    monkeypatch.setattr("neurogloss.store.index.EXACT_ROWS", 0)
+    assert texts(index, vector) == exact
+    assert texts(index, vector, where="layer >= 1") == [DAYS, CITIES]
 
 
 def test_another_embedder_is_refused_until_the_index_is_rebuilt(ledger, index, make_embedder):
@@ -136,19 +164,19 @@ def test_another_embedder_is_refused_until_the_index_is_rebuilt(ledger, index, m
     index.close()
     for other in (make_embedder("other"), make_embedder("words", dimension=32)):
         with Index(index.path, other) as second:
-            for use in (second.sync, second.check, lambda _, second=second: second.query("day")):
+            for use in (second.sync, second.check, lambda _, second=second: second.catalogue.rows()):
                 with pytest.raises(UserError, match=r"words \(64 dimensions\).*index rebuild"):
                     use(ledger)
     with Index(index.path, make_embedder("words", dimension=32)) as second:
         assert second.rebuild(ledger) == SyncReport(3, 0, 0, 0)
-        assert second.query(DAYS, k=1)[0].text == DAYS
+        assert texts(second, second.embedder.embed([DAYS])[0], 1) == [DAYS]
         assert len([path for path in index.path.iterdir() if path.is_dir()]) <= 1
 
 
 def test_a_folder_that_chroma_cannot_read_is_named_and_can_be_rebuilt(ledger, index):
     index.path.mkdir(parents=True)
     (index.path / "chroma.sqlite3").write_text("no database " * 500, encoding="utf-8")
-    for use in (index.sync, index.check, lambda _: index.query(DAYS)):
+    for use in (index.sync, index.check):
         with pytest.raises(UserError, match=r"cannot read.*neurogloss index rebuild .*run$"):
             use(ledger)
     assert index.rebuild(ledger) == SyncReport(3, 0, 0, 0)
@@ -162,10 +190,26 @@ def test_a_truncated_index_is_named_and_can_be_rebuilt(ledger, index, embedder):
     file.write_bytes(file.read_bytes()[:100_000])
     for _ in range(2):
         with Index(index.path, embedder) as again, pytest.raises(UserError, match="cannot read"):
-            again.query(DAYS)
+            again.check(ledger)
     with Index(index.path, embedder) as again:
         assert again.rebuild(ledger) == SyncReport(3, 0, 0, 0)
-        assert again.query(DAYS, k=1)[0].text == DAYS
+        assert texts(again, embedder.embed([DAYS])[0], 1) == [DAYS]
+
+
+@pytest.mark.parametrize(
+    ("file", "kept", "found"),
+    [("explanations.sqlite", 30_000, "SQLite cannot read"), ("explanations.f16", 100, "Expected 3 vectors")],
+)
+def test_a_truncated_catalogue_is_named_and_can_be_rebuilt(ledger, index, embedder, file, kept, found):
+    index.sync(ledger)
+    index.close()
+    path = index.path / file
+    path.write_bytes(path.read_bytes()[:kept])
+    with Index(index.path, embedder) as again, pytest.raises(UserError, match=f"{found}.*index rebuild"):
+        again.check(ledger)
+    with Index(index.path, embedder) as again:
+        assert again.rebuild(ledger) == SyncReport(3, 0, 0, 0)
+        assert again.check(ledger).ok
 
 
 def test_rebuild_leaves_files_alone_that_are_no_index(ledger, index):
@@ -176,37 +220,11 @@ def test_rebuild_leaves_files_alone_that_are_no_index(ledger, index):
     assert (index.path / "thesis.txt").exists()
 
 
-# --- search ---------------------------------------------------------------------------------------
-
-
-def test_search_answers_from_the_ledger(ledger, index, unit, explanation):
+def test_an_index_is_brought_up_to_date_by_another_process(ledger, index, embedder, explanation):
     index.sync(ledger)
-    first, *others = search(index, ledger, "what part of the day", k=3)
-    assert first == SearchResult(ledger.label(unit(0)), pytest.approx(3 / (5 * 4) ** 0.5))
-    assert len(others) == 2
-    assert search(index, ledger, "day", k=0) == []
-
-
-def test_search_filters(ledger, index, unit):
-    index.sync(ledger)
-
-    def found(**filters):
-        return {result.label.explanation.text for result in search(index, ledger, "day", **filters)}
-
-    assert found(states=[State.ACCEPTED]) == {DAYS}
-    assert found(states=[State.EXPLAINED]) == {CITIES, CODE}
-    assert found(states=[]) == set()
-    assert found(hookpoint="embed") == {CODE}
-    assert found(hookpoint="embed", states=[State.ACCEPTED]) == set()
-    assert found(subject="org/subject", method="m1") == {DAYS, CITIES, CODE}
-    assert found(subject="other") == set()
-
-
-def test_search_passes_over_what_the_ledger_no_longer_has(ledger, index, explanation, unit):
-    index.sync(ledger)
-    ledger.record_explained(explanation(0, "something else"), [])
-    [result] = search(index, ledger, DAYS, k=1)
-    assert result.label.explanation.text in {CITIES, CODE}
-    ledger.record_failure(unit(1), "m1", State.REFUSAL, "no")
-    texts = [result.label.explanation.text for result in search(index, ledger, DAYS, states=[State.EXPLAINED])]
-    assert texts == [CODE]
+    index.close()
+    ledger.record_explained(explanation(2, "months"), [])
+    with Index(index.path, embedder) as again:
+        assert again.check(ledger).missing == (explanation(2, "months").id,)
+        assert again.sync(ledger) == SyncReport(added=1, changed=0, removed=0, unchanged=3)
+        assert again.check(ledger).ok

@@ -16,17 +16,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurogloss.accounts import Standing, Usage, Work
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import (
     Answer,
     Explanation,
+    Facet,
     Failure,
     Interval,
     Label,
     Outcome,
     Passage,
     Question,
+    Side,
     State,
     UnitStatistics,
 )
@@ -63,7 +66,7 @@ def test_an_empty_ledger_has_nothing(tmp_path, unit):
         assert ledger.newest_method() is None
         assert ledger.methods() == {} and list(ledger.units()) == [] and list(ledger.labels()) == []
         assert ledger.label(unit()) is None and ledger.statistics(unit()) is None
-        assert ledger.attempts(unit(), "m") == 0 and ledger.counts() == {} and ledger.n_explained() == 0
+        assert ledger.standings("m", [unit()]) == {} and ledger.counts() == {} and ledger.n_explained() == 0
 
 
 def test_units_come_by_number_and_positive_side_first(ledger, unit):
@@ -121,9 +124,9 @@ def test_a_failure_counts_as_an_attempt_and_leaves_the_explanation(ledger, unit,
     ledger.record_failure(unit(2), "m1", State.TRANSPORT, "server down")
     assert ledger.label(unit(2)) == Label(unit(2), "m1", State.TRANSPORT, "server down")
     ledger.record_explained(explanation(2), [])
-    assert ledger.label(unit(2)).reason == "" and ledger.attempts(unit(2), "m1") == 1
+    assert ledger.label(unit(2)).reason == "" and ledger.standings("m1", [unit(2)])[unit(2)].attempts == 1
     ledger.record_failure(unit(2), "m1", State.REFUSAL, "no")
-    assert ledger.attempts(unit(2), "m1") == 2
+    assert ledger.standings("m1", [unit(2)])[unit(2)].attempts == 2
     assert ledger.label(unit(2)) == Label(unit(2), "m1", State.REFUSAL, "no", explanation(2))
     with pytest.raises(ValueError, match="accepted"):
         ledger.record_failure(unit(2), "m1", State.ACCEPTED, "")
@@ -383,3 +386,37 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path, acknowledged):
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         ledger.add_method("m2", {})
     connection.close()
+
+
+# --- standings, costs and traces ------------------------------------------------------------------
+
+
+def test_standings_are_of_those_that_have_a_label(ledger, unit, explanation):
+    ledger.record_explained(explanation(2), [])
+    ledger.record_failure(unit(0), "m1", State.TRANSPORT, "timed out")
+    found = ledger.standings("m1", [unit(0), unit(2), unit(10), unit(99)])
+    assert found == {
+        unit(0): Standing(State.TRANSPORT, 1, False),
+        unit(2): Standing(State.EXPLAINED, 0, True),
+    }
+    assert ledger.standings("m0", [unit(0), unit(2)]) == {}
+    assert ledger.unknown([unit(10), unit(99), unit(98), unit(10, -1)]) == [unit(99), unit(98)]
+
+
+def test_costs_add_up_by_stage_and_the_last_trace_stays(ledger, unit, explanation):
+    cost = Usage(requests=2, stored=1, prompt_tokens=300, cached_tokens=128, completion_tokens=9)
+    ledger.record_failure(unit(2), "m1", State.TRANSPORT, "gone", Work("explain", cost, b"first"))
+    ledger.record_explained(explanation(2), [], Work("explain", cost, b"second"))
+    ledger.record_explained(explanation(0), [], Work("explain", Usage(1, 0, 10, 0, 1)))
+    ledger.record_scores(explanation(2), State.ACCEPTED, [], [], work=Work("score", cost))
+    assert ledger.usage("m1", unit(2)) == {"explain": cost + cost, "score": cost}
+    assert ledger.usage("m1")["explain"] == Usage(5, 2, 610, 256, 19) and ledger.usage("m0") == {}
+    assert ledger.trace(unit(2), "m1") == b"second"
+    assert ledger.trace(unit(0), "m1") is None and ledger.trace(unit(2), "m0") is None
+
+
+def test_sides_and_facets_come_back(ledger, unit, explanation):
+    facets = (Facet("the days of the week", 0.6), Facet("French cities", 0.25))
+    given = explanation(2, text="either days; or cities", side=Side.MIXED, facets=facets)
+    ledger.record_explained(given, [])
+    assert ledger.candidates(unit(2), "m1") == [given] and ledger.label(unit(2)).explanation == given

@@ -10,7 +10,7 @@ from neurogloss.store.database import transaction
 from neurogloss.store.ledger import Ledger
 
 # A step that has been released is never edited: append another to MIGRATIONS, and its line here.
-RELEASED = {"0001_initial": "e2f8dd96b4e0b6c1"}
+RELEASED = {"0001_initial": "e2f8dd96b4e0b6c1", "0002_sides_traces_costs": "8d7103fbe925f637"}
 
 
 def test_released_steps_are_what_they_were():
@@ -41,13 +41,15 @@ def test_the_schema_is_the_one_that_is_documented(tmp_path):
         found
         == """\
 table answers: explanation scorer position asked n probability failure reason
-table explanations: id method unit rank text validation provenance
+table costs: method unit stage requests stored prompt_tokens cached_tokens completion_tokens
+table explanations: id method unit rank text validation provenance side facets
 table labels: method unit state reason attempts explanation changed_at
 table methods: position id settings
 table migrations: name applied_at
 table questions: explanation scorer n truth stratum passages
 table scores: explanation scorer judge metric score score_low score_high floor floor_low floor_high \
 excess excess_low excess_high p_value metrics n_questions failures
+table traces: method unit steps
 table units: id subject hookpoint dictionary idx sign statistics
 index explanations_in_order: unit method rank
 index labels_by_explanation: explanation

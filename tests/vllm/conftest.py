@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -29,7 +30,7 @@ class VllmServer:
         return self.process.wait(timeout=60)
 
     def processes(self) -> set[int]:
-        """The server and all that it started: they share a process group, which the script's child leads."""
+        """The server and all that it started: they share a process group, which the command's child leads."""
         rows = [row for pid in Path("/proc").iterdir() if pid.name.isdigit() and (row := _row(pid))]
         leaders = {pid for pid, parent, _ in rows if parent == self.process.pid}
         return {pid for pid, _, group in rows if group in leaders}
@@ -51,22 +52,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    venv = ROOT / ".venv-vllm"
-    if not (venv / ".ready").is_file():
-        pytest.skip(f"no vLLM in {venv}: make setup-vllm")
+    python = ROOT / ".venv-vllm" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no vLLM at {python}: make setup-vllm")
     folder = model_folder()
     log = tmp_path_factory.mktemp("vllm") / "server.log"
-    command = [sys.executable, str(ROOT / "scripts" / "serve_vllm.py"), str(folder), "--log", str(log)]
+    command = [sys.executable, "-m", "neurogloss", "llm", "serve", str(folder), "--python", str(python)]
+    command += ["--port", "0", "--max-model-len", "4096", "--json", "--timeout", "300", "--log", str(log)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    server = None
     try:
         assert process.stdout is not None
-        # The script gives up after 300 seconds and then closes its output: this always returns.
-        url = process.stdout.readline().strip()
-        if not url:
+        # The command gives up after 300 seconds and then closes its output: this always returns.
+        line = process.stdout.readline()
+        if not line:
             pytest.fail(f"vLLM did not start:\n{log.read_text(encoding='utf-8')[-4000:]}")
-        server = VllmServer(url, folder, process)
-        yield server
+        yield VllmServer(json.loads(line)["url"], folder, process)
     finally:
         process.terminate()
         process.wait(timeout=60)

@@ -17,8 +17,8 @@ from neurogloss.engines.server import ServerModel
 from neurogloss.errors import RefusalError, TransportError, UnparseableError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.prompts.quote import quote
-from neurogloss.protocols import Material, Message
-from neurogloss.records import Answer, Context, EvidenceHalf, Example, Passage, Question
+from neurogloss.protocols import Choice, Features, Likelihood, Material, Message
+from neurogloss.records import Answer, Context, EvidenceHalf, Example, OutputTokens, Passage, Question
 from neurogloss.scorers.judges.llm import LLMJudge
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def material(*texts: tuple[str, set[str]]) -> Material:
         activations = tuple(9.0 - i if j in shown.marks else 0.0 for j in range(len(shown.tokens)))
         examples.append(Example(Context(f"{i:016x}", shown.tokens), activations))
     unit = UnitId("tiny", "model.layers.1.mlp.down_proj.input", "neurons", 3)
-    return Material(unit, EvidenceHalf(tuple(examples), (), ()), (" rain", " cloud"), seed=7)
+    return Material(
+        unit, EvidenceHalf(tuple(examples), (), ()), OutputTokens(((" rain", 2.0), (" cloud", 1.0)), ()), seed=7
+    )
 
 
 def questions(task: str) -> list[Question]:
@@ -79,15 +81,15 @@ def questions(task: str) -> list[Question]:
 
 def candidates(server: VllmServer, given: Material, n: int = 3) -> list[str]:
     async def ask() -> list[str]:
-        async with ServerModel(server.url) as chat:
-            return await LLMExplainer(chat, n=n).candidates(given)
+        async with ServerModel(server.url, features=Features()) as chat:
+            return [found.text for found in await LLMExplainer(chat, n=n).candidates(given)]
 
     return asyncio.run(ask())
 
 
 def judge(server: VllmServer, task: str) -> list[Answer]:
     async def ask() -> list[Answer]:
-        async with ServerModel(server.url, server.model) as chat:
+        async with ServerModel(server.url, server.model, features=Features()) as chat:
             return await LLMJudge(chat).ask(task, "words for weather", questions(task))
 
     return asyncio.run(ask())
@@ -95,7 +97,7 @@ def judge(server: VllmServer, task: str) -> list[Answer]:
 
 def chat(server: VllmServer, text: str, max_tokens: int = 40) -> str:
     async def ask() -> str:
-        async with ServerModel(server.url) as model:
+        async with ServerModel(server.url, features=Features()) as model:
             return (await model.chat([Message("user", text)], schema=SCHEMA, max_tokens=max_tokens)).text
 
     return asyncio.run(ask())
@@ -133,6 +135,39 @@ def test_an_answer_cut_off_is_no_answer(vllm_server: VllmServer) -> None:
         chat(vllm_server, "Tell me a story.", max_tokens=3)
 
 
+def test_what_the_server_can_do_is_found_out(vllm_server: VllmServer) -> None:
+    """Whether a model so small calls a tool is its own affair."""
+
+    async def ask() -> tuple[Features, int | None]:
+        async with ServerModel(vllm_server.url) as model:
+            return model.features, model.context_length
+
+    features, length = asyncio.run(ask())
+    assert (features.schema, features.choices, features.prompt_logprobs, length) == (True, True, True, 4096)
+
+
+def test_choices_and_log_probabilities(vllm_server: VllmServer) -> None:
+    all_of_them = Features(choices=True, prompt_logprobs=True)
+    prefix, texts = "The capital of France is", [" Paris", " London", " Paris and its river"]
+
+    async def ask() -> tuple[list[Choice], list[Likelihood], list[Likelihood]]:
+        async with ServerModel(vllm_server.url, features=all_of_them) as model:
+            question = [Message("user", "Is fire hot? Answer yes or no.")]
+            pairs = (("yes", "no"), ("no", "yes"), ("low", "lot"))
+            choices = [await model.choose(question, pair) for pair in pairs]
+            apart = [(await model.likelihoods(prefix, [text]))[0] for text in texts]
+            return choices, await model.likelihoods(prefix, texts), apart
+
+    choices, together, apart = asyncio.run(ask())
+    for choice in choices:
+        assert sum(choice.probabilities.values()) == pytest.approx(1.0)
+        assert all(0.0 <= value <= 1.0 for value in choice.probabilities.values())
+    assert choices[0].probabilities["yes"] == pytest.approx(choices[1].probabilities["yes"], abs=1e-3)
+    assert together[0].total > together[1].total > -20
+    assert together[2].n_tokens > together[0].n_tokens == 1
+    assert [each.total for each in together] == pytest.approx([each.total for each in apart], abs=1e-2)
+
+
 def test_a_prompt_too_long_fails_alone(vllm_server: VllmServer) -> None:
     with pytest.raises(RefusalError, match="4096"):
         chat(vllm_server, "rain " * 5000)
@@ -157,7 +192,7 @@ def test_no_control_token_comes_out_of_a_quoted_text(vllm_server: VllmServer) ->
 
 def test_a_server_that_was_stopped_is_a_transport_error(stopped_server: StoppedServer) -> None:
     async def ask() -> None:
-        model = ServerModel(stopped_server.url, stopped_server.model, retries=0)
+        model = ServerModel(stopped_server.url, stopped_server.model, features=Features(), retries=0)
         model._connected = True  # as it is when a server goes away in mid-run
         await LLMJudge(model).ask("detection", "weather", questions("detection"))
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from neurogloss.errors import UserError
+from neurogloss.sources import sites
 from neurogloss.sources.codes import Codes
-from neurogloss.sources.dictionaries import directions_of, open_dictionary
+from neurogloss.sources.dictionaries import Dictionary, directions_of, open_dictionary
 from neurogloss.sources.dictionaries.activations import (
     AbsTopK,
     Activation,
@@ -22,8 +23,11 @@ from neurogloss.sources.dictionaries.activations import (
     Relu,
     TopK,
 )
+from neurogloss.sources.dictionaries.heads import Heads
 from neurogloss.sources.dictionaries.linear import LinearDictionary
 from neurogloss.sources.dictionaries.matching_pursuit import MatchingPursuit
+from neurogloss.sources.dictionaries.neurons import Neurons
+from neurogloss.sources.subject import Subject
 
 PRE = torch.tensor([[1.0, -3.0, 2.0, 0.5], [-1.0, -2.0, -4.0, 0.25]])
 GATED = Gated(torch.tensor([0.0, 4.0, -2.0, 0.0]), torch.full((4,), 2.0), torch.tensor([0.0, 7.0, 0.0, -2.0]))
@@ -88,6 +92,23 @@ def test_all_tensors_change_their_type() -> None:
     assert moved.encoder.dtype == moved.decoder_bias.dtype == torch.float64
     assert isinstance(moved.activation, Gated) and moved.activation.gate_bias.dtype == torch.float64
     assert moved.name == "small"
+
+
+def test_every_dictionary_is_put_where_the_subject_is(
+    monkeypatch: pytest.MonkeyPatch, tiny_subject: Subject
+) -> None:
+    pursuit = MatchingPursuit("mp", torch.eye(3), torch.zeros(3), 0.0, 1, False)
+    made: list[Dictionary] = [small(GATED), pursuit, Neurons(3), Heads(3, 1)]
+    for dictionary in made:
+        monkeypatch.setattr(sites, "open_dictionary", lambda *_, found=dictionary: found)
+        monkeypatch.setattr(Subject, "width", lambda *_: 3)
+        monkeypatch.setattr(Subject, "device", torch.device("meta"))
+        found = sites.open_listener(tiny_subject, "model.layers.0", "any").dictionary
+        tensors = [value for value in vars(found).values() if isinstance(value, torch.Tensor)]
+        assert all(tensor.is_meta for tensor in tensors)
+        assert bool(tensors) == isinstance(found, LinearDictionary | MatchingPursuit)
+        assert (found.name, found.n_units, found.width) == (dictionary.name, dictionary.n_units, 3)
+    assert pursuit.encode(torch.ones(1, 3)).values.device.type == "cpu"  # what was given is as it was
 
 
 def test_matching_pursuit() -> None:

@@ -1,0 +1,60 @@
+"""Which units fire on a text.
+
+1. The live subject reads the text once; every dictionary of the run encodes what it reads once.
+2. Of each unit the largest activation on the text is compared with the unit's threshold: at most that, and it is
+   left out.
+3. The rest are ordered by that activation as a share of the largest that collecting saw: units differ in scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from neurogloss.errors import UserError
+from neurogloss.ids import UnitId
+from neurogloss.records import Example, Label
+from neurogloss.settings import CollectSettings
+from neurogloss.sources.cache import Cache
+from neurogloss.sources.loading import require_subject_packages
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A unit that fires on a text."""
+
+    unit: UnitId
+    share: float
+    """Its largest activation on the text over the largest in the corpus; NaN where it never fired there."""
+    example: Example
+    """The text, with its activations."""
+    label: Label | None = None
+    """None where it has none."""
+
+
+def firing(cache: Cache, text: str, k: int = 10, units: Collection[UnitId] | None = None) -> list[Firing]:
+    """The k units that fire most on the text, of all or of `units`.
+
+    Raises:
+        UserError: torch is not installed, or the text has no token or too many.
+    """
+    require_subject_packages()
+    from neurogloss.sources.live import UnitReader
+    from neurogloss.sources.subject import Subject
+
+    subject = Subject.of(CollectSettings(**cache.manifest["settings"]))
+    reader = UnitReader(subject, cache.sites)
+    asked = [unit for unit in cache.units() if units is None or unit in units]
+    if not subject.tokenize(text).ids:
+        raise UserError("Expected a text of at least one token, found one without. Give some words.")
+    peaks = {unit: max(values) for unit, [values] in zip(asked, reader.activations_of(asked, [text]), strict=True)}
+    shares = {}
+    for unit, peak in peaks.items():
+        if peak > 0:
+            seen = cache.statistics(unit)
+            if peak > seen.threshold:
+                shares[unit] = peak / seen.maximum if seen.maximum > 0 else math.nan
+    # What never fired in the corpus comes last: there is nothing to compare it with.
+    first = sorted(shares, key=lambda unit: (math.isnan(shares[unit]), -shares[unit], unit))[:k]
+    return [Firing(unit, shares[unit], reader.examples(unit, [text])[0]) for unit in first]

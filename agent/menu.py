@@ -1,0 +1,145 @@
+"""The fixed menu of experiments: what an explainer may ask of the subject and of the explain half. Never code.
+
+A call that does not fit its tool is answered with what was wrong, so that the model can mend it. Nothing here
+sees the score half.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neurogloss.errors import NeuroglossError
+from neurogloss.ids import UnitId
+from neurogloss.protocols import LiveSubject, Material, Tool, ToolCall
+from neurogloss.records import Example, Passage
+
+Text = Annotated[str, Field(min_length=1, max_length=400)]
+SHOWN = 4
+"""Contexts or units that one call shows."""
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Activations(_Arguments):
+    """How strongly the unit responds to texts of your own: 0 to 10, relative to its largest known activation."""
+
+    texts: list[Text] = Field(min_length=1, max_length=8)
+
+
+class Contexts(_Arguments):
+    """Passages in which the unit is active at a quantile of its strength: 1 the strongest, 0 the weakest."""
+
+    quantile: float = Field(ge=0, le=1)
+
+
+class OutputTokens(_Arguments):
+    """Tokens that the unit makes the model more and less likely to write next."""
+
+
+class Steer(_Arguments):
+    """How the model continues a text with the unit raised, beside how it does without."""
+
+    prompt: Text
+    strength: float = Field(default=1.0, gt=0, le=4, description="divergence caused, in nats: 0.3 mild, 3 strong")
+
+
+class Neighbours(_Arguments):
+    """Units that fire in the same passages, with their words: what this unit must be told apart from."""
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What experiments are made with. What is None is not on the menu."""
+
+    subject: Callable[[], LiveSubject] | None
+    neighbours: Callable[[UnitId], Sequence[tuple[float, Sequence[Example]]]] | None
+    """Overlap and top examples, of the explain half, of the units that fire in the same contexts."""
+
+
+class Menu:
+    """The tools for one unit."""
+
+    def __init__(self, laboratory: Laboratory, material: Material) -> None:
+        self._laboratory, self._material = laboratory, material
+        self._largest = max((e.peak for e in (*material.half.top, *material.half.uniform)), default=0.0)
+        self._uses: dict[str, tuple[type[_Arguments], Callable[[Any], Any]]] = {
+            "contexts": (Contexts, self._contexts)
+        }
+        if material.outputs is not None:
+            self._uses["output_tokens"] = (OutputTokens, self._output_tokens)
+        if laboratory.neighbours is not None:
+            self._uses["neighbours"] = (Neighbours, self._neighbours)
+        if laboratory.subject is not None:
+            self._uses["activations"] = (Activations, self._activations)
+            self._uses["steer"] = (Steer, self._steer)
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What a chat model is told of."""
+        return tuple(
+            Tool(name, " ".join((kind.__doc__ or "").split()), kind.model_json_schema())
+            for name, (kind, _) in self._uses.items()
+        )
+
+    def use(self, call: ToolCall) -> str:
+        """What a call finds, as JSON: `error` says what was wrong with it."""
+        if call.name not in self._uses:
+            return json.dumps({"error": f"no tool {call.name!r}; there are {', '.join(self._uses)}"})
+        kind, work = self._uses[call.name]
+        try:
+            return json.dumps(work(kind.model_validate(dict(call.arguments))), ensure_ascii=False)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            return json.dumps({"error": wrong})
+        except NeuroglossError as error:
+            return json.dumps({"error": str(error)})
+
+    def _activations(self, given: Activations) -> list[Mapping[str, Any]]:
+        assert self._laboratory.subject is not None
+        found = self._laboratory.subject().examples(self._material.unit, given.texts)
+        return [{"text": _marked(example), "strength": self._strength(example)} for example in found]
+
+    def _contexts(self, given: Contexts) -> list[Mapping[str, Any]]:
+        examples = self._material.half.uniform or self._material.half.top
+        start = round((1 - given.quantile) * max(len(examples) - SHOWN, 0))
+        return [{"text": _marked(e), "strength": self._strength(e)} for e in examples[start : start + SHOWN]]
+
+    def _output_tokens(self, given: OutputTokens) -> Mapping[str, Any]:
+        outputs = self._material.outputs
+        assert outputs is not None
+        return {
+            "more likely": [token for token, _ in outputs.promoted],
+            "less likely": [token for token, _ in outputs.suppressed],
+        }
+
+    def _steer(self, given: Steer) -> Mapping[str, Any]:
+        assert self._laboratory.subject is not None
+        tuning = [context.text for context in self._material.half.negatives[:8]]
+        steering = self._laboratory.subject().steer(
+            self._material.unit, [given.prompt], tuning, self._material.seed, given.strength
+        )
+        return {"without": steering.texts[0].clean, "raised": steering.texts[0].steered}
+
+    def _neighbours(self, given: Neighbours) -> list[Mapping[str, Any]]:
+        assert self._laboratory.neighbours is not None
+        found = self._laboratory.neighbours(self._material.unit)[:SHOWN]
+        return [
+            {"overlap": round(overlap, 2), "passages": [_marked(example) for example in examples[:2]]}
+            for overlap, examples in found
+        ]
+
+    def _strength(self, example: Example) -> float:
+        return round(10 * example.peak / self._largest, 1) if self._largest > 0 else 0.0
+
+
+def _marked(example: Example) -> str:
+    """The text, its active tokens between << and >>."""
+    marks = example.active_positions() if example.peak > 0 else ()
+    return Passage(example.context.tokens, marks).marked()

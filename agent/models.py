@@ -1,0 +1,124 @@
+"""The models of one process, and what is found with them in a run's cache: each made when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from neurogloss.agent.menu import Laboratory
+from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
+from neurogloss.engines.embedder import MiniLM
+from neurogloss.ids import UnitId, derive_seed
+from neurogloss.protocols import CausalModel, Embedder, Judge, LiveSubject, Progress
+from neurogloss.records import Evidence, EvidenceHalf, Example
+from neurogloss.scorers.judges.lexical import LexicalJudge
+from neurogloss.settings import DEMO_SUBJECT, CollectSettings, LabelSettings
+from neurogloss.sources.cache import Cache
+from neurogloss.sources.evidence import evidence
+from neurogloss.sources.loading import has_subject_packages
+from neurogloss.sources.neighbours import Neighbours
+
+RIVALS = 2
+"""Other units that an output-side scorer tells a unit from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hard:
+    """Hard negatives that a half has to give."""
+
+    n: int = 0
+    """Of each kind."""
+    kinds: frozenset[str] = frozenset()
+    """Fields of `HardNegatives`; look-alikes take an embedding of every context of the half."""
+
+
+class Models:
+    """What the parts of a labelling method share."""
+
+    def __init__(self, cache: Cache, settings: LabelSettings, progress: Progress) -> None:
+        self._cache, self._settings, self._progress = cache, settings, progress
+        self.lexical = lru_cache(64)(self._lexical)
+        """A unit's predictor from the words of its explain half; None where that has one kind of context only."""
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        return MiniLM()
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Which units fire together."""
+        return Neighbours(self._cache)
+
+    @cached_property
+    def live(self) -> LiveSubject:
+        """The subject for interventions."""
+        from neurogloss.sources.steering import LiveSubject as Live
+
+        return Live(self._subject, self._cache.sites, self._settings.kl)
+
+    @cached_property
+    def causal(self) -> CausalModel:
+        """The small language model that ranks: SmolLM2, which may be the subject itself."""
+        return DeferredModel(DEMO_SUBJECT, self._load_causal)
+
+    @property
+    def laboratory(self) -> Laboratory:
+        """What experiments are made with: the subject only where torch is installed."""
+        return Laboratory((lambda: self.live) if has_subject_packages() else None, self._together)
+
+    def evidence(self, unit: UnitId, hard: Hard) -> Evidence:
+        """What the cache holds of a unit, with those hard negatives."""
+        return evidence(
+            self._cache,
+            unit,
+            hard=hard.n,
+            neighbours=self.neighbours if "neighbours" in hard.kinds else None,
+            embedder=self.embedder if "look_alikes" in hard.kinds else None,
+        )
+
+    def rivals(self, unit: UnitId) -> list[UnitId]:
+        """Others of the unit's dictionary that are active often enough, drawn by a seed of the unit's own."""
+        site = self._cache.site(unit)
+        rng = np.random.default_rng(derive_seed(self._settings.seed, str(unit), "rivals"))
+        found: list[UnitId] = []
+        for index in map(int, rng.permutation(site.units)):
+            other = UnitId(unit.subject, unit.hookpoint, unit.dictionary, index)
+            if index != unit.index and self._cache.statistics(other).n_active >= self._settings.min_active:
+                found.append(other)
+            if len(found) == RIVALS:
+                break
+        return found
+
+    def _lexical(self, unit: UnitId) -> Judge | None:
+        return lexical_judge(evidence(self._cache, unit).explain)
+
+    def _together(self, unit: UnitId) -> list[tuple[float, Sequence[Example]]]:
+        return [
+            (other.jaccard, self._cache.examples(other.unit, "explain", "top", frozenset()))
+            for other in self.neighbours.of(unit)
+        ]
+
+    def _load_causal(self) -> CausalModel:
+        from neurogloss.sources.subject import Subject
+
+        same = self._cache.manifest["settings"]["subject"] == DEMO_SUBJECT
+        subject = self._subject if same else Subject.load(DEMO_SUBJECT, self._progress)
+        return EmbeddedModel(subject.model, subject.tokenizer, DEMO_SUBJECT)
+
+    @cached_property
+    def _subject(self) -> Any:
+        from neurogloss.sources.subject import Subject
+
+        return Subject.of(CollectSettings(**self._cache.manifest["settings"]), self._progress)
+
+
+def lexical_judge(half: EvidenceHalf) -> Judge | None:
+    """What predicts from the words of the explain half; None where that has one kind of context only."""
+    try:
+        return LexicalJudge(half)
+    except ValueError:
+        return None

@@ -1,0 +1,132 @@
+"""experiment: the explainer tests its best explanation on the live subject, by a fixed menu of tools.
+
+1. The model sees examples, the leading explanation and the menu, and asks for one experiment or several.
+2. What they find goes back to it, until it gives an explanation or has used up its experiments; then it is asked
+   for one.
+3. A server that takes tool calls gets the menu as tools. Any other gets it through structured answers, one
+   experiment at a time.
+4. What the model ends with has to win on the validation slice like any other candidate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neurogloss.agent.explainers.llm import SCHEMA, parse
+from neurogloss.agent.explainers.show import choose, show
+from neurogloss.agent.menu import Laboratory, Menu
+from neurogloss.agent.state import ExplainState, Setback
+from neurogloss.errors import AnswerError, TransportError, UnparseableError
+from neurogloss.foreign import read_json
+from neurogloss.ids import derive_seed
+from neurogloss.prompts.quote import quote
+from neurogloss.prompts.render import render, template_hash
+from neurogloss.protocols import ChatModel, Material, Message, Reply, ToolCall
+from neurogloss.records import Candidate
+
+PROMPT = "refine/experiment"
+EXAMPLES = 12
+MAX_TOKENS = 400
+
+
+class Experiment:
+    """One series of experiments."""
+
+    def __init__(self, chat: ChatModel, laboratory: Laboratory, steps: int = 6) -> None:
+        """`steps`: experiments at most."""
+        self._chat, self._laboratory, self._steps = chat, laboratory, steps
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """JSON of what decides its answers."""
+        return {"prompt": template_hash(PROMPT), "examples": EXAMPLES, "steps": self._steps}
+
+    async def __call__(self, state: ExplainState) -> ExplainState:
+        best, rounds = state["ranking"][0].candidate, state["rounds"] + 1
+        series = _Series(self._chat, Menu(self._laboratory, state["material"]), state["material"])
+        try:
+            candidate = await series.run(best.text, self._steps)
+        except TransportError as error:
+            return {"setback": Setback(error.failure, str(error))}
+        except AnswerError as error:
+            return {
+                "candidates": [],
+                "rounds": rounds,
+                "facts": {"experiments": series.made, "gave": f"nothing: {error}"},
+            }
+        return {
+            "candidates": [candidate],
+            "origin": "experiment",
+            "rounds": rounds,
+            "facts": {"experiments": series.made, "candidate": candidate.text},
+        }
+
+
+class _Series:
+    """One conversation, and the experiments made in it."""
+
+    def __init__(self, chat: ChatModel, menu: Menu, material: Material) -> None:
+        self._chat, self._menu, self._material = chat, menu, material
+        self._called = chat.features.tools
+        self.made: list[Mapping[str, Any]] = []
+
+    async def run(self, explanation: str, steps: int) -> Candidate:
+        """What it ends with. Raises AnswerError where there is none."""
+        prompt = render(
+            PROMPT,
+            examples=show(choose(self._material.half, EXAMPLES)),
+            explanation=explanation,
+            steps=steps,
+            tools=list(self._menu.tools),
+            called=self._called,
+        )
+        messages = list(prompt.messages)
+        while len(self.made) < steps:
+            reply = await self._ask(messages)
+            calls = reply.calls if self._called else _call_in(reply.text)
+            if not calls:
+                return parse(reply.text)
+            messages.append(Message("assistant", reply.text, reply.calls))
+            room = steps - len(self.made)
+            messages += [self._use(call) for call in calls[:room]]
+            messages += [Message("tool", "no experiments are left", answers=call.id) for call in calls[room:]]
+        messages.append(Message("user", 'No experiments are left. Answer with JSON only: {"explanation": "..."}'))
+        return parse((await self._ask(messages, last=True)).text)
+
+    async def _ask(self, messages: Sequence[Message], last: bool = False) -> Reply:
+        tools = self._menu.tools if self._called and not last else ()
+        schema = SCHEMA if last else None if self._called else _schema([tool.name for tool in self._menu.tools])
+        seed = derive_seed(self._material.seed, "experiment", len(self.made))
+        return await self._chat.chat(messages, schema=schema, tools=tools, max_tokens=MAX_TOKENS, seed=seed)
+
+    def _use(self, call: ToolCall) -> Message:
+        found = self._menu.use(call)
+        self.made.append({"experiment": call.name, "arguments": dict(call.arguments), "found": json.loads(found)})
+        if self._called:
+            return Message("tool", found, answers=call.id)
+        # One string on one line: nothing in it can pass for the prompt.
+        return Message("user", f"Found: {quote(found)}")
+
+
+def _schema(names: Sequence[str]) -> Mapping[str, Any]:
+    experiment = {
+        "type": "object",
+        "properties": {"experiment": {"type": "string", "enum": list(names)}, "arguments": {"type": "object"}},
+        "required": ["experiment", "arguments"],
+        "additionalProperties": False,
+    }
+    return {"anyOf": [experiment, dict(SCHEMA)]}
+
+
+def _call_in(text: str) -> tuple[ToolCall, ...]:
+    """The experiment that a structured answer asks for; none where it is an explanation."""
+    try:
+        answer = read_json(text)
+    except ValueError:
+        raise UnparseableError(f"expected one JSON object, found {text[:200]!r}") from None
+    if not isinstance(answer, dict) or "experiment" not in answer:
+        return ()
+    arguments = answer.get("arguments")
+    return (ToolCall(str(answer["experiment"]), arguments if isinstance(arguments, dict) else {}),)

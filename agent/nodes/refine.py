@@ -1,0 +1,109 @@
+"""refine: the explainer sees what its best explanation got wrong, and writes another.
+
+1. The judge answers for the leading candidate on the practice slice.
+2. Mistakes are the active passages that it finds least fitting and the silent ones that it finds most fitting,
+   of those on the wrong side of 0.5.
+3. The explainer is shown examples, explanation and mistakes. What it writes has to win on the validation slice,
+   which holds none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from neurogloss.agent.explainers.llm import SCHEMA, parse
+from neurogloss.agent.explainers.show import choose, show
+from neurogloss.agent.state import ExplainState, Setback
+from neurogloss.errors import AnswerError, TransportError
+from neurogloss.ids import derive_seed
+from neurogloss.prompts.render import render, template_hash
+from neurogloss.protocols import ChatModel, HeldOut, Judge
+from neurogloss.records import Candidate, Passage, Side
+from neurogloss.scorers.detection import Detection
+
+PROMPT = "refine/mistakes"
+EXAMPLES = 12
+"""Shown beside the mistakes."""
+MAX_TOKENS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """What an explanation got wrong, the worst first."""
+
+    missed: tuple[Passage, ...]
+    """Active, with marks."""
+    wrong: tuple[Passage, ...]
+    """Silent."""
+
+
+class Refine:
+    """One round of it."""
+
+    def __init__(self, chat: ChatModel, judge: Judge, n: int = 5) -> None:
+        """`n`: mistakes of each kind shown at most."""
+        self._chat, self._judge, self._n = chat, judge, n
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """JSON of what decides its answers."""
+        return {"prompt": template_hash(PROMPT), "examples": EXAMPLES, "mistakes": self._n}
+
+    async def __call__(self, state: ExplainState) -> ExplainState:
+        best, rounds = state["ranking"][0].candidate, state["rounds"] + 1
+        try:
+            mistakes = await self._mistakes(best.text, state)
+            if not mistakes.missed and not mistakes.wrong:
+                return {"candidates": [], "rounds": rounds, "stopped": "no mistakes left to learn from"}
+            candidates = [await self._mend(best, mistakes, state)]
+        except TransportError as error:
+            return {"setback": Setback(error.failure, str(error))}
+        except AnswerError as error:
+            return {"candidates": [], "rounds": rounds, "stopped": f"refining gave nothing: {error}"}
+        return {
+            "candidates": candidates,
+            "origin": "refine",
+            "rounds": rounds,
+            "facts": {
+                "missed": [passage.marked() for passage in mistakes.missed],
+                "wrong": [passage.text for passage in mistakes.wrong],
+                "candidate": candidates[0].text,
+            },
+        }
+
+    async def _mistakes(self, text: str, state: ExplainState) -> Mistakes:
+        practice = state["practice"]
+        questions = Detection().questions(HeldOut(state["unit"], practice, (), state["material"].seed))
+        answers = await self._judge.ask("detection", text, questions)
+        active = {example.context.text: example for example in practice.uniform}
+        found: dict[bool, list[tuple[float, Passage]]] = {True: [], False: []}
+        for question, answer in zip(questions, answers, strict=True):
+            (passage,) = question.passages
+            if answer.probability is not None and (answer.probability > 0.5) is not question.truth:
+                found[question.truth].append((abs(answer.probability - 0.5), passage))
+        missed, wrong = (_worst(found[truth], self._n) for truth in (True, False))
+        marks = [active[passage.text].active_positions() for passage in missed]
+        return Mistakes(tuple(Passage(p.tokens, m) for p, m in zip(missed, marks, strict=True)), tuple(wrong))
+
+    async def _mend(self, best: Candidate, mistakes: Mistakes, state: ExplainState) -> Candidate:
+        material = state["material"]
+        prompt = render(
+            PROMPT,
+            examples=show(choose(material.half, EXAMPLES)),
+            promoted=list(material.promoted),
+            explanation=best.text,
+            missed=list(mistakes.missed),
+            wrong=list(mistakes.wrong),
+        )
+        reply = await self._chat.chat(
+            prompt.messages,
+            schema=SCHEMA,
+            max_tokens=MAX_TOKENS,
+            seed=derive_seed(material.seed, "refine", state["rounds"]),
+        )
+        return parse(reply.text, Side.INPUT if best.side is Side.UNCLEAR else best.side)
+
+
+def _worst(found: Sequence[tuple[float, Passage]], n: int) -> list[Passage]:
+    return [passage for _, passage in sorted(found, key=lambda item: -item[0])[:n]]

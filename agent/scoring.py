@@ -1,0 +1,146 @@
+"""Score explanations that are there, a method's or imported ones, by scorers that they have no scores of yet."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from neurogloss.accounts import Standing
+from neurogloss.agent import graph, tools, units
+from neurogloss.agent.models import Models
+from neurogloss.agent.nodes.prepare import prompt_texts
+from neurogloss.agent.sweeps import Summary, Sweeps
+from neurogloss.engines.usage import recording
+from neurogloss.errors import AnswerError, UserError
+from neurogloss.folder import RunFolder
+from neurogloss.ids import UnitId, derive_seed, hash64
+from neurogloss.protocols import Progress, Quiet, Scorer
+from neurogloss.records import Explanation, Score, State
+from neurogloss.scorers import floors
+from neurogloss.settings import LabelSettings, make
+from neurogloss.sources.cache import Cache
+from neurogloss.store.index import Index
+from neurogloss.store.ledger import Ledger
+from neurogloss.tasks import wait
+
+POOL = 1000
+"""Explanations at most from which floors are drawn, so that memory does not grow with the run."""
+
+
+def score(
+    run: str | Path,
+    method: str | None = None,
+    settings: LabelSettings | None = None,
+    *,
+    own_scorers: Sequence[Scorer] = (),
+    progress: Progress | None = None,
+    **values: Any,
+) -> Summary:
+    """Score the explanations of a method by scorers that they have no scores of yet.
+
+    Args:
+        method: by default the newest. Imported explanations are methods of their own.
+        settings: as `neurogloss.label`; those about explaining decide nothing here.
+
+    Returns:
+        The units by state: accepted where some score, new or old, lies above its floor.
+
+    Raises:
+        UserError: what the user can mend. What was scored before is kept.
+    """
+    return wait(partial(score_async, run, method, settings, own_scorers=own_scorers, progress=progress, **values))
+
+
+async def score_async(
+    run: str | Path,
+    method: str | None = None,
+    settings: LabelSettings | None = None,
+    *,
+    own_scorers: Sequence[Scorer] = (),
+    progress: Progress | None = None,
+    **values: Any,
+) -> Summary:
+    """As `score`, awaited."""
+    folder, progress = RunFolder(Path(run)).require(), progress or Quiet()
+    settings = settings or make(LabelSettings, values)
+    cache = Cache(folder.cache)
+    models = Models(cache, settings, progress)
+    with folder.writing():
+        async with AsyncExitStack() as stack:
+            chat = await tools.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
+            scoring = tools.build_scoring(settings, cache, models, chat, own_scorers)
+            names = frozenset(scorer.name for scorer in scoring.scorers)
+            ledger = stack.enter_context(Ledger(folder.ledger))
+            chosen = units.select(cache, settings.units, settings.min_active, settings.seed)
+            sweeps = Sweeps(ledger, _method(ledger, method), settings, chosen, progress)
+
+            def unscored(standing: Standing | None) -> bool:
+                return standing is not None and standing.explained and not names <= standing.scorers
+
+            await sweeps.run("scoring", unscored, UnitScoring(sweeps, scoring, models))
+            with Index(folder.index, models.embedder) as index:
+                index.sync(ledger, progress)
+            return sweeps.summary(unscored)
+
+
+def _method(ledger: Ledger, method: str | None) -> str:
+    known = ledger.methods()
+    chosen = method or ledger.newest_method()
+    if chosen is None or chosen not in known:
+        raise UserError(f"Expected a method of this run ({', '.join(known) or 'it has none'}), found {method}.")
+    return chosen
+
+
+class UnitScoring:
+    """Takes one unit's explanation through the score graph, and records what comes of it."""
+
+    def __init__(self, sweeps: Sweeps, scoring: tools.Scoring, models: Models) -> None:
+        self._sweeps, self._scoring, self._models = sweeps, scoring, models
+        self._graph = graph.score_graph(scoring, lambda: models.live, models.rivals, sweeps.settings)
+
+    async def __call__(self, unit: UnitId) -> State:
+        ledger, settings = self._sweeps.ledger, self._sweeps.settings
+        label = ledger.label(unit, self._sweeps.method)
+        assert label is not None and label.explanation is not None
+        found = self._models.evidence(unit, self._scoring.hard)
+        seed = derive_seed(settings.seed, str(unit))
+        with recording() as calls:
+            try:
+                state = await self._graph.ainvoke(
+                    {
+                        "explanation": label.explanation,
+                        "half": found.score,
+                        "tuning_prompts": prompt_texts(found.explain.negatives, settings.prompts),
+                        "density": found.statistics.density,
+                        "floors": floors.draw(label.explanation, self._pool, self._scoring.n_floors, seed),
+                        "earlier": self._earlier(label.scores),
+                    }
+                )
+            except AnswerError as error:
+                work = self._sweeps.account("score", calls)
+                return self._sweeps.fail(unit, State(error.failure), str(error), work)
+        ledger.record_scores(
+            label.explanation,
+            state["state"],
+            state["scores"],
+            state["outcomes"],
+            state["reason"],
+            self._sweeps.account("score", calls),
+        )
+        return State(state["state"])
+
+    def _earlier(self, scores: Sequence[Score]) -> list[Score]:
+        """Scores that the explanation has of other scorers."""
+        mine = {scorer.name for scorer in self._scoring.scorers}
+        return [score for score in scores if score.scorer not in mine]
+
+    @cached_property
+    def _pool(self) -> list[Explanation]:
+        """Explanations of the method to draw floors from: all of them, or POOL drawn by their hash."""
+        explained = (label.explanation for label in self._sweeps.ledger.labels(self._sweeps.method))
+        seed = self._sweeps.settings.seed
+        return heapq.nsmallest(POOL, filter(None, explained), key=lambda e: hash64(seed, e.id))

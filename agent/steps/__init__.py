@@ -1,0 +1,1 @@
+"""Labelling as a step of somebody else's pipeline: LangChain, LangGraph, datasets, pandas."""

@@ -1,0 +1,205 @@
+"""A cache of answers on disk, found by what was asked: a run that is repeated or resumed asks nothing twice.
+
+1. The key of an answer is a hash of the model's name and of all that decides the answer: conversation, schema,
+   tools, temperature, room and seed.
+2. What is found is given back as `stored`, at no cost. What is not is asked, and kept where it is an answer:
+   failures are asked again.
+3. Answers are written in batches, after a second or a few hundred, and at the end. A kill loses the last second
+   of them; SQLite's write-ahead log keeps the rest whole, and lets several processes share the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from neurogloss.engines.usage import Reader, Reading, Wrapped
+from neurogloss.errors import UserError
+from neurogloss.ids import canonical_json
+from neurogloss.protocols import ChatModel, Choice, Likelihood, Message, Reply, Tool, ToolCall
+
+_log = logging.getLogger(__name__)
+
+BATCH = 256
+"""Answers at most that wait to be written."""
+DELAY_S = 1.0
+"""Seconds at most that an answer waits."""
+
+
+class StoredModel(Wrapped):
+    """A chat model whose answers are kept in a file, to be used inside one event loop."""
+
+    def __init__(self, chat: ChatModel, path: str | Path) -> None:
+        """
+        Args:
+            chat: asked where the file has no answer.
+            path: of the file, made where there is none. One that is damaged is set aside and named in a warning.
+
+        Raises:
+            UserError: the file cannot be opened or made.
+        """
+        super().__init__(chat)
+        self._file = AnswerFile(Path(path))
+
+    async def close(self) -> None:
+        self._file.close()
+        await super().close()
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] = (),
+        temperature: float = 0.0,
+        max_tokens: int = 256,
+        seed: int = 0,
+    ) -> Reply:
+        """As the model answers, or once answered."""
+        offered = [asdict(tool) for tool in tools]
+        # Whether the server holds to a schema decides how it is told of it.
+        form = None if schema is None else [schema, self.features.schema]
+        key = self._key("chat", _conversation(messages), form, offered, temperature, max_tokens, seed)
+        if (found := self._file.get(key)) is not None:
+            return Reply(found["text"], calls=tuple(ToolCall(**call) for call in found["calls"]), stored=True)
+        reply = await self._chat.chat(
+            messages, schema=schema, tools=tools, temperature=temperature, max_tokens=max_tokens, seed=seed
+        )
+        self._file.put(key, {"text": reply.text, "calls": [asdict(call) for call in reply.calls]})
+        return reply
+
+    async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
+        """As the model chooses, or once chose."""
+        key = self._key("choose", _conversation(messages), list(choices))
+        if (found := self._file.get(key)) is not None:
+            return Choice(found, stored=True)
+        choice = await self._chat.choose(messages, choices)
+        self._file.put(key, dict(choice.probabilities))
+        return choice
+
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
+        """As the model reads, or once read; all continuations together."""
+        if not isinstance(self._chat, Reader):
+            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
+        key = self._key("read", prefix, list(continuations))
+        if (found := self._file.get(key)) is not None:
+            return Reading(tuple(Likelihood(total, n) for total, n in found), stored=True)
+        reading = await self._chat.read(prefix, continuations)
+        self._file.put(key, [(each.total, each.n_tokens) for each in reading.likelihoods])
+        return reading
+
+    def _key(self, *asked: Any) -> bytes:
+        # What a text holds of half a surrogate pair is no UTF-8.
+        text = canonical_json([self.name, *asked]).encode(errors="surrogatepass")
+        return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _conversation(messages: Sequence[Message]) -> list[Any]:
+    return [
+        [message.role, message.content]
+        if not (message.calls or message.answers)
+        else [message.role, message.content, [asdict(call) for call in message.calls], message.answers]
+        for message in messages
+    ]
+
+
+class AnswerFile:
+    """JSON values by key in SQLite, written in batches."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError where the file cannot be opened or made."""
+        self.path = path
+        self._waiting: dict[bytes, str] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        try:
+            self._connection = self._open()
+        except (sqlite3.OperationalError, OSError) as error:
+            raise self._unusable(error) from None
+        except sqlite3.DatabaseError as error:
+            self._set_aside(error)
+
+    def get(self, key: bytes) -> Any:
+        """The value, or None."""
+        text = self._waiting.get(key)
+        try:
+            if text is None:
+                row = self._connection.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
+                text = row[0] if row else "null"
+            return json.loads(text)
+        except sqlite3.OperationalError as error:
+            raise self._unusable(error) from None
+        except (sqlite3.DatabaseError, ValueError) as error:
+            self._set_aside(error)
+            return None
+
+    def put(self, key: bytes, value: Any) -> None:
+        """Keep a value; written soon, and by `close` at the latest. Needs a running event loop."""
+        self._waiting[key] = json.dumps(value)
+        if len(self._waiting) % BATCH == 0:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELAY_S, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits. Where another process holds the file, or the disk is full, it waits on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            self._write()
+        except sqlite3.OperationalError as error:
+            _log.warning("%d answers wait to be written to %s: %s", len(self._waiting), self.path, error)
+        except sqlite3.DatabaseError as error:
+            self._set_aside(error)
+            self._write()
+
+    def close(self) -> None:
+        self.flush()
+        self._connection.close()
+
+    def _write(self) -> None:
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", self._waiting.items())
+        self._waiting.clear()
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A crash of the machine may cost the last answers, never the file.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+            )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_aside(self, error: Exception) -> None:
+        """Begin a new file; the damaged one is kept beside it."""
+        if hasattr(self, "_connection"):
+            self._connection.close()
+        damaged = self.path.with_name(self.path.name + ".damaged")
+        _log.warning("%s is damaged (%s): now %s, and its answers are asked again", self.path, error, damaged)
+        # Another process that shares the file may have done the same just before.
+        with suppress(FileNotFoundError):
+            self.path.replace(damaged)
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._connection = self._open()
+
+    def _unusable(self, error: Exception) -> UserError:
+        return UserError(
+            f"The answer cache {self.path} cannot be used ({error}). Check its folder and the disk's free space, "
+            "or name another file."
+        )

@@ -1,0 +1,182 @@
+"""What a server's answers say, read strictly from their JSON.
+
+`refusal`, content filter               RefusalError
+no text, or reasoning alone             EmptyAnswerError
+cut off, or prose, where a form was asked for UnparseableError
+no completion at all                    TransportError
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UnparseableError
+from neurogloss.foreign import read_json
+from neurogloss.protocols import Likelihood, ToolCall
+
+LEAST = 0.05
+"""Probability that a model has to give to the choices together for its answer to count as one of them."""
+Echo = tuple[list[str], list[float | None]]
+"""Tokens of a prompt, and the log probability of each after those before it."""
+_FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens of one request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Spent:
+        usage = body.get("usage") or {}
+        details = usage.get("prompt_tokens_details") or {}
+        counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
+        return cls(*(count or 0 for count in counts))
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+def completion(body: Any) -> tuple[Mapping[str, Any], str | None]:
+    """The message of a chat completion, and why it ended. Raises TransportError where `body` is none."""
+    try:
+        choice = body["choices"][0]
+        message, finish = choice["message"], choice.get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        message, finish = None, None
+    if not isinstance(message, dict):
+        raise TransportError(f"expected a chat completion with a choice, found {str(body)[:200]!r}")
+    if message.get("refusal") or finish == "content_filter":
+        said = message.get("refusal") or message.get("content") or "stopped by a content filter"
+        raise RefusalError(f"the model declined: {said}")
+    return message, finish
+
+
+def answer(message: Mapping[str, Any]) -> str:
+    """The text of a message, without the reasoning before it; empty where there is none."""
+    text = message.get("content") or ""
+    before, end, after = text.partition("</think>")
+    if end and not before.lstrip().startswith(("{", "[", '"')):
+        return str(after.strip())
+    return "" if text.lstrip().startswith("<think>") else text if text.strip() else ""
+
+
+def reasoned(message: Mapping[str, Any]) -> bool:
+    """Whether a message without an answer holds the reasoning for one."""
+    return any((message.get(name) or "").strip() for name in ("reasoning", "reasoning_content", "content"))
+
+
+def empty(message: Mapping[str, Any], finish: str | None) -> EmptyAnswerError:
+    found = "nothing"
+    if reasoned(message):
+        found = "reasoning alone; turn the model's reasoning off, or serve it with a longer context"
+    return EmptyAnswerError(f"expected text, found {found} (finish_reason {finish})")
+
+
+def calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """The tool calls of a message. Raises UnparseableError where the arguments of one are no JSON object."""
+    found = []
+    for call in message.get("tool_calls") or ():
+        try:
+            name, arguments = call["function"]["name"], read_json(call["function"]["arguments"] or "{}")
+        except (KeyError, TypeError, ValueError):
+            name, arguments = "", None
+        if not name or not isinstance(arguments, dict):
+            raise UnparseableError(f"expected a tool call with a JSON object, found {str(call)[:200]!r}")
+        found.append(ToolCall(str(name), arguments, str(call.get("id") or "")))
+    return tuple(found)
+
+
+def json_in(text: str) -> str:
+    """The JSON that an answer consists of, or holds in its only code fence. Raises UnparseableError."""
+    fenced = _FENCED.findall(text)
+    for candidate in (text, *(fenced if len(fenced) == 1 else ())):
+        try:
+            read_json(candidate)
+        except ValueError:
+            continue
+        return str(candidate).strip()
+    raise UnparseableError(f"expected JSON and nothing else, found {text[:200]!r}")
+
+
+def probabilities(body: Any, choices: Sequence[str]) -> dict[str, float]:
+    """Probability of each choice, from the log probabilities of an answer's first tokens.
+
+    A choice may be written in several ways (`yes`; `y` and `es`; ` Yes`): the alternatives to each token of the
+    answer are added up as soon as one choice alone begins like that. Those that several choices begin like are
+    followed along the answer itself.
+
+    Raises:
+        UnparseableError: there are none, or the model has less than `LEAST` for the choices together.
+    """
+    try:
+        positions = [
+            (entry["token"], [(each["token"], each["logprob"]) for each in entry["top_logprobs"]])
+            for entry in body["choices"][0]["logprobs"]["content"]
+        ]
+    except (KeyError, IndexError, TypeError):
+        raise UnparseableError(f"expected log probabilities, found {str(body)[:200]!r}") from None
+    folded = {choice.strip().casefold(): choice for choice in choices}
+    if len(folded) < len(choices):
+        raise ValueError(f"choices must differ in more than case and space, found {list(choices)}")
+    mass: dict[str, float] = defaultdict(float)
+    written, share = "", 1.0
+    for token, alternatives in positions:
+        followed = 0.0
+        for text, logprob in alternatives:
+            begun = (written + text).lstrip().casefold()
+            fits = [choice for choice in folded if choice.startswith(begun)]
+            if not fits and written in folded:  # the answer was complete, and another could have gone on
+                fits = [written]
+            if len(fits) == 1:
+                mass[fits[0]] += share * math.exp(logprob)
+            elif text == token and fits:
+                followed = share * math.exp(logprob)
+        written, share = (written + token).lstrip().casefold(), followed
+        if not share:
+            break
+    total = sum(mass.values())
+    if total < LEAST:
+        said = "".join(token for token, _ in positions)
+        raise UnparseableError(f"expected one of {', '.join(choices)}, found {said[:200]!r}")
+    return {choice: mass[key] / total for key, choice in folded.items()}
+
+
+def echoed(body: Any, n: int) -> list[Echo]:
+    """The tokens of each of `n` prompts. Raises UnparseableError where there are none."""
+    try:
+        rows = sorted(body["choices"], key=lambda choice: choice["index"])
+        read = [(row["logprobs"]["tokens"], row["logprobs"]["token_logprobs"]) for row in rows]
+        good = len(read) == n and all(len(tokens) == len(values) > 0 for tokens, values in read)
+    except (KeyError, TypeError):
+        good = False
+    if not good:
+        raise UnparseableError(f"expected the log probabilities of {n} prompts, found {str(body)[:200]!r}")
+    return read
+
+
+def likelihood(prefix: Echo, whole: Echo) -> Likelihood:
+    """Of the tokens of the whole from the first that is not the prefix's own, given those before it.
+
+    That one holds the prefix's end as well where a token spans both. A prompt's first token, which nothing
+    precedes, has no log probability.
+    """
+    own = 0
+    for one, other in zip(prefix[0], whole[0], strict=False):
+        if one != other:
+            break
+        own += 1
+    added = [value for value in whole[1][own:] if value is not None]
+    return Likelihood(math.fsum(added), len(added))

@@ -1,0 +1,1 @@
+"""Labels in and out of other tools' files: one module a format, and what they share."""

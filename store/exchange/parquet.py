@@ -1,0 +1,60 @@
+"""Parquet in the columns of `neurogloss.store.exchange.columns`; to be read, `unit` and `text` are enough."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from neurogloss.errors import UserError, first_line
+from neurogloss.store.exchange import columns
+from neurogloss.store.exchange.files import new_file, pages
+from neurogloss.store.exchange.records import Entry, Reading
+
+_ROWS = 1024
+"""In memory at once; a row group of the file."""
+
+
+def write(path: Path, entries: Iterable[Entry]) -> None:
+    """One row an entry. Raises UserError where `path` exists, MissingExtra without pyarrow."""
+    schema = columns.schema()
+    with new_file(path) as file, _parquet().ParquetWriter(file, schema, compression="zstd") as writer:
+        for page in pages(entries, _ROWS):
+            rows = [columns.row(entry) for entry in page]
+            writer.write_table(columns.arrow().Table.from_pylist(rows, schema=schema))
+
+
+def read(path: Path) -> Reading:
+    """Every row's explanation.
+
+    Raises:
+        UserError: no whole Parquet file, one without the columns `unit` and `text`, or a row that does not fit.
+    """
+    rows = [columns.found(values, f"{path}, row {n}") for n, values in enumerate(_rows(path), 1)]
+    found = tuple(row for row in rows if row is not None)
+    return Reading(found, (path,), len(rows) - len(found))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    errors = columns.arrow().ArrowException
+    try:
+        with _parquet().ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if missing := {"unit", "text"} - set(names):
+                raise UserError(
+                    f"Expected columns unit and text in {path}, found {', '.join(names) or 'none'}. "
+                    f"Add {' and '.join(sorted(missing))}."
+                )
+            wanted = [name for name in names if name not in columns.DERIVED]
+            for batch in file.iter_batches(_ROWS, columns=wanted):
+                yield from batch.to_pylist()
+    except errors as error:
+        raise UserError(
+            f"Expected a whole Parquet file at {path}, found: {first_line(error)} Copy it again."
+        ) from None
+
+
+def _parquet() -> Any:
+    columns.arrow()
+    return importlib.import_module("pyarrow.parquet")

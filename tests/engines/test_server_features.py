@@ -1,0 +1,415 @@
+"""What a server can do is found out by what it does; each feature is asked for and read as is documented."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from neurogloss.engines import load_chat_model
+from neurogloss.engines.replies import answer, json_in, likelihood, probabilities
+from neurogloss.engines.server import ServerModel
+from neurogloss.errors import (
+    EmptyAnswerError,
+    RefusalError,
+    TransportError,
+    UnparseableError,
+    UserError,
+)
+from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Tool, ToolCall
+
+Body = dict[str, Any]
+Respond = Callable[[str, Body], Any]
+ASK = (Message("user", "Why?"),)
+ALL = Features(schema=True, choices=True, tools=True, prompt_logprobs=True)
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
+
+
+def message(content: str | None = "Hello.", finish: str = "stop", cached: int = 0, **fields: Any) -> Body:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": cached}}
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content, **fields}}
+    return {"object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+def logprobs(*positions: Mapping[str, float]) -> Body:
+    """A completion whose tokens are the first of each position; alternatives by probability."""
+    content = [
+        {
+            "token": next(iter(position)),
+            "top_logprobs": [{"token": t, "logprob": math.log(p) if p else -9999.0} for t, p in position.items()],
+        }
+        for position in positions
+    ]
+    body = message("".join(entry["token"] for entry in content))
+    body["choices"][0]["logprobs"] = {"content": content}
+    return body
+
+
+def echo(prompts: Sequence[str]) -> Body:
+    """Each word is a token, with its length as its log probability; in no particular order."""
+    rows = []
+    for i, prompt in enumerate(prompts):
+        tokens = prompt.replace(" ", "\0 ").lstrip("\0").split("\0")
+        values = [None, *(-float(len(token)) for token in tokens[1:])]
+        rows.append({"index": i, "text": prompt, "logprobs": {"tokens": tokens, "token_logprobs": values}})
+    return {"choices": rows[::-1], "usage": {"prompt_tokens": 3 * len(prompts), "completion_tokens": 0}}
+
+
+def able(path: str, body: Body) -> Body:
+    """A server that can do everything."""
+    if path == "/v1/completions":
+        return echo(body["prompt"])
+    if "structured_outputs" in body:
+        first, second = body["structured_outputs"]["choice"]
+        return logprobs({first: 0.75, second: 0.25})
+    if "tools" in body:
+        function = {"name": body["tools"][0]["function"]["name"], "arguments": '{"number": 7}'}
+        return message(None, "tool_calls", tool_calls=[{"id": "c1", "type": "function", "function": function}])
+    if "response_format" in body:
+        word = body["response_format"]["json_schema"]["schema"]["properties"]["word"]["enum"][0]
+        return message(json.dumps({"word": word}))
+    return message()
+
+
+def simple(path: str, body: Body) -> Body:
+    """One that ignores what it does not know, and says 200."""
+    return message()
+
+
+def serving(
+    respond: Respond, use: Callable[[ServerModel], Awaitable[Any]], **settings: Any
+) -> tuple[Any, list[Body]]:
+    """What `use` gives with a model on a server that answers with `respond`, and the requests."""
+    requests: list[Body] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"data": [{"id": "tiny", "max_model_len": 4096}]})
+        body = await request.json()
+        requests.append(body)
+        found = respond(request.path, body)
+        if isinstance(found, int):
+            return web.Response(status=found, text="no", headers={"retry-after-ms": "1"})
+        return web.json_response(found)
+
+    async def run() -> Any:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handle)
+        async with TestServer(app) as server:
+            async with ServerModel(str(server.make_url("")), **{"retries": 1, **settings}) as model:
+                return await use(model)
+
+    return asyncio.run(run()), requests
+
+
+async def features(model: ServerModel) -> Features:
+    return model.features
+
+
+# --- what a server can do --------------------------------------------------------------------------------
+
+
+def test_a_server_that_can_do_everything() -> None:
+    async def use(model: ServerModel) -> tuple[Features, int | None]:
+        return model.features, model.context_length
+
+    found, requests = serving(able, use)
+    assert found == (ALL, 4096)
+    assert len(requests) == 4
+
+
+@pytest.mark.parametrize("respond", [simple, lambda path, body: 400, lambda path, body: 500])
+def test_a_server_that_ignores_or_refuses_what_it_does_not_know(respond: Respond) -> None:
+    found, _ = serving(respond, features)
+    assert found == Features(schema=False)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_too_busy_to_be_tried_is_not_taken_for_a_simple_one(status: int) -> None:
+    with pytest.raises(UserError, match="could not be tried"):
+        serving(lambda path, body: status, features)
+
+
+def test_features_given_are_not_tried() -> None:
+    found, requests = serving(simple, features, features=ALL)
+    assert found == ALL and requests == []
+
+
+def test_what_a_server_cannot_do_is_not_asked_for() -> None:
+    async def use(model: ServerModel) -> None:
+        with pytest.raises(NotImplementedError):
+            await model.choose(ASK, ["a", "b"])
+        with pytest.raises(NotImplementedError):
+            await model.likelihoods("p", ["c"])
+        with pytest.raises(NotImplementedError):
+            await model.chat(ASK, tools=[Tool("steer", "", {})])
+
+    _, requests = serving(simple, use, features=Features())
+    assert requests == []
+
+
+# --- forms without the server's help -----------------------------------------------------------------------
+
+
+def test_a_form_is_told_in_words_and_read_strictly() -> None:
+    async def use(model: ServerModel) -> Reply:
+        return await model.chat([*ASK, Message("user", "Now.")], schema=SCHEMA)
+
+    answered, (request,) = serving(
+        lambda path, body: message('Here it is:\n```json\n{"answer": "x"}\n```'),
+        use,
+        features=Features(schema=False),
+    )
+    assert answered.text == '{"answer": "x"}'
+    assert "response_format" not in request
+    assert request["messages"][0]["content"] == "Why?"
+    assert request["messages"][1]["content"].startswith("Now.\n\nAnswer with JSON")
+    assert request["messages"][1]["content"].endswith(json.dumps(SCHEMA))
+    with pytest.raises(UnparseableError, match="Hello"):
+        serving(simple, use, features=Features(schema=False))
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        (' {"a": 1}\n', '{"a": 1}'),
+        ("```\n[1, 2]\n```", "[1, 2]"),
+        ("So:\n```json\n{}\n```\nDone.", "{}"),
+        ("```json\n{}\n```\n```json\n{}\n```", None),
+        ('The answer is {"a": 1}', None),
+        ("```json\n{'a': 1}\n```", None),
+    ],
+)
+def test_json_is_looked_for_strictly(text: str, found: str | None) -> None:
+    if found is None:
+        with pytest.raises(UnparseableError):
+            json_in(text)
+    else:
+        assert json_in(text) == found
+
+
+# --- tools -----------------------------------------------------------------------------------------------
+
+
+def test_tools_are_offered_called_and_answered() -> None:
+    tool = Tool("report", "Reports.", {"type": "object"})
+    before = (
+        Message("assistant", "", calls=(ToolCall("report", {"number": 1}, "c0"),)),
+        Message("tool", "done", answers="c0"),
+    )
+
+    async def use(model: ServerModel) -> Reply:
+        return await model.chat([*ASK, *before], tools=[tool])
+
+    reply, (request,) = serving(able, use, features=ALL)
+    assert reply.calls == (ToolCall("report", {"number": 7}, "c1"),) and reply.text == ""
+    function = {"name": "report", "description": "Reports.", "parameters": {"type": "object"}}
+    assert request["tools"] == [{"type": "function", "function": function}]
+    call = {"id": "c0", "type": "function", "function": {"name": "report", "arguments": '{"number": 1}'}}
+    assert request["messages"][1:] == [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "done", "tool_call_id": "c0"},
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", "7"])
+def test_a_call_whose_arguments_are_no_object(arguments: str) -> None:
+    call = {"id": "c", "function": {"name": "report", "arguments": arguments}}
+
+    async def use(model: ServerModel) -> Reply:
+        return await model.chat(ASK, tools=[Tool("report", "", {})])
+
+    with pytest.raises(UnparseableError, match="tool call"):
+        serving(lambda path, body: message(None, tool_calls=[call]), use, features=ALL)
+
+
+# --- choices and log probabilities ---------------------------------------------------------------------------
+
+
+def test_a_choice_is_asked_for_and_read() -> None:
+    async def use(model: ServerModel) -> tuple[Choice, Choice]:
+        return await model.choose(ASK, ["true", "false"]), await model.choose(ASK, ["left", "less"])
+
+    (one, _), (first, second) = serving(able, use, features=ALL)
+    assert dict(one.probabilities) == pytest.approx({"true": 0.75, "false": 0.25})
+    assert (one.prompt_tokens, one.completion_tokens) == (7, 2)
+    assert first["structured_outputs"] == {"choice": ["true", "false"]}
+    assert (first["logprobs"], first["top_logprobs"], first["max_tokens"]) == (True, 20, 1)
+    assert second["max_tokens"] > 1  # they begin alike
+
+
+def test_a_server_that_refuses_to_be_told_the_choices_is_read_by_its_log_probabilities() -> None:
+    def respond(path: str, body: Body) -> Body | int:
+        return 400 if "structured_outputs" in body else logprobs({"yes": 0.6, "no": 0.2, "well": 0.2})
+
+    async def use(model: ServerModel) -> list[Choice]:
+        return [await model.choose(ASK, ["yes", "no"]) for _ in range(2)]
+
+    found, requests = serving(respond, use, features=ALL)
+    assert [each.probabilities["yes"] for each in found] == pytest.approx([0.75, 0.75])
+    assert ["structured_outputs" in body for body in requests] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "positions, choices, expected",
+    [
+        # one token each; a masked one counts nothing
+        ([{"A": 0.75, "B": 0.25, "C": 0.0}], ["A", "B"], [0.75, 0.25]),
+        # several ways to write one answer are added up, and what is no answer is left out
+        ([{"yes": 0.4, "Yes": 0.1, " y": 0.1, "no": 0.2, "Well": 0.2}], ["yes", "no"], [0.75, 0.25]),
+        # both begin alike: followed along the answer
+        ([{"l": 0.9, "less": 0.1}, {"eft": 0.5, "ess": 0.5}], ["left", "less"], [0.45, 0.55]),
+        # white space first
+        ([{"\n": 0.8, "A": 0.2}, {"B": 1.0}], ["A", "B"], [0.2, 0.8]),
+        # one answer is the beginning of the other
+        ([{"1": 1.0}, {"0": 0.3, "<end>": 0.7}], ["1", "10"], [0.7, 0.3]),
+    ],
+)
+def test_probabilities_over_tokenisations(
+    positions: list[dict[str, float]], choices: list[str], expected: list[float]
+) -> None:
+    found = probabilities(logprobs(*positions), choices)
+    assert list(found) == choices
+    assert list(found.values()) == pytest.approx(expected)
+
+
+def test_an_answer_that_is_none_of_the_choices() -> None:
+    with pytest.raises(UnparseableError, match="expected one of yes, no, found 'Well'"):
+        probabilities(logprobs({"Well": 0.97, "yes": 0.03}), ["yes", "no"])
+    with pytest.raises(UnparseableError, match="log probabilities"):
+        probabilities(message(), ["yes", "no"])
+    with pytest.raises(ValueError, match="differ"):
+        probabilities(logprobs({"a": 1.0}), ["a", "A "])
+
+
+def test_likelihoods_are_read_from_echoed_prompts_many_a_request() -> None:
+    continuations = [" a", " bb ccc", ""] + [f" {'x' * i}" for i in range(4, 50)]
+
+    async def use(model: ServerModel) -> list[Likelihood]:
+        async with load_chat_model(model.url) as recorded:
+            found = await recorded.likelihoods("the prefix", continuations)
+            assert recorded.usage.requests == 1 and recorded.usage.prompt_tokens == 3 * 49
+        return found
+
+    found, requests = serving(able, use, features=ALL)
+    # A token of n letters, its space included, has -n.
+    assert found[:4] == [Likelihood(-2.0, 1), Likelihood(-7.0, 2), Likelihood(0.0, 0), Likelihood(-5.0, 1)]
+    assert [each.total for each in found[3:]] == [-(i + 1.0) for i in range(4, 50)]
+    asked = [body for body in requests if "prompt" in body][1:]  # the first is the trial
+    assert [len(body["prompt"]) for body in asked] == [32, 17]
+    assert all((body["echo"], body["max_tokens"]) == (True, 0) for body in asked)
+
+
+def test_a_token_across_the_border_counts_whole() -> None:
+    """ "ab" alone is [a, b]; with "c" it is [a, bc]."""
+    assert likelihood((["a", "b"], [None, -1.0]), (["a", "bc"], [None, -3.0])) == Likelihood(-3.0, 1)
+    assert likelihood(([], []), (["c", "d"], [None, -3.0])) == Likelihood(-3.0, 1)
+
+
+@pytest.mark.parametrize("body", [message(), {"choices": [{"index": 0, "logprobs": None}]}, {"choices": []}])
+def test_a_server_that_echoes_nothing(body: Body) -> None:
+    async def use(model: ServerModel) -> list[Likelihood]:
+        return await model.likelihoods("", ["c"])
+
+    with pytest.raises(UnparseableError, match="log probabilities of 1 prompts"):
+        serving(lambda path, _: body, use, features=ALL)
+
+
+# --- reasoning ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content, text",
+    [
+        ("Plain.", "Plain."),
+        ("<think>Hm.</think>\n\nBecause.", "Because."),
+        ("Hm.</think>Because.", "Because."),  # the template wrote the beginning
+        ('{"answer": "a </think> b"}', '{"answer": "a </think> b"}'),
+        ("<think>Hm.", ""),
+        (" \n", ""),
+        (None, ""),
+    ],
+)
+def test_the_answer_comes_after_the_reasoning(content: str | None, text: str) -> None:
+    assert answer({"content": content}) == text
+
+
+ALONE = [
+    {"content": None, "reasoning": "Hm"},
+    {"content": "", "reasoning_content": "Hm"},
+    {"content": "<think>Hm"},
+]
+
+
+@pytest.mark.parametrize("alone", ALONE)
+def test_reasoning_that_used_up_the_room_gets_more_once(alone: Body) -> None:
+    def respond(path: str, body: Body) -> Body:
+        return message(**alone, finish="length") if body["max_tokens"] == 9 else message("Because.", cached=5)
+
+    async def use(model: ServerModel) -> Reply:
+        return await model.chat(ASK, max_tokens=9)
+
+    reply, requests = serving(respond, use, features=ALL)
+    assert reply == Reply("Because.", 14, 4, 5)
+    assert [body["max_tokens"] for body in requests] == [9, 4096 - 7]  # all that the context leaves
+
+    with pytest.raises(EmptyAnswerError, match="reasoning alone; turn"):
+        serving(lambda path, body: message(**alone, finish="length"), use, features=ALL)
+
+
+# --- many requests --------------------------------------------------------------------------------------------
+
+
+def test_many_requests_are_in_flight_and_a_server_that_refuses_gets_fewer() -> None:
+    counts = {"now": 0, "peak": 0, "refused": 0}
+
+    async def handle(request: web.Request) -> web.Response:
+        counts["now"] += 1
+        counts["peak"] = max(counts["peak"], counts["now"])
+        try:
+            if counts["now"] > 100:
+                counts["refused"] += 1
+                return web.Response(status=429, headers={"retry-after-ms": "20"})
+            await asyncio.sleep(0.05)
+            return web.json_response(message())
+        finally:
+            counts["now"] -= 1
+
+    async def run() -> list[Reply]:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", handle)
+        app.router.add_get("/v1/models", lambda request: _models())
+        async with TestServer(app) as server:
+            model = ServerModel(str(server.make_url("")), features=ALL, retries=20)
+            async with model:
+                return await asyncio.gather(*(model.chat(ASK, seed=seed) for seed in range(800)))
+
+    async def _models() -> web.Response:
+        return web.json_response({"data": [{"id": "tiny"}]})
+
+    assert len(asyncio.run(run())) == 800
+    assert 64 <= counts["peak"] and counts["refused"] < 800
+
+
+def test_an_answer_has_a_deadline_over_all_attempts() -> None:
+    async def use(model: ServerModel) -> None:
+        with pytest.raises(TransportError):
+            await model.chat(ASK)
+
+    _, requests = serving(lambda path, body: 500, use, features=ALL, retries=10**6, deadline=0.5)
+    assert len(requests) > 1
+
+
+def test_a_request_too_long_fails_alone() -> None:
+    async def use(model: ServerModel) -> None:
+        with pytest.raises(RefusalError, match="no"):
+            await model.chat(ASK)
+
+    _, requests = serving(lambda path, body: 400, use, features=ALL)
+    assert len(requests) == 1
