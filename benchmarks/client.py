@@ -28,6 +28,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -35,6 +36,7 @@ from typing import Any
 
 from benchmarks import inputs
 from benchmarks.table import Row, report
+from neurogloss.tasks import wait
 
 Result = Mapping[str, float]
 SIZE, TOKENS = 4_096, 131_072
@@ -239,7 +241,7 @@ def collect(folder: str, out: str) -> None:
 
 def label(out: str, url: str, units: str) -> None:
     """Label units of the run folder, and print what it took."""
-    print(json.dumps(asyncio.run(_label(Path(out), url, int(units)))))
+    print(json.dumps(wait(partial(_label, Path(out), url, int(units)))))
 
 
 async def _label(out: Path, url: str, units: int) -> Result:

@@ -23,7 +23,7 @@ from typing import Any
 
 from neurogloss.engines.usage import Reader, Reading, Wrapped
 from neurogloss.errors import UserError
-from neurogloss.ids import canonical_json
+from neurogloss.foreign import write_json
 from neurogloss.protocols import ChatModel, Choice, Likelihood, Message, Reply, Tool, ToolCall
 
 _log = logging.getLogger(__name__)
@@ -97,9 +97,7 @@ class StoredModel(Wrapped):
         return reading
 
     def _key(self, *asked: Any) -> bytes:
-        # What a text holds of half a surrogate pair is no UTF-8.
-        text = canonical_json([self.name, *asked]).encode(errors="surrogatepass")
-        return hashlib.blake2b(text, digest_size=16).digest()
+        return hashlib.blake2b(write_json([self.name, *asked]), digest_size=16).digest()
 
 
 def _conversation(messages: Sequence[Message]) -> list[Any]:

@@ -16,7 +16,6 @@ The client of the `openai` package would do the same at five times the CPU a req
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ import aiohttp
 
 from neurogloss.engines.limiter import Limiter
 from neurogloss.errors import RefusalError, TransportError, UserError
-from neurogloss.foreign import read_json
+from neurogloss.foreign import read_json, write_json
 
 BUSY = frozenset({429, 502, 503, 504})
 """Statuses of a server that has too much to do, or is not up, whatever it was asked."""
@@ -99,7 +98,7 @@ class Transport:
         """The JSON that the server answers with. Raises as the module says."""
         what = f"{body['model']} at {self.url}"
         try:
-            text = await self._send("POST", path, json.dumps(body).encode())
+            text = await self._send("POST", path, write_json(body))
         except StatusError as error:
             _raise_for_status(error, f"{what} did not answer", TransportError)
         except (aiohttp.ClientError, OSError) as error:
