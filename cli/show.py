@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from neurogloss.agent.run import Run
-    from neurogloss.records import Evidence, Label
+    from neurogloss.records import Evidence, Facet, Label
 
 NEIGHBOURS = 3
 
@@ -66,6 +67,8 @@ def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: in
     words = render.words(label)
     words.stylize("bold")
     out.print(words + Text.assemble("  (" if words else "(", render.state_text(label.state), ")"))
+    if label.explanation and label.explanation.facets:
+        _facets(out, label.explanation.facets)
     others = [candidate.text for candidate in opened.candidates(label)[1:4]]
     if others:
         out.print(visible(f"other candidates: {' | '.join(others)}"), style="dim")
@@ -78,6 +81,17 @@ def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: in
         _coactive(out, opened, label)
     if label.explanation:
         _neighbours(out, opened, label, label.explanation.text)
+
+
+def _facets(out: Console, facets: Sequence[Facet]) -> None:
+    """Each with its share of the activation, and what none of them explains."""
+    from neurogloss.cli.text import visible
+
+    for facet in facets:
+        out.print(f"  {facet.share:4.0%}  {visible(facet.text)}", soft_wrap=True)
+    rest = 1 - sum(facet.share for facet in facets)
+    if rest >= 0.005:
+        out.print(f"  {rest:4.0%}  not explained", style="dim")
 
 
 def _evidence(out: Console, evidence: Evidence, contexts: int) -> None:

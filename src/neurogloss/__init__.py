@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neurogloss.agent.contexts import ContextSettings, label_contexts, label_contexts_async
     from neurogloss.agent.exchange import diff, export, import_labels
     from neurogloss.agent.plan import plan
+    from neurogloss.agent.report.page import report
     from neurogloss.agent.run import Run, collect, merge, open_run, search
     from neurogloss.agent.scoring import score, score_async
     from neurogloss.agent.similarity import similar
@@ -42,6 +43,7 @@ _HOME = {
     "label": "agent.batch",
     "label_async": "agent.batch",
     "plan": "agent.plan",
+    "report": "agent.report.page",
     "score": "agent.scoring",
     "score_async": "agent.scoring",
     "ContextSettings": "agent.contexts",
@@ -110,6 +112,7 @@ __all__ = (
     "merge",
     "open_run",
     "plan",
+    "report",
     "score",
     "score_async",
     "search",

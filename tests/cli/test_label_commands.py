@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import neurogloss as ng
+from neurogloss.records import Facet
+from neurogloss.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from conftest import Invoke
@@ -57,3 +60,13 @@ def test_without_a_trace_the_command_says_why(
     unit = next(ng.open_run(run_copy).labels()).unit
     ended = invoke("show", unit, "--run", run_copy, "--trace")
     assert ended.code == 2 and "--no-trace" in ended.err
+
+
+def test_facets_are_shown_with_their_shares(invoke: Invoke, run_copy: Path, small_labels: list[ng.Label]) -> None:
+    label = small_labels[0]
+    assert label.explanation is not None
+    facets = (Facet("days", 0.5), Facet("cities", 0.25))
+    with Ledger(run_copy / "ledger.sqlite") as ledger:
+        ledger.record_explained(replace(label.explanation, facets=facets), [])
+    out = invoke("show", label.unit, "--run", run_copy).out
+    assert "50%  days" in out and "25%  cities" in out and "25%  not explained" in out

@@ -1,0 +1,103 @@
+"""The report's pictures, as SVG to stand in a page (matplotlib). The same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurogloss.agent.report.numbers import DECILES, ScorerNumbers
+from neurogloss.errors import MissingExtra
+
+POINTS = 4000
+"""Units in a scatter plot at most, evenly among all."""
+GREY = "#8a8a8a"
+
+
+def distributions(scorers: Sequence[ScorerNumbers]) -> str:
+    """Histograms of the scores and of their floors, a panel a scorer."""
+
+    def draw(axes: Any, scorer: ScorerNumbers) -> None:
+        score, floor, _ = scorer.values.T
+        known = scorer.values[:, :2][np.isfinite(scorer.values[:, :2])]
+        edges = np.linspace(known.min(), known.max() + 1e-6, 21) if len(known) else np.linspace(0, 1, 21)
+        axes.hist(floor[np.isfinite(floor)], edges, color=GREY, alpha=0.6, label="floor")
+        axes.hist(score[np.isfinite(score)], edges, color="C0", alpha=0.6, label="score")
+        axes.set_xlabel(f"{scorer.name} ({scorer.metric})")
+        axes.set_ylabel("units")
+        axes.legend(fontsize=7)
+
+    return _panels(scorers, draw)
+
+
+def densities(scorers: Sequence[ScorerNumbers]) -> str:
+    """Score above floor against the unit's density, a panel a scorer."""
+
+    def draw(axes: Any, scorer: ScorerNumbers) -> None:
+        score, floor, density = scorer.values[:: max(1, len(scorer.values) // POINTS)].T
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.scatter(np.maximum(density, 1e-6), score - floor, s=8, alpha=0.6)
+        axes.set_xscale("log")
+        axes.set_xlabel("share of contexts that activate the unit")
+        axes.set_ylabel(f"{scorer.name} above its floor")
+
+    return _panels(scorers, draw)
+
+
+def recalls(scorers: Sequence[ScorerNumbers]) -> str:
+    """Mean recall by decile of the peak; empty where no scorer has any."""
+    with_recall = [scorer for scorer in scorers if np.isfinite(scorer.recalls).any()]
+    if not with_recall:
+        return ""
+    figure, axes = _figure(5.0, 3.0)
+    for scorer in with_recall:
+        axes.plot(range(1, 11), scorer.recalls, marker="o", markersize=3, label=scorer.name)
+    axes.set_xticks(range(1, 11), DECILES)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("decile of the peak (10: strongest)")
+    axes.set_ylabel("recall, mean over units")
+    axes.legend(fontsize=7)
+    return _svg(figure)
+
+
+def agreement(names: Sequence[str], values: NDArray[np.float64]) -> str:
+    """Correlations between scorers, in colours and figures; empty for fewer than two scorers."""
+    if len(names) < 2:
+        return ""
+    figure, axes = _figure(2.2 + 0.7 * len(names), 1.8 + 0.5 * len(names))
+    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    for (i, j), value in np.ndenumerate(values):
+        text, dark = ("–", False) if np.isnan(value) else (f"{value:.2f}", abs(value) > 0.6)
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    return _svg(figure)
+
+
+def _panels(scorers: Sequence[ScorerNumbers], draw: Callable[[Any, ScorerNumbers], None]) -> str:
+    figure, first = _figure(3.4 * len(scorers), 2.8, len(scorers))
+    for axes, scorer in zip(np.atleast_1d(first), scorers, strict=True):
+        draw(axes, scorer)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("matplotlib", "pip install 'neurogloss[plots]'") from None
+    matplotlib.rcParams["svg.hashsalt"] = "neurogloss"
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns)
+
+
+def _svg(figure: Any) -> str:
+    """The picture without what stands before its `<svg`."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None}, transparent=False)
+    text = file.getvalue()
+    return text[text.index("<svg") :]

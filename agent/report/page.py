@@ -1,0 +1,155 @@
+"""Writes the page: numbers, pictures, and the best, middle and worst units with their contexts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from neurogloss.agent.report import figures
+from neurogloss.agent.report.numbers import Numbers
+from neurogloss.agent.run import Run, open_run
+from neurogloss.errors import UserError
+from neurogloss.folder import replace_file
+from neurogloss.records import Example, Interval, Label
+
+CONTEXTS = 4
+"""Of a unit, held out ones."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A unit on the page."""
+
+    label: Label
+    examples: tuple[Example, ...]
+
+
+def report(run: str | Path, out: str | Path | None = None, *, method: str | None = None, units: int = 4) -> Path:
+    """Write one HTML page about a run that needs nothing but itself.
+
+    Args:
+        out: the file; by default `report.html` in the run folder. What is there is replaced.
+        method: by default the newest.
+        units: the best, middle and worst labels shown, so many of each, by the score above the floor.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        UserError: no run, no such method, no scores yet.
+        MissingExtra: matplotlib is not installed.
+    """
+    opened = open_run(run)
+    path = Path(out) if out else opened.folder.path / "report.html"
+    with opened.ledger() as ledger:
+        chosen = method or ledger.newest_method()
+        settings = ledger.methods().get(chosen or "")
+        if chosen is None or settings is None:
+            raise UserError(f"Expected a method of {opened.folder.path}, found {method or 'none'}.")
+    numbers = Numbers.of(_with_densities(opened, chosen))
+    scorers = numbers.scorers()
+    if not scorers:
+        raise UserError(f"Expected scores under {chosen} in {opened.folder.path}, found none. Score it first.")
+    names = [scorer.name for scorer in scorers]
+    html = _template().render(
+        run=opened.folder.name,
+        method=chosen,
+        explainer=_words(settings.get("explainer", {})),
+        tokens=_corpus(opened),
+        states=[(state.value.replace("_", " "), n) for state, n in sorted(numbers.states.items())],
+        scorers=scorers,
+        pictures=[
+            ("Distributions", _markup(figures.distributions(scorers))),
+            ("Score against density", _markup(figures.densities(scorers))),
+            ("Recall by strength", _markup(figures.recalls(scorers))),
+            ("Agreement between scorers (Spearman)", _markup(figures.agreement(names, numbers.agreement(names)))),
+        ],
+        usage=[(stage, used) for stage, used in opened.usage(chosen).items() if used.requests or used.stored],
+        chosen=list(_chosen(opened, chosen, names[0], units)),
+    )
+    replace_file(path, html.encode())
+    return path
+
+
+def _with_densities(run: Run, method: str) -> Iterator[tuple[Label, float]]:
+    with run.ledger() as ledger:
+        for label in ledger.labels(method):
+            statistics = ledger.statistics(label.unit)
+            yield label, statistics.density if statistics else math.nan
+
+
+def _chosen(run: Run, method: str, scorer: str, n: int) -> Iterator[tuple[str, list[Shown]]]:
+    """The best, the middle and the worst labels by the scorer's excess, none of them twice."""
+    ranked = sorted(
+        (-score.excess.value, str(label.unit))
+        for label in run.labels(method=method)
+        for score in label.scores
+        if score.scorer == scorer and score.excess.defined
+    )
+    units = [unit for _, unit in ranked]
+    best, rest = units[:n], units[n:]
+    worst, rest = (rest[-n:], rest[:-n]) if n else ([], rest)
+    start = max(0, (len(rest) - n) // 2)
+    for title, some in (("Best", best), ("Middle", rest[start : start + n]), ("Worst", worst)):
+        yield f"{title} by {scorer}", [_shown(run, unit, method) for unit in some]
+
+
+def _shown(run: Run, unit: str, method: str) -> Shown:
+    label = run.label(unit, method)
+    examples = run.evidence(unit).score.uniform if run.folder.cache.is_dir() else ()
+    # The strongest, and some on the way down.
+    step = max(1, len(examples) // CONTEXTS)
+    return Shown(label, tuple(examples[::step][:CONTEXTS]))
+
+
+def _corpus(run: Run) -> str:
+    if not run.folder.cache.is_dir():
+        return "imported labels"
+    counts = run.cache.manifest["counts"]
+    return f"{counts['tokens']:,} tokens of {counts['documents']:,} documents"
+
+
+def _words(explainer: object) -> str:
+    """What the method's settings call its explainer."""
+    if not isinstance(explainer, dict):
+        return str(explainer)
+    return ", ".join(str(explainer[key]) for key in ("explainer", "name", "view", "model") if explainer.get(key))
+
+
+def _template() -> Template:
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(interval=_interval, number=_number, probability=_probability, shades=_shades)
+    return environment.from_string(files("neurogloss.agent.report").joinpath("page.html").read_text("utf-8"))
+
+
+def _markup(svg: str) -> Markup:
+    """Drawn here, from numbers and the names of scorers: nothing of a corpus or a model is in it."""
+    return Markup(svg)
+
+
+def _interval(value: Interval) -> str:
+    limits = "" if math.isnan(value.low) else f" [{_number(value.low)}, {_number(value.high)}]"
+    return _number(value.value) + limits
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _probability(value: float) -> str:
+    return "–" if math.isnan(value) else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _shades(example: Example) -> Sequence[tuple[str, float]]:
+    """Each token with the share of the peak that it reaches, in tenths."""
+    peak = example.peak
+    return [
+        (token, round(max(value, 0.0) / peak, 1) if peak > 0 else 0.0)
+        for token, value in zip(example.context.tokens, example.activations, strict=True)
+    ]
