@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from langchain_core.runnables.config import RunnableConfig, ensure_config, set_config_context
 from pydantic import Field
@@ -27,8 +27,6 @@ from neurogloss.scorers import answering, floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.settings import LabelSettings, Settings, make
 from neurogloss.tasks import together, wait
-
-T = TypeVar("T")
 
 
 class ContextSettings(Settings):

@@ -17,7 +17,9 @@ from neurogloss.accounts import Usage
 from neurogloss.cli.text import visible
 from neurogloss.cli.units import names
 from neurogloss.ids import UnitId
-from neurogloss.records import Example, Interval, Label, Score, State
+from neurogloss.records import Example, Label, Score, State
+from neurogloss.wording import interval as interval
+from neurogloss.wording import number as number
 
 if TYPE_CHECKING:
     from neurogloss.agent.plan import Plan
@@ -55,17 +57,6 @@ def print_json(rows: Iterable[Any]) -> None:
     out = console()
     for row in rows:
         out.out(json.dumps(plain(row)), highlight=False)
-
-
-def number(value: float) -> str:
-    """Two digits; an en dash where it is undefined."""
-    return "–" if math.isnan(value) else f"{value:.2f}"
-
-
-def interval(value: Interval) -> str:
-    """`0.61 [0.52, 0.70]`; without limits where those are undefined."""
-    limits = "" if math.isnan(value.low) else f" [{number(value.low)}, {number(value.high)}]"
-    return number(value.value) + limits
 
 
 def beside_floor(score: float, floor: float, style: str = "") -> Text:

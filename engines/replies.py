@@ -12,9 +12,9 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from neurogloss.accounts import Usage
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.protocols import Likelihood, ToolCall
@@ -26,27 +26,15 @@ Echo = tuple[list[str], list[float | None]]
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Tokens of one request."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-
-    @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Spent:
-        usage = body.get("usage") or {}
-        details = usage.get("prompt_tokens_details") or {}
-        counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
-        return cls(*(count or 0 for count in counts))
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cached_tokens + other.cached_tokens,
-        )
+def usage(body: Mapping[str, Any]) -> Usage:
+    """Tokens of one completion, as far as the server counts them; the request itself is not counted here."""
+    counts = body.get("usage") or {}
+    details = counts.get("prompt_tokens_details") or {}
+    return Usage(
+        prompt_tokens=counts.get("prompt_tokens") or 0,
+        cached_tokens=details.get("cached_tokens") or 0,
+        completion_tokens=counts.get("completion_tokens") or 0,
+    )
 
 
 def completion(body: Any) -> tuple[Mapping[str, Any], str | None]:

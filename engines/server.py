@@ -22,9 +22,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurogloss.accounts import Usage
 from neurogloss.engines import replies
 from neurogloss.engines.probe import probe
-from neurogloss.engines.replies import Spent
 from neurogloss.engines.transport import Transport
 from neurogloss.engines.usage import Closeable, Reading
 from neurogloss.errors import RefusalError, UnparseableError, UserError
@@ -173,18 +173,18 @@ class ServerModel(Closeable):
             text = replies.json_in(text) if in_words else text
         return Reply(text, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens, calls)
 
-    async def _complete(self, request: dict[str, Any]) -> tuple[Mapping[str, Any], str | None, Spent]:
+    async def _complete(self, request: dict[str, Any]) -> tuple[Mapping[str, Any], str | None, Usage]:
         """Message, end and cost of a completion; where the room went to reasoning alone, of a second one."""
         body = await self._transport.post("/chat/completions", request)
         message, finish = replies.completion(body)
-        spent = Spent.read(body)
+        spent = replies.usage(body)
         if finish != "length" or replies.answer(message) or not replies.reasoned(message):
             return message, finish, spent
         room = max(ROOM * request["max_tokens"], LEAST_ROOM)
         if self.context_length is not None:
             room = min(room, self.context_length - spent.prompt_tokens)
         body = await self._transport.post("/chat/completions", {**request, "max_tokens": room})
-        return *replies.completion(body), spent + Spent.read(body)
+        return *replies.completion(body), spent + replies.usage(body)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         """As ChatModel.choose says."""
@@ -203,7 +203,7 @@ class ServerModel(Closeable):
         }
         body = await self._constrained(request, {"structured_outputs": {"choice": list(choices)}})
         replies.completion(body)
-        spent = Spent.read(body)
+        spent = replies.usage(body)
         found = replies.probabilities(body, choices)
         return Choice(found, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
 
@@ -236,10 +236,10 @@ class ServerModel(Closeable):
         batches = [prompts[i : i + PROMPTS] for i in range(0, len(prompts), PROMPTS)]
         bodies = await asyncio.gather(*map(self._echo, batches))
         found: dict[str, replies.Echo] = {"": ([], [])}
-        spent = Spent(0, 0, 0)
+        spent = Usage()
         for batch, body in zip(batches, bodies, strict=True):
             found |= zip(batch, replies.echoed(body, len(batch)), strict=True)
-            spent += Spent.read(body)
+            spent += replies.usage(body)
         likelihoods = tuple(replies.likelihood(found[prefix], found[text]) for text in asked)
         return Reading(likelihoods, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
 

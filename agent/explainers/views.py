@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurogloss.agent.explainers.show import choose, choose_silent, show, show_pairs
+from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.protocols import LiveSubject, Material
 from neurogloss.records import Side
@@ -24,8 +25,6 @@ CHANGED = 10
 """Tokens shown of those that become likelier, and of those that become less likely."""
 PROMPTS = 12
 """Silent contexts on which that change is measured at most; on as many its strength is set."""
-PROMPT_TOKENS = 20
-"""Tokens of a context that is long enough to be a prompt."""
 
 Values = Callable[[Material, int], Mapping[str, Any]]
 """From the evidence and a number of examples to the values that a template uses."""
@@ -96,7 +95,7 @@ def ensemble(subject: LoadSubject | None) -> View:
 def _outputs(material: Material, subject: LoadSubject | None) -> dict[str, list[str]]:
     """Tokens by what is done to them, the strongest first; empty where it is not known."""
     lens = material.outputs
-    texts = [c.text for c in material.half.negatives if len(c.tokens) >= PROMPT_TOKENS][: 2 * PROMPTS]
+    texts = prompt_texts(material.half.negatives, 2 * PROMPTS)
     prompts, tuning = texts[::2], texts[1::2]
     change = subject().token_change(material.unit, prompts, tuning) if subject and tuning else None
     return {

@@ -16,7 +16,8 @@ from neurogloss.agent.report.numbers import Numbers
 from neurogloss.agent.run import Run, open_run
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
-from neurogloss.records import Example, Interval, Label
+from neurogloss.records import Example, Label
+from neurogloss.wording import interval, number
 
 CONTEXTS = 4
 """Of a unit, held out ones."""
@@ -124,22 +125,13 @@ def _words(explainer: object) -> str:
 
 def _template() -> Template:
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(interval=_interval, number=_number, probability=_probability, shades=_shades)
+    environment.filters.update(interval=interval, number=number, probability=_probability, shades=_shades)
     return environment.from_string(files("neurogloss.agent.report").joinpath("page.html").read_text("utf-8"))
 
 
 def _markup(svg: str) -> Markup:
     """Drawn here, from numbers and the names of scorers: nothing of a corpus or a model is in it."""
     return Markup(svg)
-
-
-def _interval(value: Interval) -> str:
-    limits = "" if math.isnan(value.low) else f" [{_number(value.low)}, {_number(value.high)}]"
-    return _number(value.value) + limits
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def _probability(value: float) -> str:

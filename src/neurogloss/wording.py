@@ -1,0 +1,18 @@
+"""Numbers as people read them, on a terminal and on a page."""
+
+from __future__ import annotations
+
+import math
+
+from neurogloss.records import Interval
+
+
+def number(value: float) -> str:
+    """Two digits; an en dash where it is undefined."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def interval(value: Interval) -> str:
+    """`0.61 [0.52, 0.70]`; without limits where those are undefined."""
+    limits = "" if math.isnan(value.low) else f" [{number(value.low)}, {number(value.high)}]"
+    return number(value.value) + limits
