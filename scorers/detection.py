@@ -48,8 +48,8 @@ class Detection:
         """
         half, n = held_out.half, self.n_questions // 2
         found = hard_negatives(half.hard, self.hard_kinds)[: round(self.hard * n)]
-        texts = {context.text for context, _ in found}
-        plain = [(context, "silent") for context in half.negatives if context.text not in texts]
+        seen = {context.content for context, _ in found}
+        plain = [(context, "silent") for context in half.negatives if context.content not in seen]
         active = over_ranks(half.uniform, min(n, len(found) + len(plain)))
         return balanced(active, [*found, *plain], held_out.seed, self.name)
 
@@ -63,9 +63,11 @@ def balanced(
     active: Sequence[tuple[Example, str]], silent: Sequence[Silent], seed: int, purpose: str
 ) -> list[Question]:
     """A question for each active example and for as many silent contexts, shuffled."""
-    questions = [Question((Passage(e.context.tokens),), True, decile, e.activations) for e, decile in active]
+    questions = [
+        Question((Passage.of(e.context, grid=e.grid),), True, decile, e.activations) for e, decile in active
+    ]
     questions += [
-        Question((Passage(context.tokens),), False, kind, (0.0,) * len(context.tokens))
+        Question((Passage.of(context),), False, kind, (0.0,) * len(context.tokens))
         for context, kind in silent[: len(active)]
     ]
     return shuffled(questions, seed, purpose)

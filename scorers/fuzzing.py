@@ -43,32 +43,32 @@ class Fuzzing:
             false = [_elsewhere(example, rng) for example, _ in active]
         else:
             active = over_ranks([e for e in half.uniform if e.active_positions()], min(n, len(half.negatives)))
-            patterns = shuffled([e.active_positions() for e, _ in active], held_out.seed, f"{self.name} marks")
+            models = shuffled([e for e, _ in active], held_out.seed, f"{self.name} marks")
             silent = half.negatives[: len(active)]
-            false = [_copied(context, marks) for context, marks in zip(silent, patterns, strict=True)]
-        questions = [Question((Passage(e.context.tokens, e.active_positions()),), True, d) for e, d in active]
+            false = [_copied(context, model) for context, model in zip(silent, models, strict=True)]
+        questions = [Question((Passage.of(e.context, e.active_positions(), e.grid),), True, d) for e, d in active]
         questions += [Question((passage,), False, self.negatives) for passage in false]
         return shuffled(questions, held_out.seed, self.name)
 
 
-def _copied(context: Context, pattern: tuple[int, ...]) -> Passage:
+def _copied(context: Context, model: Example) -> Passage:
     """The context, marked as another one is; where it is shorter, the marks move along with its end.
 
     Those that then stand before its start are left out; the last one always remains.
     """
-    length = len(context.tokens)
-    shift = max(0, pattern[-1] - (length - 1))
-    return Passage(context.tokens, tuple(i - shift for i in pattern if i - shift >= 0))
+    pattern = model.active_positions()
+    shift = 0 if model.grid else max(0, pattern[-1] - (len(context.tokens) - 1))
+    return Passage.of(context, [i - shift for i in pattern if i - shift >= 0], model.grid)
 
 
 def _elsewhere(example: Example, rng: np.random.Generator) -> Passage:
-    """The example, with as many marks as it has active tokens, on tokens that are not."""
+    """The example, with as many marks as it has active tokens or cells, on others."""
     active = example.active_positions()
-    others = [i for i in range(len(example.context.tokens)) if i not in active]
+    others = [i for i in range(len(example.activations)) if i not in active]
     marks = rng.choice(others, len(active), replace=False)
-    return Passage(example.context.tokens, tuple(sorted(marks.tolist())))
+    return Passage.of(example.context, sorted(marks.tolist()), example.grid)
 
 
 def _has_room(example: Example) -> bool:
-    """Whether some tokens are active, and as many are not."""
-    return 0 < 2 * len(example.active_positions()) <= len(example.context.tokens)
+    """Whether some tokens or cells are active, and as many are not."""
+    return 0 < 2 * len(example.active_positions()) <= len(example.activations)

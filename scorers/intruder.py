@@ -65,7 +65,7 @@ class Intruder:
             cuts = range(0, len(contexts) - shown + 1, shown)
             groups.append([(contexts[at : at + shown], f"{n_strata - i} of {n_strata}") for at in cuts])
         return [
-            Question(tuple(Passage(c.tokens) for c in (intruder, *contexts)), True, stratum)
+            Question(tuple(map(Passage.of, (intruder, *contexts))), True, stratum)
             for intruder, (contexts, stratum) in zip(
                 held_out.half.negatives[: self.n_questions], in_turn(groups), strict=False
             )

@@ -16,7 +16,7 @@ one unit is read without the others.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -31,7 +31,7 @@ from neurogloss.errors import UserError
 from neurogloss.folder import replacing
 from neurogloss.ids import UnitId
 from neurogloss.records import Activity, Context, Example, OutputTokens, UnitStatistics
-from neurogloss.sources.contexts import HALVES, Contexts, damaged
+from neurogloss.sources.contexts import HALVES, MAX_TOKENS, Contexts, damaged
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.pool import Pool
 from neurogloss.sources.sketch import FIXED_POINT, Sketch
@@ -53,6 +53,14 @@ class Site:
     """What opens the dictionary."""
     units: int
     signed: bool
+    grid: tuple[int, int] | None = None
+    """Of images: rows and columns of cells for which activations are kept."""
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Site:
+        """From its JSON."""
+        grid = stored.get("grid")
+        return cls(**{**stored, "grid": grid and (grid[0], grid[1])})
 
     @property
     def name(self) -> str:
@@ -62,6 +70,11 @@ class Site:
     @property
     def sides(self) -> int:
         return self.units * (2 if self.signed else 1)
+
+    @property
+    def window(self) -> int:
+        """Activations kept of a context at most."""
+        return self.grid[0] * self.grid[1] if self.grid else MAX_TOKENS
 
 
 class Cache:
@@ -79,7 +92,7 @@ class Cache:
                 f"The collection in {path.parent} is not finished. Run the same collect command again."
             )
         self.subject: str = self.manifest["subject"]["name"]
-        self.sites = [Site(**site) for site in self.manifest["sites"]]
+        self.sites = [Site.of(site) for site in self.manifest["sites"]]
         self._sites = {(site.hookpoint, site.dictionary): site for site in self.sites}
 
     def units(self) -> Iterator[UnitId]:
@@ -148,13 +161,14 @@ class Cache:
         """The kept contexts of one sample, by descending peak, with the unit's activations.
 
         Args:
-            without: texts that are left out.
+            without: contents that are left out.
         """
         arrays, side = self._arrays(self.site(unit), half), self.side(unit)
         peaks = arrays[f"{kind}_peaks"][side]
         order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)]
         contexts = list(map(self.contexts.get, arrays[f"{kind}_hashes"][side][order].tolist()))
-        rows = [[0.0] * len(context.tokens) for context in contexts]
+        grid = self.site(unit).grid
+        rows = [[0.0] * (grid[0] * grid[1] if grid else len(context.tokens)) for context in contexts]
         # Most activations are zero: only the others are made into Python's numbers.
         windows = arrays[f"{kind}_windows"][side][order]
         at = np.flatnonzero(windows.view(np.uint16))
@@ -163,9 +177,9 @@ class Cache:
         for i, j, value in zip(row.tolist(), token.tolist(), values.tolist(), strict=True):
             rows[i][j] = value
         return [
-            Example(context, tuple(activations))
+            Example(context, tuple(activations), grid)
             for context, activations in zip(contexts, rows, strict=True)
-            if context.text not in without
+            if context.content not in without
         ]
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
@@ -192,7 +206,7 @@ class Cache:
 
     @cached_property
     def contexts(self) -> Contexts:
-        return Contexts(self.path / "contexts", self.manifest["columns"])
+        return Contexts(self.path / "contexts", self.manifest["columns"], self.manifest.get("pictures", ""))
 
     def output_tokens(self, unit: UnitId, n: int = 10) -> OutputTokens | None:
         """What the unit's side promotes and suppresses; None where its direction has no way to the logits."""

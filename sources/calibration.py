@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.protocols import Progress, Quiet
-from neurogloss.settings import CollectSettings
+from neurogloss.settings import CollectSettings, PassSettings
 from neurogloss.sources.cache import Site
-from neurogloss.sources.corpus import half_of
 from neurogloss.sources.pairs import peaks_of_dense
 from neurogloss.sources.parity import Parity, check, parity
-from neurogloss.sources.reader import CODES_AT_ONCE, Batch, encode, read
-from neurogloss.sources.sections import Section, batches, documents_of, sections_in
+from neurogloss.sources.reader import CODES_AT_ONCE, encode
 from neurogloss.sources.sites import Listener, listeners
+from neurogloss.sources.source import Batch, Section, Source
 from neurogloss.sources.subject import Subject
+from neurogloss.sources.texts import Texts
 
 VECTORS = 2_048
 """On which a dictionary is measured, at most."""
@@ -41,33 +41,29 @@ class Calibration:
 
 
 def calibrate(
-    subject: Subject,
-    listeners: Sequence[Listener],
-    sections: Sequence[Section],
-    settings: CollectSettings,
-    progress: Progress,
+    source: Source, listeners: Sequence[Listener], settings: PassSettings, progress: Progress
 ) -> Calibration:
-    """Read the sections, those that are needed: all where some units are never zero, otherwise one batch.
+    """Read the first sections of the explain half: all where some units are never zero, otherwise one batch.
 
     Raises:
         UserError: the sections hold too few vectors to measure a dictionary on.
     """
     dense = [listener for listener in listeners if not listener.dictionary.sparse]
-    parts = [part for part in batches(sections) if any(section.contexts for section in part)]
+    parts = list(source.batches(_first_sections(source, settings.calibration_contexts)))
     parts = parts if dense else parts[-1:]
     places = list(dict.fromkeys(place for each in listeners for place in (each.hookpoint, each.target)))
     peaks: dict[str, list[NDArray[np.float32]]] = {listener.site.name: [] for listener in dense}
     measured: dict[str, Parity] = {}
-    progress.start("calibrating", sum(len(section.ids) for part in parts for section in part), "tokens")
+    progress.start("calibrating", sum(section.size for part in parts for section in part), source.measure)
     # The longest sections first: they fill a batch with the most vectors.
     for part in reversed(parts):
-        batch = read(subject, part, places)
+        batch = source.read(part, places)
         if not measured:
             measured = {listener.site.name: _measure(listener, batch) for listener in listeners}
         for listener in dense:
             for codes, cut, _ in encode(listener, batch):
                 peaks[listener.site.name].append(peaks_of_dense(codes, cut, listener.dictionary.signed))
-        progress.advance(sum(len(section.ids) for section in part))
+        progress.advance(sum(section.size for section in part))
     thresholds = {each.site.name: np.zeros(each.site.sides, np.float32) for each in listeners}
     for name, found in peaks.items():
         if found:
@@ -91,7 +87,7 @@ def fit(settings: CollectSettings, progress: Progress | None = None) -> list[Fit
     progress = progress or Quiet()
     subject = Subject.of(settings, progress)
     found = listeners(settings, subject)
-    measured = calibrate(subject, found, first_sections(settings, subject), settings, progress).parity
+    measured = calibrate(Texts(settings, subject), found, settings, progress).parity
     fits = []
     for listener in found:
         reason = ""
@@ -103,13 +99,13 @@ def fit(settings: CollectSettings, progress: Progress | None = None) -> list[Fit
     return fits
 
 
-def first_sections(settings: CollectSettings, subject: Subject) -> list[Section]:
+def _first_sections(source: Source, contexts: int) -> list[Section]:
     """Sections with the first contexts of the explain half."""
     sections: list[Section] = []
-    for document in documents_of(settings):
-        if half_of(document.id, settings.seed) == "explain":
-            sections += sections_in(document, settings, subject)
-        if sum(len(section.contexts) for section in sections) >= settings.calibration_contexts:
+    for document in source.documents():
+        if source.half(document) == "explain":
+            sections += source.sections(document)
+        if sum(len(section.contexts) for section in sections) >= contexts:
             break
     return sections
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder, replace_file
 from neurogloss.ids import canonical_json
 from neurogloss.protocols import Progress, Quiet
-from neurogloss.settings import CollectSettings
+from neurogloss.settings import CollectSettings, PassSettings
 from neurogloss.sources import contexts as table
 from neurogloss.sources.cache import (
     VERSION,
@@ -41,24 +41,19 @@ from neurogloss.sources.cache import (
     sketch_folder,
     write_sketches,
 )
-from neurogloss.sources.calibration import calibrate, first_sections
+from neurogloss.sources.calibration import calibrate
 from neurogloss.sources.contexts import HALVES
-from neurogloss.sources.corpus import Document, Fingerprint
-from neurogloss.sources.outputs import write_outputs
+from neurogloss.sources.corpus import Fingerprint
 from neurogloss.sources.parity import check
 from neurogloss.sources.reader import Reader, Sketches
-from neurogloss.sources.sections import MAX_TOKENS, Section, batches, columns, documents_of, sections_in
 from neurogloss.sources.sites import listeners
 from neurogloss.sources.sketch import Sketch
+from neurogloss.sources.source import Document, Section, Source, columns
 from neurogloss.sources.subject import Subject
-from neurogloss.sources.tokens import TokenRow
+from neurogloss.sources.texts import Texts
 
-Shard = list[tuple[Document | TokenRow, list[Section]]]
+Shard = list[tuple[Document, Sequence[Section]]]
 """Documents that are read between two states on disk."""
-SHARD_TOKENS = 8_192
-"""Least tokens between two states on disk."""
-TOKENS_PER_SIDE = 4
-"""Tokens between two states for each side: then writing them costs a few per cent of the pass at most."""
 
 
 def collect(
@@ -80,30 +75,41 @@ def collect(
             other settings.
     """
     progress = progress or Quiet()
+    return fill(run, settings, lambda: Texts(settings, subject or Subject.of(settings, progress)), progress)
+
+
+def fill(
+    run: RunFolder, settings: PassSettings, source: Callable[[], Source], progress: Progress
+) -> dict[str, Any]:
+    """Fill the run's cache from a source, which is opened only where something is left to read.
+
+    Returns and raises as `collect`.
+    """
     with run.writing():
         done = _previous(run, settings)
         if done.get("complete"):
             _drop_states(run.cache, None)
             Cache(run.cache).verify()
             return done
-        subject = subject or Subject.of(settings, progress)
-        if done and done["subject"]["fingerprint"] != subject.fingerprint:
+        opened = source()
+        if done and done["subject"]["fingerprint"] != opened.subject.fingerprint:
             raise UserError(
-                f"The subject {subject.name} has changed since the collection in {run.path} began. "
+                f"The subject {opened.subject.name} has changed since the collection in {run.path} began. "
                 "Bring back the one that was there, or use another run folder."
             )
-        return _Pass(run.cache, settings, subject, progress, done).run()
+        return _Pass(run.cache, settings, opened, progress, done).run()
 
 
-def _previous(run: RunFolder, settings: CollectSettings) -> dict[str, Any]:
+def _previous(run: RunFolder, settings: PassSettings) -> dict[str, Any]:
     """The manifest of an earlier pass with the same settings, empty where there is none."""
     if not (run.cache / "manifest.json").is_file():
         return {}
     manifest = read_manifest(run.cache)
     given = settings.model_dump(mode="json")
-    changed = [name for name, value in manifest["settings"].items() if given.get(name) != value]
+    names = given.keys() | manifest["settings"].keys()
+    changed = sorted(name for name in names if given.get(name) != manifest["settings"].get(name))
     if changed:
-        was = ", ".join(f"{name}={manifest['settings'][name]!r}" for name in changed)
+        was = ", ".join(f"{name}={manifest['settings'].get(name)!r}" for name in changed)
         raise UserError(
             f"{run.path} was collected with other settings ({was}). "
             "Use those, or another run folder for the new ones."
@@ -133,28 +139,28 @@ class _Pass:
     def __init__(
         self,
         cache: Path,
-        settings: CollectSettings,
-        subject: Subject,
+        settings: PassSettings,
+        source: Source,
         progress: Progress,
         done: dict[str, Any],
     ) -> None:
-        self.cache, self.settings, self.subject, self.progress = cache, settings, subject, progress
-        self.listeners = listeners(settings, subject)
+        self.cache, self.settings, self.source, self.progress = cache, settings, source, progress
+        self.listeners = listeners(settings, source.subject)
         self.counts: dict[str, int] = done.get("counts") or {
             "documents": 0,
             "contexts": 0,
             "contexts_too_long": 0,
-            "tokens": 0,
+            source.measure: 0,
         }
         self.columns: dict[str, int] = done.get("columns", {})
         self.corpus = Fingerprint(**done.get("corpus", {}))
         self.shards_done: int = done.get("shards_done", 0)
         self.parity: dict[str, Any] = done.get("parity", {})
         sides = sum(listener.site.sides for listener in self.listeners)
-        self.shard_tokens = settings.shard_tokens or max(SHARD_TOKENS, TOKENS_PER_SIDE * sides)
+        self.shard_size = source.shard_size(sides)
 
     def run(self) -> dict[str, Any]:
-        documents = documents_of(self.settings)
+        documents = self.source.documents()
         self._tidy()
         if self.shards_done:
             self._pass_over(documents)
@@ -164,10 +170,11 @@ class _Pass:
         else:
             thresholds = self._calibrate()
             replace_file(self.cache / "thresholds.safetensors", save(thresholds))
-            write_outputs(self.cache, self.subject, self.listeners, self.progress)
+            self.source.write_outputs(self.cache, self.listeners, self.progress)
             sketches = self._empty()
-        reader = Reader(self.subject, self.listeners, thresholds, sketches)
-        self.progress.start("collecting", self.settings.tokens, "tokens", done=self.counts["tokens"])
+        reader = Reader(self.listeners, thresholds, sketches)
+        measure = self.source.measure
+        self.progress.start("collecting", self.source.limit, measure, done=self.counts[measure])
         for shard in self._shards(documents):
             self._read_shard(shard, reader)
         for sketch in reader.sketches.values():
@@ -181,7 +188,7 @@ class _Pass:
     def _empty(self) -> Sketches:
         top, uniform = self.settings.top, self.settings.uniform
         return {
-            (listener.site.name, half): Sketch.empty(listener.site.sides, top, uniform, MAX_TOKENS)
+            (listener.site.name, half): Sketch.empty(listener.site.sides, top, uniform, listener.site.window)
             for listener in self.listeners
             for half in HALVES
         }
@@ -197,27 +204,27 @@ class _Pass:
             file.unlink()
         table.cut_back(self.cache / "contexts", self.columns)
 
-    def _pass_over(self, documents: Iterator[Document | TokenRow]) -> None:
+    def _pass_over(self, documents: Iterator[Document]) -> None:
         """Pass over what was read before. Raises UserError where the corpus has other documents now."""
         found = Fingerprint()
         for document in islice(documents, self.counts["documents"]):
             found = found.add(document.id)
         if found != self.corpus:
             raise UserError(
-                f"{self.settings.corpus} has changed since the collection in {self.cache.parent} began. "
+                f"{self.source.origin} has changed since the collection in {self.cache.parent} began. "
                 "Bring back what was there, or use another run folder."
             )
 
-    def _shards(self, documents: Iterator[Document | TokenRow]) -> Iterator[Shard]:
-        """Documents in groups of `shard_tokens` tokens, until the settings' tokens are reached."""
+    def _shards(self, documents: Iterator[Document]) -> Iterator[Shard]:
+        """Documents in groups of `shard_size`, until the source's limit is reached."""
         shard: Shard = []
-        read, size = self.counts["tokens"], 0
+        read, size = self.counts[self.source.measure], 0
         for document in documents:
-            if read + size >= self.settings.tokens:
+            if read + size >= self.source.limit:
                 break
-            shard.append((document, sections_in(document, self.settings, self.subject)))
-            size += sum(len(section.ids) for section in shard[-1][1])
-            if size >= self.shard_tokens:
+            shard.append((document, self.source.sections(document)))
+            size += sum(section.size for section in shard[-1][1])
+            if size >= self.shard_size:
                 yield shard
                 shard, read, size = [], read + size, 0
         if shard:
@@ -225,9 +232,7 @@ class _Pass:
 
     def _calibrate(self) -> dict[str, NDArray[np.float32]]:
         """The thresholds. Raises UserError where a dictionary does not fit."""
-        found = calibrate(
-            self.subject, self.listeners, first_sections(self.settings, self.subject), self.settings, self.progress
-        )
+        found = calibrate(self.source, self.listeners, self.settings, self.progress)
         for listener in self.listeners:
             if listener.site.name in found.parity:
                 check(found.parity[listener.site.name], listener.dictionary)
@@ -237,19 +242,21 @@ class _Pass:
     def _read_shard(self, shard: Shard, reader: Reader) -> None:
         """Read one more shard, which is on disk when this returns."""
         sections = [section for _, parts in shard for section in parts]
-        for batch in batches([section for section in sections if section.contexts]):
-            reader.read(batch)
+        hookpoints = [listener.hookpoint for listener in self.listeners]
+        for batch in self.source.batches(sections):
+            reader.take(self.source.read(batch, hookpoints))
             trim()
-            self.progress.advance(sum(len(section.ids) for section in batch))
+            self.progress.advance(sum(section.size for section in batch))
         reader.finish()
         contexts = [context for section in sections for context in section.contexts]
         table.append(self.cache / "contexts", columns(contexts, self.columns))
         self.columns = table.lengths(self.cache / "contexts")
+        measure = self.source.measure
         self.counts = {
             "documents": self.counts["documents"] + len(shard),
             "contexts": self.counts["contexts"] + len(contexts),
             "contexts_too_long": self.counts["contexts_too_long"] + sum(s.too_long for s in sections),
-            "tokens": self.counts["tokens"] + sum(len(section.ids) for section in sections),
+            measure: self.counts[measure] + sum(section.size for section in sections),
         }
         for document, _ in shard:
             self.corpus = self.corpus.add(document.id)
@@ -268,11 +275,9 @@ class _Pass:
             "version": VERSION,
             "complete": complete,
             "settings": self.settings.model_dump(mode="json"),
-            "subject": {
-                "name": self.subject.name,
-                "fingerprint": self.subject.fingerprint,
-                "bos": self.subject.bos,
-            },
+            "subject": dict(self.source.facts),
+            "measure": self.source.measure,
+            "pictures": self.source.pictures,
             "sites": [asdict(listener.site) for listener in self.listeners],
             "dictionaries": {each.site.name: dict(each.dictionary.provenance) for each in self.listeners},
             "parity": self.parity,

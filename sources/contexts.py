@@ -1,7 +1,8 @@
 """The contexts of a corpus on disk, once: columns that a pass appends to, and a way to each context by its hash.
 
     hashes.u64  is_score.u8  first_byte.i64  first_token.i64      one value a context, in the order of reading
-    text.u8                                                       the texts one after another, UTF-8
+    text.u8                                                       the texts one after another, UTF-8; behind a
+                                                                  caption the path of its image
     token_bytes.u16                                               the length of each token in bytes
     explain_hashes.u64  explain_rows.i64  score_hashes.u64 …      each half by hash, once all is read
 
@@ -34,6 +35,8 @@ COLUMNS: dict[str, np.dtype[Any]] = {
     "text": np.dtype("u1"),
     "token_bytes": np.dtype("<u2"),
 }
+MAX_TOKENS = 48
+"""Contexts with more tokens (base64, long numbers) are not kept; the manifest counts them."""
 KEPT = 16_384
 """Contexts kept in memory as text; units share contexts, because their samples are coordinated."""
 
@@ -79,7 +82,9 @@ def write_order(folder: Path, wanted: Mapping[str, int]) -> None:
 class Contexts:
     """All contexts of a finished pass, by hash. Raises UserError where a column is missing or too short."""
 
-    def __init__(self, folder: Path, wanted: Mapping[str, int]) -> None:
+    def __init__(self, folder: Path, wanted: Mapping[str, int], pictures: str = "") -> None:
+        """`pictures`: the folder that paths of images start from."""
+        self._pictures = pictures
         self.columns = {name: _map(folder, name, dtype, wanted[name]) for name, dtype in COLUMNS.items()}
         """As they are on disk, mapped."""
         self._by_hash = {half: self._order_of(folder, half) for half in HALVES}
@@ -102,7 +107,8 @@ class Contexts:
         for length in columns["token_bytes"][tokens].tolist():
             parts.append(data[at : at + length].decode())
             at += length
-        return Context(f"{digest:016x}", tuple(parts))
+        picture = os.path.join(self._pictures, data[at:].decode()) if at < len(data) else ""
+        return Context(f"{digest:016x}", tuple(parts), picture)
 
     def _row(self, digest: int) -> int:
         wanted = np.uint64(digest)

@@ -71,7 +71,7 @@ def evidence(
     kinds = explain.hard
     silent = (*explain.negatives, *kinds.neighbours, *kinds.lexical, *kinds.look_alikes)
     shown = (*(example.context for example in (*explain.top, *explain.uniform)), *silent)
-    known = {context.text for context in shown}
+    known = {context.content for context in shown}
     score = _half(cache, unit, "score", negatives, known, search)
     return Evidence(unit, statistics, explain, score, cache.output_tokens(unit), cache.activity(unit))
 
@@ -86,19 +86,19 @@ def _half(
     uniform = cache.examples(unit, half, "uniform", known)
     hard = HardNegatives()
     if search:
-        taken = known | {example.context.text for example in chain(top, uniform)}
+        taken = known | {example.context.content for example in chain(top, uniform)}
         hard = _Hard(cache, half, int(bound), active, taken, search.n).find(unit, top, search)
     # At most len(active) of the first hashes are active, and len(known) known.
     first = hashes[: min(negatives + len(active) + len(known), below)].tolist()
     found = map(cache.contexts.get, [digest for digest in first if digest not in active])
-    silent = islice((context for context in found if context.text not in known), negatives)
+    silent = islice((context for context in found if context.content not in known), negatives)
     n_active = int(np.searchsorted(sample, bound))
     return EvidenceHalf(tuple(top), tuple(uniform), tuple(silent), hard, below - n_active)
 
 
 @dataclass
 class _Hard:
-    """Takes certified silent contexts of one half, no text twice."""
+    """Takes certified silent contexts of one half, nothing twice."""
 
     cache: Cache
     half: Half
@@ -126,8 +126,8 @@ class _Hard:
                 break
             if digest < self.bound and digest not in self.active:
                 context = self.cache.contexts.get(digest)
-                if context.text not in self.taken:
-                    self.taken |= {context.text}
+                if context.content not in self.taken:
+                    self.taken |= {context.content}
                     found.append(context)
         return tuple(found)
 

@@ -1,9 +1,8 @@
-"""From sections to sketches: what a pass does with each batch that the subject has read.
+"""From vectors to sketches: what a pass does with each batch that the subject has read.
 
-1. The subject reads a batch of sections up to the last hookpoint; of its vectors those inside contexts are kept.
-2. Each dictionary encodes them, a bounded number of values at a time.
-3. Sparse codes are gathered until they are worth a sort, dense ones are taken in at once.
-4. A context's pairs go to the sketch of its document's half.
+1. Each dictionary encodes the vectors, a bounded number of values at a time.
+2. Sparse codes are gathered until they are worth a sort, dense ones are taken in at once.
+3. A context's pairs go to the sketch of its document's half.
 """
 
 from __future__ import annotations
@@ -18,15 +17,13 @@ from numpy.typing import NDArray
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
-from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.pairs import Cut, Entries, Int, Pairs, pairs_of_dense, pairs_of_entries
-from neurogloss.sources.sections import MAX_TOKENS, Section
 from neurogloss.sources.sites import Listener
 from neurogloss.sources.sketch import Sketch
-from neurogloss.sources.subject import Subject
+from neurogloss.sources.source import Batch
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 CODES_AT_ONCE = 2**24
 """Values of the encoder's product in memory: 64 MiB."""
@@ -35,38 +32,6 @@ ENTRIES = 2**20
 
 Sketches = dict[tuple[str, Half], Sketch]
 """By site and half."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Vectors inside contexts, the contexts one after another."""
-
-    vectors: Mapping[Hookpoint, torch.Tensor]
-    """(T, width) for each hookpoint."""
-    cut: Cut
-    is_score: NDArray[np.bool_]
-    """(C,)"""
-    silent: NDArray[np.bool_]
-    """(T,): positions of special tokens, at which no unit counts as active."""
-
-
-def read(subject: Subject, sections: Sequence[Section], hookpoints: Sequence[Hookpoint]) -> Batch:
-    """Let the subject read some sections."""
-    import torch
-
-    found = subject.vectors([section.ids for section in sections], hookpoints)
-    contexts = [(row, context) for row, section in enumerate(sections) for context in section.contexts]
-    longest = max(len(section.ids) for section in sections)
-    at = np.concatenate([np.arange(c.tokens.start, c.tokens.stop) + row * longest for row, c in contexts])
-    lengths = np.array([c.tokens.stop - c.tokens.start for _, c in contexts])
-    ids = np.concatenate([section.ids[c.tokens] for section in sections for c in section.contexts])
-    index = torch.from_numpy(at)
-    return Batch(
-        {hookpoint: v.flatten(0, 1)[index.to(v.device)] for hookpoint, v in found.items()},
-        Cut(np.array([c.digest for _, c in contexts], np.uint64), np.cumsum(lengths) - lengths, lengths),
-        np.array([c.half == "score" for _, c in contexts]),
-        np.isin(ids, list(subject.special_ids)),
-    )
 
 
 def encode(listener: Listener, batch: Batch) -> Iterator[tuple[Codes, Cut, Int]]:
@@ -107,23 +72,20 @@ class _Gathered:
 
 
 class Reader:
-    """Takes sections into sketches, which it changes."""
+    """Takes batches into sketches, which it changes."""
 
     def __init__(
         self,
-        subject: Subject,
         listeners: Sequence[Listener],
         thresholds: Mapping[str, NDArray[np.float32]],
         sketches: Sketches,
     ) -> None:
-        self._subject, self._listeners, self._thresholds = subject, listeners, thresholds
-        self._hookpoints = [listener.hookpoint for listener in listeners]
+        self._listeners, self._thresholds = listeners, thresholds
         self._gathered = {listener.site.name: _Gathered() for listener in listeners}
         self.sketches = sketches
 
-    def read(self, sections: Sequence[Section]) -> None:
-        """Sections that each hold a context."""
-        batch = read(self._subject, sections, self._hookpoints)
+    def take(self, batch: Batch) -> None:
+        """What the subject has read."""
         for listener in self._listeners:
             for codes, cut, rows in encode(listener, batch):
                 if listener.dictionary.sparse:
@@ -155,12 +117,15 @@ class Reader:
         self._gathered[listener.site.name] = _Gathered()
         n_units, signed = listener.dictionary.n_units, listener.dictionary.signed
         self._take(
-            listener, cut, is_score, lambda mine: pairs_of_entries(entries, mine, n_units, signed, MAX_TOKENS)
+            listener,
+            cut,
+            is_score,
+            lambda mine: pairs_of_entries(entries, mine, n_units, signed, listener.site.window),
         )
 
     def _take_dense(self, listener: Listener, codes: Codes, cut: Cut, is_score: NDArray[np.bool_]) -> None:
         limits = self._thresholds[listener.site.name]
-        self._take(listener, cut, is_score, lambda mine: pairs_of_dense(codes, mine, limits, MAX_TOKENS))
+        self._take(listener, cut, is_score, lambda mine: pairs_of_dense(codes, mine, limits, listener.site.window))
 
     def _take(
         self, listener: Listener, cut: Cut, is_score: NDArray[np.bool_], pairs_of: Callable[[Cut], Pairs]

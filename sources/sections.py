@@ -7,24 +7,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neurogloss.settings import CollectSettings
-from neurogloss.sources.corpus import Document, Half, context_id, cut, half_of, read_documents
-from neurogloss.sources.subject import Subject, Tokens
-from neurogloss.sources.tokens import TokenRow, is_token_corpus, read_token_rows
+from neurogloss.sources.contexts import MAX_TOKENS
+from neurogloss.sources.corpus import Document, Half, context_id, cut
+from neurogloss.sources.source import SectionContext
+from neurogloss.sources.subject import Tokens
+from neurogloss.sources.tokens import TokenRow
 
 SECTION_CHARS = 2_000
 """A section is read without what stands before it; about 500 tokens."""
 SECTION_TOKENS = 512
 """The same where tokens are given."""
-MAX_TOKENS = 48
-"""Contexts with more tokens (base64, long numbers) are not kept; the manifest counts them."""
 BATCH_TOKENS = 4_096
 """Tokens in one forward pass, padding included."""
 
@@ -32,20 +30,6 @@ BATCH_TOKENS = 4_096
 Item = TypeVar("Item")
 Spell = Callable[[Sequence[int]], tuple[str, tuple[int, ...]]]
 """Ids to their text and the first character of each."""
-
-
-@dataclass(frozen=True, slots=True)
-class SectionContext:
-    """One context, still as a part of its section."""
-
-    digest: int
-    """The context's hash."""
-    half: Half
-    text: str
-    tokens: slice
-    """Which of the section's tokens."""
-    starts: tuple[int, ...]
-    """First character of each token in `text`; the first is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +41,10 @@ class Section:
     too_long: int
     """Contexts left out because they have more than MAX_TOKENS tokens."""
 
-
-def documents_of(settings: CollectSettings) -> Iterator[Document | TokenRow]:
-    """Stream the corpus. Raises UserError where it does not read."""
-    if is_token_corpus(settings.corpus):
-        return read_token_rows(settings.corpus)
-    return read_documents(settings.corpus, column=settings.column)
-
-
-def sections_in(document: Document | TokenRow, settings: CollectSettings, subject: Subject) -> list[Section]:
-    """The document's sections, as this subject reads them."""
-    half = half_of(document.id, settings.seed)
-    if isinstance(document, TokenRow):
-        return sections_of_row(document, half, subject.spell, settings.context_tokens)
-    return sections_of(document, half, subject.tokenize, settings.context_chars)
+    @property
+    def size(self) -> int:
+        """In tokens."""
+        return len(self.ids)
 
 
 def sections_of(
@@ -114,11 +88,6 @@ def sections_of_row(row: TokenRow, half: Half, spell: Spell, context_tokens: int
     return sections
 
 
-def batches(sections: Sequence[Section]) -> Iterator[list[Section]]:
-    """Sections of like length together, so that little is padded."""
-    return by_length(sections, lambda section: len(section.ids))
-
-
 def by_length(items: Iterable[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
     """What is read in one row each, in groups that hold BATCH_TOKENS at most, padding included."""
     batch: list[Item] = []
@@ -129,27 +98,3 @@ def by_length(items: Iterable[Item], length: Callable[[Item], int]) -> Iterator[
         batch.append(item)
     if batch:
         yield batch
-
-
-def columns(contexts: Sequence[SectionContext], before: Mapping[str, int]) -> dict[str, NDArray[Any]]:
-    """The contexts as they are stored behind what `before` counts in each column."""
-    texts = [context.text.encode() for context in contexts]
-    sizes: list[int] = []
-    for context, data in zip(contexts, texts, strict=True):
-        bounds = (*context.starts, len(context.text))
-        if len(data) == len(context.text):
-            sizes += [b - a for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-        else:
-            sizes += [len(context.text[a:b].encode()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    return {
-        "hashes": np.array([context.digest for context in contexts], np.uint64),
-        "is_score": np.array([context.half == "score" for context in contexts], np.uint8),
-        "first_byte": _starts([len(data) for data in texts]) + before.get("text", 0),
-        "first_token": _starts([len(context.starts) for context in contexts]) + before.get("token_bytes", 0),
-        "text": np.frombuffer(b"".join(texts), np.uint8),
-        "token_bytes": np.array(sizes, np.uint16),
-    }
-
-
-def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:
-    return np.cumsum([0, *sizes], dtype=np.int64)[:-1]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neurogloss.errors import UserError
-from neurogloss.settings import CollectSettings
+from neurogloss.settings import PassSettings
 from neurogloss.sources.cache import Site
 from neurogloss.sources.dictionaries import Dictionary, check_width, open_dictionary
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.subject import Subject
+from neurogloss.sources.source import Listened
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Listener:
     site: Site
 
 
-def listeners(settings: CollectSettings, subject: Subject) -> list[Listener]:
+def listeners(settings: PassSettings, subject: Listened) -> list[Listener]:
     """What the settings mean in this subject, each site once.
 
     Raises:
@@ -44,7 +44,7 @@ def listeners(settings: CollectSettings, subject: Subject) -> list[Listener]:
     return list(found.values())
 
 
-def _places(settings: CollectSettings) -> Sequence[tuple[str | None, str]]:
+def _places(settings: PassSettings) -> Sequence[tuple[str | None, str]]:
     hookpoints, dictionaries = settings.hookpoints, settings.dictionaries
     if not hookpoints:
         return [(None, spec) for spec in dictionaries]
@@ -60,7 +60,7 @@ def _places(settings: CollectSettings) -> Sequence[tuple[str | None, str]]:
     return list(zip(hookpoints, dictionaries, strict=True))
 
 
-def open_listener(subject: Subject, name: str | None, spec: str) -> Listener:
+def open_listener(subject: Listened, name: str | None, spec: str) -> Listener:
     """The dictionary that `spec` names at a hookpoint, put where the subject is.
 
     Args:
@@ -83,5 +83,7 @@ def open_listener(subject: Subject, name: str | None, spec: str) -> Listener:
         dictionary = open_dictionary(spec, subject.width(hookpoint))
     dictionary = dictionary.to(subject.device)
     target = subject.hookpoint(dictionary.target) if dictionary.target else hookpoint
-    site = Site(str(hookpoint), dictionary.name, spec, dictionary.n_units, dictionary.signed)
+    site = Site(
+        str(hookpoint), dictionary.name, spec, dictionary.n_units, dictionary.signed, subject.grid(hookpoint)
+    )
     return Listener(hookpoint, target, dictionary, site)

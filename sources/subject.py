@@ -213,6 +213,9 @@ class Subject:
         """Size of the vectors that pass a hookpoint."""
         return int(self.vectors([[0]], [hookpoint])[hookpoint].shape[-1])
 
+    def grid(self, hookpoint: Hookpoint) -> None:
+        """None: text has no rows and columns."""
+
     def to_residual(self, hookpoint: Hookpoint, directions: torch.Tensor) -> torch.Tensor | None:
         """(n, width) directions at a hookpoint to (n, d_model) in the residual stream, None where unknown."""
         import torch

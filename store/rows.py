@@ -163,8 +163,17 @@ def score_of(row: sqlite3.Row) -> Score:
 
 
 def question_row(explanation: str, scorer: str, n: int, question: Question) -> tuple[Any, ...]:
-    passages = [[list(p.tokens), [int(mark) for mark in p.marks]] for p in question.passages]
+    passages = [_passage_row(passage) for passage in question.passages]
     return explanation, scorer, n, int(question.truth), question.stratum, canonical_json(passages)
+
+
+def _passage_row(passage: Passage) -> list[Any]:
+    row = [list(passage.tokens), [int(mark) for mark in passage.marks]]
+    return [*row, passage.picture, passage.grid] if passage.picture else row
+
+
+def _passage(tokens: list[str], marks: list[int], picture: str = "", grid: list[int] | None = None) -> Passage:
+    return Passage(tuple(tokens), tuple(marks), picture, (grid[0], grid[1]) if grid else None)
 
 
 def answer_row(explanation: str, position: int, n: int, outcome: Outcome) -> tuple[Any, ...]:
@@ -177,7 +186,7 @@ def answer_row(explanation: str, position: int, n: int, outcome: Outcome) -> tup
 
 def outcome_of(row: sqlite3.Row) -> Outcome:
     """From a row with the columns of `questions` and `answers`."""
-    passages = tuple(Passage(tuple(tokens), tuple(marks)) for tokens, marks in json.loads(row["passages"]))
+    passages = tuple(_passage(*passage) for passage in json.loads(row["passages"]))
     failure = None if row["failure"] is None else Failure(row["failure"])
     return Outcome(
         scorer=row["scorer"],

@@ -23,7 +23,7 @@ def test_every_wrong_setting_is_named_with_what_was_found() -> None:
         assert f"\n  {line}" in message
     assert "greater than or equal to 1, found 0" in message
     assert "found 'many'" in message
-    assert "Known are: subject, dtype, device, bos, dictionaries, " in message
+    assert "Known are: subject, dictionaries, hookpoints, " in message
 
 
 @pytest.mark.parametrize(

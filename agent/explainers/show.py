@@ -47,7 +47,7 @@ def choose_silent(half: EvidenceHalf, n: int) -> list[Context]:
     kinds = (half.hard.lexical, half.hard.neighbours, half.hard.look_alikes)
     hard = [context for turn in zip_longest(*kinds) for context in turn if context is not None]
     few = n - min(len(half.negatives), n // 2)
-    found = {context.text: context for context in chain(hard[:few], half.negatives, hard[few:])}
+    found = {context.content: context for context in chain(hard[:few], half.negatives, hard[few:])}
     return list(islice(found.values(), n))
 
 

@@ -57,14 +57,14 @@ def split(half: EvidenceHalf) -> tuple[EvidenceHalf, EvidenceHalf]:
         negatives=half.negatives[1::2],
         hard=HardNegatives(kinds.neighbours[1::2], kinds.lexical[1::2], kinds.look_alikes[1::2]),
     )
-    texts = {context.text for context in (*_silent(kept), *(example.context for example in kept.uniform))}
+    seen = {context.content for context in (*_silent(kept), *(example.context for example in kept.uniform))}
 
     def others(contexts: Sequence[Context]) -> tuple[Context, ...]:
-        return tuple(context for context in contexts[::2] if context.text not in texts)
+        return tuple(context for context in contexts[::2] if context.content not in seen)
 
     shown = EvidenceHalf(
-        top=tuple(e for e in half.top if e.context.text not in texts),
-        uniform=tuple(e for e in half.uniform[::2] if e.context.text not in texts),
+        top=tuple(e for e in half.top if e.context.content not in seen),
+        uniform=tuple(e for e in half.uniform[::2] if e.context.content not in seen),
         negatives=others(half.negatives),
         hard=HardNegatives(others(kinds.neighbours), others(kinds.lexical), others(kinds.look_alikes)),
     )
@@ -79,4 +79,4 @@ def asked_about(half: EvidenceHalf) -> EvidenceHalf:
 def _silent(half: EvidenceHalf) -> tuple[Context, ...]:
     hard = (*half.hard.neighbours, *half.hard.lexical, *half.hard.look_alikes)
     both = chain.from_iterable(zip_longest(hard, half.negatives))
-    return tuple({context.text: context for context in both if context is not None}.values())
+    return tuple({context.content: context for context in both if context is not None}.values())

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurogloss.agent.explainers.llm import SCHEMA, parse
 from neurogloss.agent.explainers.show import choose, show
@@ -76,15 +76,15 @@ class Refine:
         practice = state["practice"]
         questions = Detection().questions(HeldOut(state["unit"], practice, (), state["material"].seed))
         answers = await self._judge.ask("detection", text, questions)
-        active = {example.context.text: example for example in practice.uniform}
+        active = {example.context.content: example for example in practice.uniform}
         found: dict[bool, list[tuple[float, Passage]]] = {True: [], False: []}
         for question, answer in zip(questions, answers, strict=True):
             (passage,) = question.passages
             if answer.probability is not None and (answer.probability > 0.5) is not question.truth:
                 found[question.truth].append((abs(answer.probability - 0.5), passage))
         missed, wrong = (_worst(found[truth], self._n) for truth in (True, False))
-        marks = [active[passage.text].active_positions() for passage in missed]
-        return Mistakes(tuple(Passage(p.tokens, m) for p, m in zip(missed, marks, strict=True)), tuple(wrong))
+        marks = [active[p.content].active_positions() for p in missed]
+        return Mistakes(tuple(replace(p, marks=m) for p, m in zip(missed, marks, strict=True)), tuple(wrong))
 
     async def _mend(self, best: Candidate, mistakes: Mistakes, state: ExplainState) -> Candidate:
         material = state["material"]

@@ -21,11 +21,12 @@ from neurogloss.ids import UnitId, canonical_json, content_id
 from neurogloss.settings import CollectSettings
 from neurogloss.sources import contexts as table
 from neurogloss.sources.cache import VERSION, Cache, Site, checksums, sketch_folder, write_sketches
-from neurogloss.sources.contexts import HALVES
+from neurogloss.sources.contexts import HALVES, MAX_TOKENS
 from neurogloss.sources.corpus import Fingerprint, Half, half_of, read_documents
 from neurogloss.sources.pairs import Cut, Entries, pairs_of_entries
-from neurogloss.sources.sections import MAX_TOKENS, SectionContext, columns, sections_of
+from neurogloss.sources.sections import sections_of
 from neurogloss.sources.sketch import Sketch
+from neurogloss.sources.source import SectionContext, columns
 from neurogloss.sources.subject import Tokens
 
 SUBJECT, HOOKPOINT, DICTIONARY = "planted", "text", "rules"

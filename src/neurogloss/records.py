@@ -6,7 +6,7 @@ collect -> Evidence -> Explanation -> Question, Answer -> Score -> Label
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -60,7 +60,11 @@ class Activity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A window of a document, cut at white space, as the subject's tokenizer divides it."""
+    """What a unit answers to as one thing: a window of a document, an image, or a stimulus with text and image.
+
+    A window is cut at white space, and divided as the subject's tokenizer divides it. An image's text is its
+    caption, where it has one, as one token; so is the text of a stimulus that was responded to as a whole.
+    """
 
     id: str
     """16 hexadecimal digits: the context's hash, the same for every unit and every subject."""
@@ -68,9 +72,16 @@ class Context:
     """The text of each token."""
     text: str = field(init=False, repr=False, compare=False)
     """The tokens joined: the context's text, byte for byte."""
+    picture: str = ""
+    """Path of its image; empty where there is none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", "".join(self.tokens))
+
+    @property
+    def content(self) -> str:
+        """What makes two contexts the same to whoever sees them: the image where there is one, else the text."""
+        return self.picture or self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +90,17 @@ class Example:
 
     context: Context
     activations: tuple[float, ...]
-    """One a token, along the unit's sign: negative values of a signed unit's positive side are 0."""
+    """One a token, or of an image one a cell of its grid, row by row. Along the unit's sign: negative values of a
+    signed unit's positive side are 0."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of cells that cover the image evenly; None of text."""
 
     @property
     def peak(self) -> float:
         return max(self.activations)
 
     def active_positions(self, fraction: float = 0.3) -> tuple[int, ...]:
-        """Tokens whose activation is at least `fraction` of the peak (delphi's and the paper's 0.3)."""
+        """Tokens or cells whose activation is at least `fraction` of the peak (delphi's and the paper's 0.3)."""
         limit = fraction * self.peak
         return tuple(i for i, value in enumerate(self.activations) if value > 0 and value >= limit)
 
@@ -273,19 +287,33 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text to be judged, with marked tokens where the question is about the marks."""
+    """A text or an image to be judged, with marks where the question is about what is marked."""
 
     tokens: tuple[str, ...]
     marks: tuple[int, ...] = ()
-    """Positions of the marked tokens, ascending."""
+    """Positions of the marked tokens, or cells of the grid, ascending."""
+    picture: str = ""
+    """Path of the image; empty where there is none."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of the image's cells, which the marks are of; None of text."""
+
+    @classmethod
+    def of(cls, context: Context, marks: Sequence[int] = (), grid: tuple[int, int] | None = None) -> Passage:
+        """A context as it is judged."""
+        return cls(context.tokens, tuple(marks), context.picture, grid)
+
+    @property
+    def content(self) -> str:
+        """As of its context."""
+        return self.picture or self.text
 
     @property
     def text(self) -> str:
         return "".join(self.tokens)
 
     def marked(self, opening: str = "<<", closing: str = ">>") -> str:
-        """The text with each maximal run of marked tokens between `opening` and `closing`."""
-        marks, out = set(self.marks), []
+        """The text with each maximal run of marked tokens between `opening` and `closing`; cells are not."""
+        marks, out = set() if self.grid else set(self.marks), []
         for i, token in enumerate(self.tokens):
             before = opening if i in marks and i - 1 not in marks else ""
             after = closing if i in marks and i + 1 not in marks else ""

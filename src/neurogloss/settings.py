@@ -23,7 +23,36 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class CollectSettings(Settings):
+class PassSettings(Settings):
+    """What a pass keeps of every unit, whatever it reads."""
+
+    subject: str
+    """What is listened to."""
+    dictionaries: tuple[str, ...] = Field(default=("neurons",), min_length=1)
+    """What to listen with, one for all hookpoints or one for each: `neurons` (the hookpoint's own coordinates,
+    both signs), or the file or folder of an SAE, a transcoder or of directions."""
+    hookpoints: tuple[str, ...] = Field(default=(), validate_default=True)
+    """Where to listen: module paths, `.input` appended for a module's input; by default where dictionaries say."""
+    top: int = Field(default=16, ge=1)
+    """Contexts with the largest peaks kept a unit, side and half."""
+    uniform: int = Field(default=64, ge=1)
+    """Active contexts kept as a uniform sample, a unit, side and half."""
+    active_quantile: float = Field(default=0.95, gt=0, lt=1)
+    """Units that are never exactly zero count as active above this quantile of their peaks."""
+    calibration_contexts: int = Field(default=256, ge=16)
+    """Contexts of the explain half, read first, on which those quantiles are set."""
+    seed: int = 0
+    """Decides the split into halves and every sample."""
+
+    @field_validator("hookpoints")
+    @classmethod
+    def _neurons_are_somewhere(cls, hookpoints: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "neurons" in info.data.get("dictionaries", ()) and not hookpoints:
+            raise ValueError("neurons need one (--hookpoint)")
+        return hookpoints
+
+
+class CollectSettings(PassSettings):
     """What one pass over a corpus collects."""
 
     subject: str = DEMO_SUBJECT
@@ -35,11 +64,6 @@ class CollectSettings(Settings):
     """Where the subject runs; auto: CUDA, else MPS, else the CPU."""
     bos: Literal["auto", "always", "never"] = "auto"
     """Whether each section begins with the tokenizer's BOS; auto: where it has one."""
-    dictionaries: tuple[str, ...] = Field(default=("neurons",), min_length=1)
-    """What to listen with, one for all hookpoints or one for each: `neurons` (the hookpoint's own coordinates,
-    both signs), or the file or folder of an SAE, a transcoder or of directions."""
-    hookpoints: tuple[str, ...] = Field(default=(), validate_default=True)
-    """Where to listen: module paths, `.input` appended for a module's input; by default where dictionaries say."""
     corpus: str = DEMO_CORPUS
     """`demo`, a file or folder of documents, `hub:NAME`, or a file of token ids already cut."""
     column: str = "text"
@@ -50,26 +74,9 @@ class CollectSettings(Settings):
     """Length of a context in characters; about 32 tokens of English."""
     context_tokens: int = Field(default=32, ge=4, le=48)
     """The same where the corpus is token ids already cut."""
-    top: int = Field(default=16, ge=1)
-    """Contexts with the largest peaks kept a unit, side and half."""
-    uniform: int = Field(default=64, ge=1)
-    """Active contexts kept as a uniform sample, a unit, side and half."""
-    active_quantile: float = Field(default=0.95, gt=0, lt=1)
-    """Units that are never exactly zero count as active above this quantile of their peaks."""
-    calibration_contexts: int = Field(default=256, ge=16)
-    """Contexts of the explain half, read first, on which those quantiles are set."""
     shard_tokens: int | None = Field(default=None, ge=256)
     """Tokens between two states on disk, at the last of which a killed pass resumes; by default as many as make
     writing the sketches cheap."""
-    seed: int = 0
-    """Decides the document split and every sample."""
-
-    @field_validator("hookpoints")
-    @classmethod
-    def _neurons_are_somewhere(cls, hookpoints: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if "neurons" in info.data.get("dictionaries", ()) and not hookpoints:
-            raise ValueError("neurons need one (--hookpoint)")
-        return hookpoints
 
 
 class LabelSettings(Settings):

@@ -18,8 +18,9 @@ from neurogloss.ids import hash64
 from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.collector import collect
+from neurogloss.sources.contexts import MAX_TOKENS
 from neurogloss.sources.corpus import context_id, cut
-from neurogloss.sources.sections import MAX_TOKENS, SECTION_CHARS
+from neurogloss.sources.sections import SECTION_CHARS
 from neurogloss.sources.subject import Subject
 
 WORDS = (

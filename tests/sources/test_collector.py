@@ -168,7 +168,7 @@ def test_the_manifest_says_what_was_read(
         total = total.add(hash64(text))
     assert manifest["settings"] == make_settings().model_dump(mode="json")
     assert manifest["subject"] == {"name": "tiny-llama", "fingerprint": tiny_subject.fingerprint, "bos": 0}
-    neurons = {"dictionary": "neurons", "spec": "neurons", "units": 48, "signed": True}
+    neurons = {"dictionary": "neurons", "spec": "neurons", "units": 48, "signed": True, "grid": None}
     assert manifest["sites"] == [{"hookpoint": name, **neurons} for name in NEURONS]
     assert Fingerprint(**manifest["corpus"]) == total
     assert manifest["counts"]["documents"] == len(set(texts))

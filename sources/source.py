@@ -1,0 +1,189 @@
+"""What a pass reads, whatever it is of: documents, images, or the stimuli of an experiment.
+
+document  what is in one half as a whole, and counted once where it occurs twice
+section   a part of it that the subject reads in one go
+context   a part of that, with an activation of each unit at each of its vectors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurogloss.protocols import Progress
+from neurogloss.sources.corpus import Half
+from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.pairs import Cut
+
+if TYPE_CHECKING:
+    import torch
+
+    from neurogloss.sources.sites import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class SectionContext:
+    """One context, still as a part of its section."""
+
+    digest: int
+    """The context's hash."""
+    half: Half
+    text: str
+    tokens: slice
+    """Which of the section's tokens."""
+    starts: tuple[int, ...]
+    """First character of each token in `text`; the first is 0."""
+    picture: str = ""
+    """Path of its image, from the folder of all images; empty where there is none."""
+
+
+class Section(Protocol):
+    """What the subject reads in one row."""
+
+    @property
+    def contexts(self) -> Sequence[SectionContext]: ...
+
+    @property
+    def too_long(self) -> int:
+        """Contexts left out because they have too many vectors."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """In what the source counts."""
+        ...
+
+
+class Document(Protocol):
+    @property
+    def id(self) -> int:
+        """Hash of what it holds, in [0, 2^64)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Vectors inside contexts, the contexts one after another."""
+
+    vectors: Mapping[Hookpoint, torch.Tensor]
+    """(T, width) for each hookpoint."""
+    cut: Cut
+    is_score: NDArray[np.bool_]
+    """(C,)"""
+    silent: NDArray[np.bool_]
+    """(T,): positions of special tokens, at which no unit counts as active."""
+
+
+class Listened(Protocol):
+    """What is listened to: a model, or the responses of an experiment."""
+
+    name: str
+    """What unit ids call it."""
+    fingerprint: str
+    """Hash of what it is."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def hookpoint(self, name: str) -> Hookpoint:
+        """Raises UserError where there is none of that name."""
+        ...
+
+    def width(self, hookpoint: Hookpoint) -> int:
+        """Numbers in a vector there."""
+        ...
+
+    def grid(self, hookpoint: Hookpoint) -> tuple[int, int] | None:
+        """Rows and columns of the vectors of an image; None of text."""
+        ...
+
+
+class Source(Protocol):
+    """A subject with its stimuli."""
+
+    @property
+    def subject(self) -> Listened: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """JSON: what the manifest says of the subject."""
+        ...
+
+    @property
+    def measure(self) -> str:
+        """What sizes are counted in: `tokens`, `images`, `stimuli`."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """The pass ends with the document that reaches this size in all."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Where the stimuli are, as the user named it."""
+        ...
+
+    @property
+    def pictures(self) -> str:
+        """The folder that paths of images start from; empty where there are none."""
+        ...
+
+    def shard_size(self, sides: int) -> int:
+        """Between two states on disk, with sketches of so many sides."""
+        ...
+
+    def documents(self) -> Iterator[Document]:
+        """In an order that is the same every time. Raises UserError where they do not read."""
+        ...
+
+    def half(self, document: Any) -> Half:
+        """The half that a document belongs to; about even over documents."""
+        ...
+
+    def sections(self, document: Any) -> Sequence[Any]:
+        """The document's sections."""
+        ...
+
+    def batches(self, sections: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """Sections that are read together, each with a context at least."""
+        ...
+
+    def read(self, sections: Sequence[Any], hookpoints: Sequence[Hookpoint]) -> Batch:
+        """Let the subject read sections that each hold a context."""
+        ...
+
+    def write_outputs(self, cache: Path, listeners: Sequence[Listener], progress: Progress) -> None:
+        """Write what units promote and suppress, where that is known."""
+        ...
+
+
+def columns(contexts: Sequence[SectionContext], before: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """The contexts as they are stored behind what `before` counts in each column."""
+    texts = [context.text.encode() for context in contexts]
+    paths = [context.picture.encode() for context in contexts]
+    sizes: list[int] = []
+    for context, data in zip(contexts, texts, strict=True):
+        bounds = (*context.starts, len(context.text))
+        if len(data) == len(context.text):
+            sizes += [b - a for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        else:
+            sizes += [len(context.text[a:b].encode()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    both = [text + path for text, path in zip(texts, paths, strict=True)]
+    return {
+        "hashes": np.array([context.digest for context in contexts], np.uint64),
+        "is_score": np.array([context.half == "score" for context in contexts], np.uint8),
+        "first_byte": _starts([len(data) for data in both]) + before.get("text", 0),
+        "first_token": _starts([len(context.starts) for context in contexts]) + before.get("token_bytes", 0),
+        "text": np.frombuffer(b"".join(both), np.uint8),
+        "token_bytes": np.array(sizes, np.uint16),
+    }
+
+
+def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:
+    return np.cumsum([0, *sizes], dtype=np.int64)[:-1]
