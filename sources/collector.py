@@ -245,7 +245,6 @@ class _Pass:
         hookpoints = [listener.hookpoint for listener in self.listeners]
         for batch in self.source.batches(sections):
             reader.take(self.source.read(batch, hookpoints))
-            trim()
             self.progress.advance(sum(section.size for section in batch))
         reader.finish()
         contexts = [context for section in sections for context in section.contexts]
@@ -264,6 +263,7 @@ class _Pass:
         write_sketches(sketch_folder(self.cache, self.shards_done), reader.sketches)
         self._write_manifest(complete=False)
         _drop_states(self.cache, self.shards_done)
+        trim()
 
     def _checksums(self) -> dict[str, str]:
         """Of what stays."""
