@@ -67,9 +67,14 @@ bench: setup ## The short benchmarks; each prints one table
 	$(BIN)/python -m benchmarks.collect
 	$(BIN)/python -m benchmarks.agent
 	$(BIN)/python -m benchmarks.client
+	$(BIN)/python -m benchmarks.graph_cost
 	$(BIN)/python -m benchmarks.scoring_cost
+	$(BIN)/python -m benchmarks.validity
+	$(BIN)/python -m benchmarks.sequential
 	$(BIN)/python -m benchmarks.similarity
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.vision
+	$(BIN)/python -m benchmarks.brain
 
 bench-vllm: setup-vllm ## The benchmarks against a real vLLM server on the CPU, some minutes each
 	$(BIN)/python -m benchmarks.served --python .venv-vllm/bin/python

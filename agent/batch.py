@@ -33,6 +33,7 @@ from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress, Quiet, Scorer
 from neurogloss.records import State
 from neurogloss.settings import LabelSettings, make
+from neurogloss.sources.brain.voxels import shortfalls
 from neurogloss.sources.cache import Cache
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
@@ -90,6 +91,7 @@ class Batch:
 
     def __init__(self, cache: Cache, method: tools.Method, models: Models, sweeps: Sweeps) -> None:
         self._cache, self._method, self._models, self._sweeps = cache, method, models, sweeps
+        self._shortfall = shortfalls(cache)
         settings = sweeps.settings
         self._graph = graph.explain_graph(
             method.explainer,
@@ -139,6 +141,7 @@ class Batch:
                     "half": found.explain,
                     "score_active": len(found.score.uniform),
                     "output_tokens": found.output_tokens,
+                    "shortfall": self._shortfall(unit),
                     "calls": calls,
                     "deadline": time.monotonic() + (settings.unit_seconds or math.inf),
                 }

@@ -12,10 +12,10 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from neurogloss.agent.models import text_settings
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import Example, Label
-from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.loading import require_subject_packages
 
@@ -37,13 +37,14 @@ def firing(cache: Cache, text: str, k: int = 10, units: Collection[UnitId] | Non
     """The k units that fire most on the text, of all or of `units`.
 
     Raises:
-        UserError: torch is not installed, or the text has no token or too many.
+        UserError: torch is not installed, the run is not over texts, or the text has no token or too many.
     """
+    settings = text_settings(cache)
     require_subject_packages()
     from neurogloss.sources.live import UnitReader
     from neurogloss.sources.subject import Subject
 
-    subject = Subject.of(CollectSettings(**cache.manifest["settings"]))
+    subject = Subject.of(settings)
     reader = UnitReader(subject, cache.sites)
     asked = [unit for unit in cache.units() if units is None or unit in units]
     if not subject.tokenize(text).ids:

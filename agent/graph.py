@@ -13,11 +13,11 @@ what explains must not see the score half: a graph sees only what it is given. `
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.types import Command, Send
 
 from neurogloss.agent.effort import Effort
 from neurogloss.agent.nodes.explain import Explain
@@ -27,7 +27,7 @@ from neurogloss.agent.nodes.score import Score
 from neurogloss.agent.nodes.screen import Screen
 from neurogloss.agent.nodes.settle import Settle
 from neurogloss.agent.nodes.verdict import Verdict
-from neurogloss.agent.state import ExplainState, ScorerState, ScoreState
+from neurogloss.agent.state import Explained, ExplainState, Scored, ScorerState, ScoreState
 from neurogloss.agent.tools import Scoring
 from neurogloss.agent.trace import Node, traced
 from neurogloss.ids import UnitId
@@ -43,32 +43,34 @@ def explain_graph(
     `calls` and `deadline` are given where there is a budget or a trace to keep.
     """
     effort = effort or Effort()
-    steps: dict[str, Node] = {
-        "gather": Gather(min_active, bool(effort.rounds), seed),
-        "explain": Explain(explainer),
-        "screen": Screen(judge, effort.first, alone=bool(effort.rounds)),
-        "settle": Settle(explainer, method, effort),
-        **effort.nodes,
-    }
-    graph = StateGraph(ExplainState)
-    for name, node in steps.items():
-        graph.add_node(name, traced(name, node))
 
-    async def after_screening(state: ExplainState) -> str:
-        if "setback" in state:
-            return END
+    def after_screening(state: ExplainState) -> str:
         return "settle" if effort.over(state) else effort.rounds[state["rounds"]]
 
-    async def after_round(state: ExplainState) -> str:
-        return "screen" if "setback" not in state and state["candidates"] else await after_screening(state)
+    def after_round(state: ExplainState) -> str:
+        return "screen" if state["candidates"] else after_screening(state)
 
-    anywhere = ["screen", "settle", *effort.nodes, END]
+    graph = StateGraph(ExplainState, output_schema=Explained)
+
+    def add(name: str, node: Node, following: Callable[[ExplainState], str], *ways: str) -> None:
+        """A node that says itself where to go on: an edge that asks costs about as much as a node."""
+        step = traced(name, node)
+
+        async def run(state: ExplainState) -> Command[str]:
+            found = await step(state)
+            goto = END if "setback" in found else following(cast(ExplainState, {**state, **found}))
+            return Command(update=found, goto=goto)
+
+        graph.add_node(name, run, destinations=(*ways, END))
+
+    screen = Screen(judge, effort.first, alone=bool(effort.rounds))
+    add("gather", Gather(min_active, bool(effort.rounds), seed), lambda state: "explain", "explain")
+    add("explain", Explain(explainer), lambda state: "screen", "screen")
+    add("screen", screen, after_screening, "settle", *effort.nodes)
+    for name, node in effort.nodes.items():
+        add(name, node, after_round, "screen", "settle", *effort.nodes)
+    graph.add_node("settle", traced("settle", Settle(explainer, method, effort)))
     graph.add_edge(START, "gather")
-    graph.add_conditional_edges("gather", _unless_setback("explain"), ["explain", END])
-    graph.add_conditional_edges("explain", _unless_setback("screen"), ["screen", END])
-    graph.add_conditional_edges("screen", after_screening, anywhere)
-    for name in effort.nodes:
-        graph.add_conditional_edges(name, after_round, anywhere)
     graph.add_edge("settle", END)
     # No checkpoints, whatever graph this one runs in: the ledger says what is done.
     return graph.compile(checkpointer=False)
@@ -82,36 +84,28 @@ def score_graph(
 ) -> Any:
     """Compiled graph from a ScoreState with explanation, half, tuning prompts, density and floors."""
 
-    async def each_scorer(state: ScoreState) -> list[Send]:
-        return [
-            Send(
-                "score",
-                ScorerState(
-                    scorer=scorer,
-                    explanation=state["explanation"],
-                    held_out=state["held_out"],
-                    density=state["density"],
-                    floors=state["floors"],
-                    effect=state["effect"],
-                ),
+    prepare = Prepare(scoring.scorers, subject, settings.prompts, settings.seed, rivals)
+
+    async def fan_out(state: ScoreState) -> Command[str]:
+        found = await prepare(state)
+        sent = [
+            ScorerState(
+                scorer=scorer,
+                explanation=state["explanation"],
+                held_out=found["held_out"],
+                density=state["density"],
+                floors=state["floors"],
+                effect=found["effect"],
             )
             for scorer in scoring.scorers
         ]
+        return Command(goto=[Send("score", each) for each in sent])
 
-    graph = StateGraph(ScoreState)
-    graph.add_node("prepare", Prepare(scoring.scorers, subject, settings.prompts, settings.seed, rivals))
-    graph.add_node("score", Score(scoring.judge, scoring.instruments), input_schema=ScorerState)
+    graph = StateGraph(ScoreState, output_schema=Scored)
+    graph.add_node("prepare", fan_out, destinations=("score",))
+    graph.add_node("score", Score(scoring.judge, scoring.instruments, scoring.stop), input_schema=ScorerState)
     graph.add_node("verdict", Verdict(settings.alpha))
     graph.add_edge(START, "prepare")
-    graph.add_conditional_edges("prepare", each_scorer, ["score"])
     graph.add_edge("score", "verdict")
     graph.add_edge("verdict", END)
     return graph.compile(checkpointer=False)
-
-
-def _unless_setback(following: str) -> Callable[[ExplainState], Awaitable[str]]:
-    # LangGraph runs what is no coroutine in a thread, edges too.
-    async def route(state: ExplainState) -> str:
-        return END if "setback" in state else following
-
-    return route

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neurogloss.errors import NeuroglossError
+from neurogloss.errors import NeuroglossError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.protocols import LiveSubject, Material, Tool, ToolCall
 from neurogloss.records import Example, Passage
+from neurogloss.sources.vision.live import Cut
 
 Text = Annotated[str, Field(min_length=1, max_length=400)]
 SHOWN = 4
@@ -54,6 +55,47 @@ class Neighbours(_Arguments):
     """Units that fire in the same passages, with their words: what this unit must be told apart from."""
 
 
+class _Part(_Arguments):
+    """A part of one of the pictures that were shown, from their edges in percent."""
+
+    picture: int = Field(ge=1, description="its number in the lists")
+    left: float = Field(default=0, ge=0, lt=100)
+    top: float = Field(default=0, ge=0, lt=100)
+    right: float = Field(default=100, gt=0, le=100)
+    bottom: float = Field(default=100, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _has_an_area(self) -> Self:
+        if self.left >= self.right or self.top >= self.bottom:
+            raise ValueError("left lies before right, and top above bottom")
+        return self
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        return self.left / 100, self.top / 100, self.right / 100, self.bottom / 100
+
+
+class Crop(_Part):
+    """How strongly the unit responds to a part of a picture by itself: 0 to 10; and to the whole of it."""
+
+
+class Mask(_Part):
+    """How strongly the unit responds to a picture with a part painted over: 0 to 10; and to it as it is."""
+
+
+class Combine(_Part):
+    """How strongly the unit responds to another picture with a part of this one put into it, at the same place: 0
+    to 10; and to the other as it is."""
+
+    into: int = Field(ge=1, description="number of the other picture")
+
+
+class Images(Protocol):
+    """A live subject that looks at images."""
+
+    def peaks(self, unit: UnitId, cuts: Sequence[Cut]) -> Sequence[float]: ...
+
+
 @dataclass(frozen=True)
 class Laboratory:
     """What experiments are made with. What is None is not on the menu."""
@@ -61,13 +103,16 @@ class Laboratory:
     subject: Callable[[], LiveSubject] | None
     neighbours: Callable[[UnitId], Sequence[tuple[float, Sequence[Example]]]] | None
     """Overlap and top examples, of the explain half, of the units that fire in the same contexts."""
+    images: Callable[[], Images] | None = None
+    """The subject, where it looks at images."""
 
 
 class Menu:
     """The tools for one unit."""
 
-    def __init__(self, laboratory: Laboratory, material: Material) -> None:
-        self._laboratory, self._material = laboratory, material
+    def __init__(self, laboratory: Laboratory, material: Material, pictures: Sequence[str] = ()) -> None:
+        """`pictures`: paths of the images that the model was shown, in the order of their numbers."""
+        self._laboratory, self._material, self._pictures = laboratory, material, pictures
         self._largest = max((e.peak for e in (*material.half.top, *material.half.uniform)), default=0.0)
         self._uses: dict[str, tuple[type[_Arguments], Callable[[Any], Any]]] = {
             "contexts": (Contexts, self._contexts)
@@ -79,6 +124,10 @@ class Menu:
         if laboratory.subject is not None:
             self._uses["activations"] = (Activations, self._activations)
             self._uses["steer"] = (Steer, self._steer)
+        if laboratory.images is not None and pictures:
+            self._uses["crop"] = (Crop, self._crop)
+            self._uses["mask"] = (Mask, self._mask)
+            self._uses["combine"] = (Combine, self._combine)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -135,11 +184,36 @@ class Menu:
             for overlap, examples in found
         ]
 
+    def _crop(self, given: Crop) -> Mapping[str, Any]:
+        return self._changed(Cut(self._picture(given.picture), given.box), given.picture)
+
+    def _mask(self, given: Mask) -> Mapping[str, Any]:
+        return self._changed(Cut(self._picture(given.picture), given.box, painted_over=True), given.picture)
+
+    def _combine(self, given: Combine) -> Mapping[str, Any]:
+        other = self._picture(given.into)
+        return self._changed(Cut(self._picture(given.picture), given.box, other), given.into)
+
+    def _changed(self, cut: Cut, number: int) -> Mapping[str, Any]:
+        assert self._laboratory.images is not None
+        before = Cut(self._picture(number))
+        found = self._laboratory.images().peaks(self._material.unit, [cut, before])
+        strength, was = map(self._relative, found)
+        return {"strength": strength, "was": was}
+
+    def _picture(self, number: int) -> str:
+        if number > len(self._pictures):
+            raise UserError(f"there is no picture {number}; they end with {len(self._pictures)}")
+        return self._pictures[number - 1]
+
     def _strength(self, example: Example) -> float:
-        return round(10 * example.peak / self._largest, 1) if self._largest > 0 else 0.0
+        return self._relative(example.peak)
+
+    def _relative(self, activation: float) -> float:
+        return round(10 * activation / self._largest, 1) if self._largest > 0 else 0.0
 
 
 def _marked(example: Example) -> str:
     """The text, its active tokens between << and >>."""
     marks = example.active_positions() if example.peak > 0 else ()
-    return Passage(example.context.tokens, marks).marked()
+    return Passage.of(example.context, marks, example.grid).marked()

@@ -9,18 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from neurogloss.agent.menu import Laboratory
+from neurogloss.agent.menu import Images, Laboratory
 from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
 from neurogloss.engines.embedder import MiniLM
+from neurogloss.engines.embedders import load_embedder
+from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import CausalModel, Embedder, Judge, LiveSubject, Progress
 from neurogloss.records import Evidence, EvidenceHalf, Example
 from neurogloss.scorers.judges.lexical import LexicalJudge
-from neurogloss.settings import DEMO_SUBJECT, CollectSettings, LabelSettings
+from neurogloss.settings import DEMO_SUBJECT, CollectSettings, ImageSettings, LabelSettings
+from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence
 from neurogloss.sources.loading import has_subject_packages
 from neurogloss.sources.neighbours import Neighbours
+from neurogloss.voxels import ReadoutOf
 
 RIVALS = 2
 """Other units that an output-side scorer tells a unit from."""
@@ -46,7 +50,7 @@ class Models:
 
     @cached_property
     def embedder(self) -> Embedder:
-        return MiniLM()
+        return load_embedder(self._settings.embedder) if self._settings.embedder else MiniLM()
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -61,14 +65,34 @@ class Models:
         return Live(self._subject, self._cache.sites, self._settings.kl)
 
     @cached_property
+    def looking(self) -> Images:
+        """The subject of a run over images, for experiments."""
+        from neurogloss.sources.vision.live import ImageReader
+        from neurogloss.sources.vision.subject import VisionSubject
+
+        settings = ImageSettings(**self._cache.manifest["settings"])
+        return ImageReader(VisionSubject.of(settings), self._cache.sites)
+
+    @cached_property
     def causal(self) -> CausalModel:
         """The small language model that ranks: SmolLM2, which may be the subject itself."""
         return DeferredModel(DEMO_SUBJECT, self._load_causal)
 
     @property
     def laboratory(self) -> Laboratory:
-        """What experiments are made with: the subject only where torch is installed."""
-        return Laboratory((lambda: self.live) if has_subject_packages() else None, self._together)
+        """What experiments are made with: the subject where torch is installed, and it reads texts or images."""
+        reads = _measure(self._cache) if has_subject_packages() else ""
+        return Laboratory(
+            (lambda: self.live) if reads == "tokens" else None,
+            self._together,
+            (lambda: self.looking) if reads == "images" else None,
+        )
+
+    @property
+    def readout(self) -> ReadoutOf | None:
+        """Directions of voxels in the embedder's space; None where the run has none."""
+        voxels = Voxels.of(self._cache)
+        return voxels.readout if voxels else None
 
     def evidence(self, unit: UnitId, hard: Hard) -> Evidence:
         """What the cache holds of a unit, with those hard negatives."""
@@ -105,7 +129,7 @@ class Models:
     def _load_causal(self) -> CausalModel:
         from neurogloss.sources.subject import Subject
 
-        same = self._cache.manifest["settings"]["subject"] == DEMO_SUBJECT
+        same = _measure(self._cache) == "tokens" and text_settings(self._cache).subject == DEMO_SUBJECT
         subject = self._subject if same else Subject.load(DEMO_SUBJECT, self._progress)
         return EmbeddedModel(subject.model, subject.tokenizer, DEMO_SUBJECT)
 
@@ -113,7 +137,23 @@ class Models:
     def _subject(self) -> Any:
         from neurogloss.sources.subject import Subject
 
-        return Subject.of(CollectSettings(**self._cache.manifest["settings"]), self._progress)
+        return Subject.of(text_settings(self._cache), self._progress)
+
+
+def text_settings(cache: Cache) -> CollectSettings:
+    """How a run of texts was collected. Raises UserError where the run is of images or responses."""
+    if _measure(cache) != "tokens":
+        raise UserError(
+            f"Expected a run over texts, found one over {_measure(cache)} in {cache.path.parent}: its subject "
+            "reads no texts, so there is no steering, firing or experiment. Use scorers without a subject:  "
+            "--scorers detection"
+        )
+    return CollectSettings(**cache.manifest["settings"])
+
+
+def _measure(cache: Cache) -> str:
+    """What the run is counted in: `tokens` where it is over texts."""
+    return str(cache.manifest.get("measure", "tokens"))
 
 
 def lexical_judge(half: EvidenceHalf) -> Judge | None:

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from neurogloss.agent.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
-from neurogloss.protocols import ChatModel, Choice, Message, Progress, Quiet, Reply, Tool
+from neurogloss.protocols import ChatModel, Choice, Message, Progress, Quiet, Reply, Request
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger
@@ -93,8 +93,8 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         times = len(left) / len(sample)
         usage = Usage(
             requests=round(len(stub.asked) * times),
-            prompt_tokens=round(sum(request.characters for request in stub.asked) / characters * times),
-            completion_tokens=round(sum(request.answer for request in stub.asked) * times),
+            prompt_tokens=round(_characters(stub.asked) / characters * times),
+            completion_tokens=round(sum(request.max_tokens for request in stub.asked) * times),
         )
         return Plan(len(left), len(sample), usage, usage.requests / speed, usage.cost(settings.prices))
 
@@ -110,28 +110,18 @@ def _left(
     return [unit for unit in chosen if unit not in done]
 
 
-async def _try(chat: ChatModel, asked: Sequence[_Request]) -> tuple[float, float]:
+async def _try(chat: ChatModel, asked: Sequence[Request]) -> tuple[float, float]:
     """Requests a second, and characters a token, of a few requests sent side by side."""
     sent = asked[:: max(1, len(asked) // SENT)][:SENT]
     began = time.monotonic()
-    replies = await together(
-        chat.chat(request.messages, schema=request.schema, max_tokens=request.answer) for request in sent
-    )
+    replies = await together(map(chat.chat, sent))
     tokens = sum(reply.prompt_tokens for reply in replies)
-    characters = sum(request.characters for request in sent)
+    characters = _characters(sent)
     return len(sent) / (time.monotonic() - began), characters / tokens if tokens else CHARACTERS
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    messages: tuple[Message, ...]
-    schema: Mapping[str, Any] | None
-    answer: int
-    """Tokens of the answer, estimated."""
-
-    @property
-    def characters(self) -> int:
-        return sum(len(message.content) for message in self.messages)
+def _characters(asked: Sequence[Request]) -> int:
+    return sum(len(message.content) for request in asked for message in request.messages)
 
 
 class Unasked:
@@ -140,26 +130,22 @@ class Unasked:
     def __init__(self, model: ChatModel) -> None:
         """`model`: whose place it takes."""
         self.name, self.features = model.name, model.features
-        self.asked: list[_Request] = []
+        self.asked: list[Request] = []
+        """Their `max_tokens` are those of the answer, estimated."""
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
-        text = json.dumps(_instance(schema)) if schema else '{"explanation": "some words"}'
+    async def chat(self, request: Request) -> Reply:
+        text = json.dumps(_instance(request.schema)) if request.schema else '{"explanation": "some words"}'
         length = ANSWER if "explanation" in text else max(1, round(len(text) / CHARACTERS))
-        self.asked.append(_Request(tuple(messages), schema, length))
+        self._remember(request, length)
         return Reply(text)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
-        self.asked.append(_Request(tuple(messages), None, 1))
+        self._remember(Request(tuple(messages)), 1)
         return Choice({choice: 1 / len(choices) for choice in choices})
+
+    def _remember(self, request: Request, length: int) -> None:
+        """`length`: tokens of the answer, estimated."""
+        self.asked.append(replace(request, tools=(), max_tokens=length))
 
 
 def _instance(schema: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder, Progress
 from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome, State
-from neurogloss.settings import CollectSettings, make
+from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence
 from neurogloss.sources.neighbours import Neighbours
@@ -209,6 +209,34 @@ def collect(
 
     chosen = settings or make(CollectSettings, values)
     return collector.collect(RunFolder(Path(run)), chosen, progress=progress)
+
+
+def collect_images(
+    run: str | Path, settings: ImageSettings | None = None, *, progress: Progress | None = None, **values: Any
+) -> Mapping[str, Any]:
+    """The same of images and a vision model (`neurogloss.sources.vision.images` takes one that is loaded)."""
+    from neurogloss.sources.vision import images
+
+    return images.collect_images(RunFolder(Path(run)), settings or make(ImageSettings, values), progress=progress)
+
+
+def collect_responses(
+    run: str | Path,
+    settings: ResponseSettings | None = None,
+    *,
+    embedder: Embedder | None = None,
+    progress: Progress | None = None,
+    **values: Any,
+) -> Mapping[str, Any]:
+    """The same of responses to stimuli, as of voxels.
+
+    Args:
+        embedder: makes features of the stimuli's texts where no features are given; by default MiniLM.
+    """
+    from neurogloss.sources.brain import collect as brain
+
+    chosen = settings or make(ResponseSettings, values)
+    return brain.collect_responses(RunFolder(Path(run)), chosen, embedder or MiniLM(), progress)
 
 
 def merge(run: str | Path, others: Sequence[str | Path]) -> Mapping[str, Any]:

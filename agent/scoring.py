@@ -11,6 +11,7 @@ from typing import Any
 
 from neurogloss.accounts import Standing
 from neurogloss.agent import graph, tools, units
+from neurogloss.agent.inverted import GroupScoring
 from neurogloss.agent.models import Models
 from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.agent.sweeps import Summary, Sweeps
@@ -21,6 +22,7 @@ from neurogloss.ids import UnitId, derive_seed, hash64
 from neurogloss.protocols import Progress, Quiet, Scorer
 from neurogloss.records import Explanation, Score, State
 from neurogloss.scorers import floors
+from neurogloss.scorers.inverted import DETECTION
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.index import Index
@@ -73,7 +75,8 @@ async def score_async(
         async with AsyncExitStack() as stack:
             chat = await tools.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
             scoring = tools.build_scoring(settings, cache, models, chat, own_scorers)
-            names = frozenset(scorer.name for scorer in scoring.scorers)
+            at_once = settings.together > 1
+            names = frozenset([DETECTION] if at_once else [scorer.name for scorer in scoring.scorers])
             ledger = stack.enter_context(Ledger(folder.ledger))
             chosen = units.select(cache, settings.units, settings.min_active, settings.seed)
             sweeps = Sweeps(ledger, _method(ledger, method), settings, chosen, progress)
@@ -81,7 +84,10 @@ async def score_async(
             def unscored(standing: Standing | None) -> bool:
                 return standing is not None and standing.explained and not names <= standing.scorers
 
-            await sweeps.run("scoring", unscored, UnitScoring(sweeps, scoring, models))
+            work = (
+                GroupScoring(sweeps, scoring, models, cache) if at_once else UnitScoring(sweeps, scoring, models)
+            )
+            await sweeps.run("scoring", unscored, work)
             with Index(folder.index, models.embedder) as index:
                 index.sync(ledger, progress)
             return sweeps.summary(unscored)

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.agent.run import Run, open_run
+from neurogloss.agent.run import Run
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder, Float32
@@ -53,6 +53,7 @@ def similar(
     match: Match = "nearest",
     min_active: int = MIN_ACTIVE,
     seed: int = 0,
+    embedder: Embedder | None = None,
 ) -> Similarity:
     """Match the units of `a` with those of `b`, each kind of evidence beside its floor.
 
@@ -62,12 +63,13 @@ def similar(
         k: neighbours a unit, of the matchings `nearest` and `clusters`.
         by: kinds of evidence, the first of which ranks where several cannot be combined.
         min_active: contexts in which a unit has to be active to be compared; not asked for by text alone.
+        embedder: what explanations are compared by; MiniLM unless another is given.
 
     Raises:
         UserError: a run or place without units, or none of the kinds is at hand.
     """
     _check(by, match)
-    sides = _side(open_run(a), place_a, by, min_active), _side(open_run(b), place_b, by, min_active)
+    sides = _side(Run(a, embedder), place_a, by, min_active), _side(Run(b, embedder), place_b, by, min_active)
     measures, missing = _measures(*sides, by)
     if not measures:
         reasons = " ".join(f"{kind}: {reason}" for kind, reason in missing.items())
@@ -112,6 +114,7 @@ def grid(
     by: By = "coactivation",
     min_active: int = MIN_ACTIVE,
     seed: int = 0,
+    embedder: Embedder | None = None,
 ) -> Grid:
     """Place by place, how alike units of `a` are to the most alike of `b`: layers, seeds, dictionaries.
 
@@ -119,7 +122,7 @@ def grid(
         UserError: as `similar`.
     """
     _check((by,), "nearest")
-    runs = open_run(a), open_run(b)
+    runs = Run(a, embedder), Run(b, embedder)
     whole = [_side(run, place, (by,), min_active) for run, place in zip(runs, (place_a, place_b), strict=True)]
     places = [list(dict.fromkeys((m.unit.hookpoint, m.unit.dictionary) for m in side.members)) for side in whole]
     sides = [

@@ -50,7 +50,17 @@ class Ranked:
     """Validation questions asked: fewer for a candidate that fell early."""
 
 
-class ExplainState(TypedDict, total=False):
+class Explained(TypedDict, total=False):
+    """What comes of explaining."""
+
+    explanations: list[Explanation]
+    """Best first."""
+    setback: Setback
+    """In their place."""
+    trace: Annotated[list[Step], operator.add]
+
+
+class ExplainState(Explained, total=False):
     """From one unit's explain half to its ranked explanations, or to a setback."""
 
     unit: UnitId
@@ -60,6 +70,8 @@ class ExplainState(TypedDict, total=False):
     score_active: int
     """Active contexts that the score half keeps: whether explaining is worth its cost."""
     output_tokens: OutputTokens | None
+    shortfall: str
+    """Why the unit is not to be explained, whatever was seen of it; empty where nothing speaks against it."""
     calls: list[Call]
     """The unit's requests so far: grows while the graph runs."""
     deadline: float
@@ -79,15 +91,20 @@ class ExplainState(TypedDict, total=False):
     """Refinements and experiments so far."""
     stopped: str
     """Why there are no more of them."""
-    explanations: list[Explanation]
-    """Best first: what comes of it all."""
-    setback: Setback
     facts: Mapping[str, Any]
     """JSON: what a node has to say about what it did."""
-    trace: Annotated[list[Step], operator.add]
 
 
-class ScoreState(TypedDict, total=False):
+class Scored(TypedDict, total=False):
+    """What comes of scoring."""
+
+    scores: Annotated[list[Score], operator.add]
+    outcomes: Annotated[list[Outcome], operator.add]
+    state: State
+    reason: str
+
+
+class ScoreState(Scored, total=False):
     """From one explanation and the score half to scores and a verdict."""
 
     explanation: Explanation
@@ -103,10 +120,6 @@ class ScoreState(TypedDict, total=False):
     """Strength and KL of the intervention; empty where there was none."""
     earlier: list[Score]
     """What the explanation has of other scorers: the verdict is on all."""
-    scores: Annotated[list[Score], operator.add]
-    outcomes: Annotated[list[Outcome], operator.add]
-    state: State
-    reason: str
 
 
 class ScorerState(TypedDict):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from neurogloss.agent.effort import Effort
 from neurogloss.agent.explainers import registry as explainers
-from neurogloss.agent.models import Hard, Models
+from neurogloss.agent.models import Hard, Models, text_settings
 from neurogloss.agent.nodes.experiment import Experiment
 from neurogloss.agent.nodes.refine import Refine
 from neurogloss.engines import load_chat_model
 from neurogloss.errors import UserError
 from neurogloss.ids import content_id
+from neurogloss.prompts.pictures import has_words
 from neurogloss.prompts.render import template_hash
 from neurogloss.protocols import ChatModel, Explainer, Instruments, Judge, Scorer
 from neurogloss.records import Passage
 from neurogloss.scorers import answering, registry
+from neurogloss.scorers.sequential import Stop
 from neurogloss.settings import LabelSettings
+from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.loading import has_subject_packages, require_subject_packages
 
@@ -28,7 +33,9 @@ BACKGROUND = 64
 """Contexts of the explain half against which a similarity judge standardises."""
 FIRST = 8
 """Questions of the first round of screening by a judge whose answers cost something."""
-UNREFINED = ("pmi", "promoted", "output")
+LOOK = 10
+"""Questions between two looks at what was answered so far."""
+UNREFINED = ("pmi", "promoted", "output", "lavca", "lavca-keywords")
 """Explainers that write without an LLM, or of what contexts do not show."""
 HARD = Hard(8, frozenset({"neighbours", "lexical"}))
 """What the explain half gives to what refines or contrasts."""
@@ -46,6 +53,8 @@ class Scoring:
     """What the score half has to give."""
     settings: dict[str, Any]
     """JSON of everything that decides a score."""
+    stop: Stop | None = None
+    """When a judge was asked enough; None: when it was asked everything."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,13 @@ async def open_chat(stack: AsyncExitStack, settings: LabelSettings, answers: Pat
     """The model that the settings name, connected until the stack ends; None where they name none."""
     if not settings.llm:
         return None
-    chat = load_chat_model(settings.llm, settings.model, answers=answers, concurrency=settings.requests)
+    chat = load_chat_model(
+        settings.llm,
+        settings.model,
+        answers=answers,
+        concurrency=settings.requests,
+        pictures=settings.pictures == "auto",
+    )
     return await stack.enter_async_context(chat)
 
 
@@ -86,6 +101,8 @@ def build(
         UserError: an LLM is asked for and none is given, an unknown explainer or scorer, or one that needs what is
             not there.
     """
+    if settings.together > 1:
+        raise UserError("Several explanations can be asked about at once where they are there: label, then score.")
     scoring = build_scoring(settings, cache, models, chat, own_scorers)
     explainer = _explainer(settings, models, chat)
     effort = _effort(settings, models, chat, scoring.judge)
@@ -109,9 +126,12 @@ def build_scoring(
     """Judge and scorers alone, for explanations that are there. Raises UserError as `build`."""
     if chat is None and settings.llm_judges:
         raise UserError("Expected an LLM for this judge, found none. Give one with --llm URL [--model NAME].")
+    if settings.together > 1 and (tuple(settings.scorers) != ("detection",) or own_scorers):
+        raise UserError("Expected the scorer detection alone, to be asked about several explanations at once.")
     scorers = choose_scorers(settings.scorers, settings.questions, own_scorers)
     if any(scorer.needs_subject for scorer in scorers):
         require_subject_packages()
+        text_settings(cache)
     has_subject = has_subject_packages()
     instruments = Instruments(
         chat=chat,
@@ -119,10 +139,12 @@ def build_scoring(
         embedder=models.embedder,
         subject=(lambda: models.live) if has_subject else None,
         lexical=models.lexical,
+        responses=voxels.measured if (voxels := Voxels.of(cache)) else None,
     )
     for scorer in scorers:
         answering.require(scorer, instruments)
     judge, kinds = _judge(settings, cache, models, chat), answering.hard_kinds(scorers)
+    stop = _stop(settings, len(scorers))
     n_floors = settings.floors if settings.floors is not None else (1 if settings.llm_judges else 5)
     return Scoring(
         judge,
@@ -136,7 +158,9 @@ def build_scoring(
             "scorers": [describe(scorer) for scorer in scorers],
             "floors": n_floors,
             "collected": {key: cache.manifest[key] for key in ("settings", "subject", "corpus")},
+            **({"stop": dict(stop.settings)} if stop else {}),
         },
+        stop,
     )
 
 
@@ -167,6 +191,7 @@ def _explainer(settings: LabelSettings, models: Models, chat: ChatModel | None) 
             causal=models.causal,
             embedder=models.embedder,
             subject=models.laboratory.subject,
+            readout=models.readout,
             n=1 if settings.effort == "low" else settings.candidates,
             seed=settings.seed,
         ),
@@ -187,12 +212,21 @@ def _effort(settings: LabelSettings, models: Models, chat: ChatModel | None, jud
     return Effort(rounds, nodes, first, settings.unit_tokens, settings.unit_seconds)
 
 
+def _stop(settings: LabelSettings, n_scorers: int) -> Stop | None:
+    """The error is shared by the scorers; batches are of whole prompts, and of at least `LOOK` questions."""
+    if settings.stop is None:
+        return None
+    prompt = 1 if settings.probabilities else settings.per_prompt
+    pair = math.lcm(2, prompt)
+    return Stop(settings.stop, settings.stop_error / n_scorers, settings.stop_width, pair * math.ceil(LOOK / pair))
+
+
 def _judge(settings: LabelSettings, cache: Cache, models: Models, chat: ChatModel | None) -> Judge:
     if settings.llm_judges and chat is not None:
         from neurogloss.scorers.judges.llm import LLMJudge
 
         return LLMJudge(chat, settings.per_prompt, settings.seed, settings.probabilities)
-    background = [Passage(cache.context(int(h)).tokens) for h in cache.hashes("explain")[:BACKGROUND]]
+    background = _background(cache)
     if settings.judge == "likelihood":
         from neurogloss.scorers.judges.likelihood import LikelihoodJudge
 
@@ -200,3 +234,15 @@ def _judge(settings: LabelSettings, cache: Cache, models: Models, chat: ChatMode
     from neurogloss.scorers.judges.similarity import SimilarityJudge
 
     return SimilarityJudge(models.embedder, background, settings.seed)
+
+
+def _background(cache: Cache) -> list[Passage]:
+    """Contexts of the explain half that a judge can read. Raises UserError where there are none with words."""
+    contexts = (cache.context(int(digest)) for digest in cache.hashes("explain"))
+    found = list(islice((Passage(c.tokens) for c in contexts if has_words(c)), BACKGROUND))
+    if len(found) < 2:
+        raise UserError(
+            "Expected captions or texts for a judge that reads words, found none. Collect the images with "
+            "captions, or give an LLM that sees pictures (--llm URL)."
+        )
+    return found

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, derive_seed
+from neurogloss.sources.brain.voxels import shortfalls
 from neurogloss.sources.cache import Cache, Site
 
 _INDICES = re.compile(r"(\d+)(-(\d+)?)?")
@@ -65,9 +66,9 @@ class Selection(Sequence[UnitId]):
 def select(cache: Cache, spec: str, min_active: int, seed: int) -> Selection:
     """The units of a cache that `spec` means.
 
-    `all` is every unit, alive or not. `sample:N` draws N at random from all that are alive, the first N of one
-    order, so that a larger sample holds the smaller one. `7` and `0-99` are indices at every hookpoint, positive
-    side; `7-` is the negative side. Full ids may be mixed in.
+    `all` is every unit, alive or not. `sample:N` draws N at random from all that are alive and, of voxels,
+    predicted above chance: the first N of one order, so that a larger sample holds the smaller one. `7` and `0-99`
+    are indices at every hookpoint, positive side; `7-` is the negative side. Full ids may be mixed in.
 
     Raises:
         UserError: what cannot be read, an index out of range, or more sampled than are alive.
@@ -92,7 +93,8 @@ def _all(site: Site) -> NDArray[np.int64]:
 
 
 def _sample(cache: Cache, number: str, min_active: int, seed: int) -> list[UnitId]:
-    alive = cache.alive(min_active)
+    shortfall = shortfalls(cache)
+    alive = [unit for unit in cache.alive(min_active) if not shortfall(unit)]
     if not number.isdecimal() or not 0 < int(number) <= len(alive):
         raise UserError(f"Expected sample:N with N from 1 to the {len(alive)} units alive, found sample:{number}.")
     rng = np.random.default_rng(derive_seed(seed, "sample"))

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import graph_cost
 from benchmarks.planted.labelling import Labelled, label
 from benchmarks.planted.oracle import Oracle
 from benchmarks.planted.rules import Rule
@@ -61,8 +60,6 @@ EFFORTS = {"low": "one call", "medium": "these and one refinement", "high": "the
 RAISES = ("these and one refinement", "these and experiments")
 """What has to name more rules than candidates alone."""
 GOAL = "interval above 0"
-TIMED = 24
-"""Units on which the cost of LangGraph is measured."""
 
 
 def main() -> int:
@@ -111,7 +108,6 @@ async def _rows(cache: Cache, planted: Sequence[Unit], folder: Path) -> list[Row
         _shares("one unit of each other family: the same", whole.by_extension, [unsplit[i] for i in single]),
         *await _wrong(cache, planted),
         *(Row(f"tokens a unit, effort {effort}", found[name].tokens) for effort, name in EFFORTS.items()),
-        await graph_cost.row([evidence(cache, unit_id(i)) for i in range(min(len(planted), TIMED))]),
     ]
 
 

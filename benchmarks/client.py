@@ -6,8 +6,8 @@
 Both label the same units of the same SAE against a local server that answers at once: 41 requests a unit, that is
 one explanation and two times 100 questions, five in a prompt. Ours reads the evidence, writes prompts, sends them,
 keeps the answers in the cache on disk and reads them; delphi's side is its own pipeline, records included. Each
-runs in a process of its own with one thread, and is measured in CPU-seconds of that process. The second server
-answers after 100 ms; how many requests it has at once is counted there.
+runs in a process of its own, with one thread for numerics, and is measured in CPU-seconds of that process, all its
+threads included. The second server answers after 100 ms; how many requests it has at once is counted there.
 
 `--delphi` names an interpreter that has eai-delphi 0.1.3, `--driver` a script that runs its stages `cache` and
 `score`; without them those rows are left out.
@@ -78,7 +78,7 @@ def main() -> int:
                     peer.append(delphi([options.delphi, str(options.driver)], folder, out, url, options.units))
         with server(DELAY_MS) as url:
             slow = run("label", out, url, options.units)
-    return report("the client, one thread", rows(ours, peer, slow), options.json)
+    return report("the client", rows(ours, peer, slow), options.json)
 
 
 def rows(ours: Sequence[Result], peer: Sequence[Result], slow: Result) -> list[Row]:

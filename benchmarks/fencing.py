@@ -21,10 +21,9 @@ import asyncio
 import contextlib
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ from scipy.stats import bootstrap
 from benchmarks.served import EXPLANATIONS, contexts, served
 from benchmarks.table import Row, report
 from neurogloss.engines.server import ServerModel
-from neurogloss.protocols import Message, Reply
+from neurogloss.protocols import Reply, Request
 from neurogloss.records import Passage, Question
 from neurogloss.scorers.judges.llm import LLMJudge
 
@@ -78,8 +77,8 @@ class Effects:
 class Formless(ServerModel):
     """A server that is told the form in the prompt alone."""
 
-    async def chat(self, messages: Sequence[Message], **options: Any) -> Reply:
-        return await super().chat(messages, **{**options, "schema": None})
+    async def chat(self, request: Request) -> Reply:
+        return await super().chat(replace(request, schema=None))
 
 
 def main() -> int:

@@ -1,16 +1,26 @@
-"""What LangGraph costs a unit: both graphs with a free explainer and a free judge, beside their nodes alone."""
+"""What LangGraph costs a unit: both graphs with a free explainer and a free judge, beside their nodes alone.
+
+python -m benchmarks.graph_cost [--units 24] [--json]
+"""
 
 from __future__ import annotations
 
+import argparse
 import math
+import sys
+import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.table import Row
+from benchmarks.planted.run import collect, unit_id
+from benchmarks.planted.units import units as planted
+from benchmarks.table import Row, report
 from neurogloss.agent.effort import Effort
 from neurogloss.agent.graph import explain_graph, score_graph
 from neurogloss.agent.nodes.explain import Explain
@@ -21,18 +31,34 @@ from neurogloss.agent.nodes.screen import Screen
 from neurogloss.agent.nodes.settle import Settle
 from neurogloss.agent.nodes.verdict import Verdict
 from neurogloss.agent.tools import Scoring
+from neurogloss.folder import RunFolder
 from neurogloss.protocols import Instruments, LiveSubject, Material
 from neurogloss.records import Answer, Candidate, Evidence, Question
 from neurogloss.scorers import floors
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.fuzzing import Fuzzing
 from neurogloss.settings import LabelSettings
+from neurogloss.sources.evidence import evidence
+from neurogloss.tasks import wait
 
 MOST_MS = 10.0
 """CPU of LangGraph a unit."""
 TURNS = 3
 """The least counts: what disturbs a machine only adds."""
 SCORERS = (Detection(), Fuzzing())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--units", type=int, default=24)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    chosen = planted()[: options.units]
+    with tempfile.TemporaryDirectory() as folder:
+        cache = collect(RunFolder(Path(folder)), chosen)
+        found = [evidence(cache, unit_id(i)) for i in range(len(chosen))]
+    # On the loop that labelling runs on.
+    return report(f"LangGraph, {len(found)} units", [wait(partial(row, found))], options.json)
 
 
 @dataclass(frozen=True)
@@ -123,3 +149,7 @@ def _to_score(found: Evidence, state: Mapping[str, Any]) -> dict[str, Any]:
         "density": found.statistics.density,
         "floors": floors.draw(explanation, (), 1, 0),
     }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,10 @@ import typer
 from rich.console import Console
 
 from neurogloss.cli import (
+    ablate,
     collect,
+    collect_images,
+    collect_responses,
     demo,
     doctor,
     exchange,
@@ -31,6 +34,8 @@ INTERRUPTED = 130
 COMMANDS: tuple[Callable[..., int | None], ...] = (
     demo.demo,
     collect.collect,
+    collect_images.collect_images,
+    collect_responses.collect_responses,
     label.label,
     score.score,
     run_config.run,
@@ -39,6 +44,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     report.report,
     search.search,
     similar.similar,
+    ablate.ablate,
     exchange.export,
     exchange.import_,
     exchange.diff,
@@ -60,7 +66,7 @@ app = typer.Typer(
     result_callback=_exit,
 )
 for command in COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 app.add_typer(index.app, name="index")
 app.add_typer(llm.app, name="llm")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,16 +26,32 @@ UNITS = "sample:24"
 QUERY = "words about people and how they feel"
 
 
+OTHERS = {"vision": "neurogloss.cli.demo_vision", "brain": "neurogloss.cli.demo_brain"}
+"""Demos of other kinds of unit: modules with a function `demo(run, units, json)`."""
+
+
 def demo(
-    run: Annotated[Path, typer.Option("--run", help="Run folder.")] = DEFAULT_RUN,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="Run folder.", show_default=f"{DEFAULT_RUN}, or {DEFAULT_RUN}-KIND"),
+    ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of the shipped corpus to read.", min=1_000)] = TOKENS,
     units: Annotated[str, typer.Option(help="Units to label.")] = UNITS,
+    vision: Annotated[bool, typer.Option("--vision", help="Channels of an image classifier instead.")] = False,
+    brain: Annotated[bool, typer.Option("--brain", help="Simulated voxels over sentences instead.")] = False,
     json: JsonOption = False,
 ) -> int:
     """The main job on a real model: what do 24 random neurons and SAE features of SmolLM2 respond to?
 
     Collects, explains, scores, stores and searches, with nothing but this machine. Run again, it resumes.
     """
+    other = next((kind for kind, wanted in (("vision", vision), ("brain", brain)) if wanted), None)
+    if other is not None:
+        return int(import_module(OTHERS[other]).demo(run or Path(f"{DEFAULT_RUN}-{other}"), units, json))
+    return _texts(run or DEFAULT_RUN, tokens, units, json)
+
+
+def _texts(run: Path, tokens: int, units: str, json: bool) -> int:
     import neurogloss as ng
     from neurogloss.cli import progress, render
 

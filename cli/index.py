@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from neurogloss.agent.run import Run
+    from neurogloss.protocols import Embedder
 
 app = typer.Typer(help="The Chroma index against the ledger.", no_args_is_help=True)
 
 
+def chosen(embedder: str) -> Embedder | None:
+    """What the option names; None for the packaged model."""
+    from neurogloss.engines.embedders import load_embedder
+
+    return load_embedder(embedder) if embedder else None
+
+
+def open_run(run: Path, embedder: str) -> Run:
+    """The run, with that embedding model."""
+    from neurogloss.agent.run import Run
+
+    return Run(run, chosen(embedder))
+
+
 @app.command()
-def check(run: RunArgument, json: JsonOption = False) -> int:
+def check(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption = False) -> int:
     """Compare index and ledger row by row; exit code 1 where they differ."""
-    import neurogloss as ng
     from neurogloss.cli import render
     from neurogloss.store.index import Index
 
-    opened = ng.open_run(run)
+    opened = open_run(run, embedder)
     with opened.ledger() as ledger, Index(opened.folder.index, opened.embedder) as index:
         found = index.check(ledger)
     if json:
@@ -35,13 +54,12 @@ def check(run: RunArgument, json: JsonOption = False) -> int:
 
 
 @app.command()
-def contexts(run: RunArgument, json: JsonOption = False) -> None:
+def contexts(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption = False) -> None:
     """Make the contexts searchable too (search --kind contexts): about 30 a second."""
-    import neurogloss as ng
     from neurogloss.agent.passages import index_contexts
     from neurogloss.cli import progress, render
 
-    opened = ng.open_run(run)
+    opened = open_run(run, embedder)
     with progress.shown() as bars, opened.folder.writing():
         added = index_contexts(opened.folder, opened.cache, opened.embedder, bars)
     if json:
@@ -56,14 +74,14 @@ def rebuild(
     chroma: Annotated[
         str, typer.Option(help="Keep the collection on this Chroma server from now on.", metavar="URL")
     ] = "",
+    embedder: EmbedderOption = "",
     json: JsonOption = False,
 ) -> None:
     """Make the index anew out of the ledger."""
-    import neurogloss as ng
     from neurogloss.cli import progress, render
     from neurogloss.store.index import Index
 
-    opened = ng.open_run(run)
+    opened = open_run(run, embedder)
     with progress.shown() as bars, opened.folder.writing(), opened.ledger() as ledger:
         with Index(opened.folder.index, opened.embedder) as index:
             report = index.rebuild(ledger, bars, chroma or None)

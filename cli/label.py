@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument
 
 if TYPE_CHECKING:
     from neurogloss.agent.sweeps import Summary
@@ -21,6 +21,7 @@ def label(
     effort: Annotated[str | None, typer.Option(help="low, medium or high: what explaining may cost.")] = None,
     llm: Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server, or scripted:FILE.")] = None,
     model: Annotated[str | None, typer.Option(help="Model on that server.")] = None,
+    embedder: EmbedderOption = "",
     judge: Annotated[str | None, typer.Option(help="similarity, likelihood or llm.")] = None,
     scorers: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Explanations asked of an LLM, to choose among.")] = None,
@@ -28,8 +29,12 @@ def label(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="One question a prompt, with its probability.")
     ] = False,
+    pictures: Annotated[str | None, typer.Option(help="auto: seen where they can be; or captions.")] = None,
     floors: Annotated[int | None, typer.Option(help="Explanations of other units asked as a floor.")] = None,
     questions: Annotated[int | None, typer.Option(help="Questions a scorer at most.")] = None,
+    stop: Annotated[str | None, typer.Option(help="width or settled: ask no more once a score is.")] = None,
+    stop_width: Annotated[float | None, typer.Option(help="Width of an interval that is narrow enough.")] = None,
+    stop_error: Annotated[float | None, typer.Option(help="Chance that such intervals do not hold.")] = None,
     unit_tokens: Annotated[int | None, typer.Option(help="Tokens after which a unit is refined no more.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Units in flight.")] = None,
     max_attempts: Annotated[int | None, typer.Option(help="Runs in which a unit may fail for transport.")] = None,
@@ -50,13 +55,18 @@ def label(
         "effort": effort,
         "llm": llm,
         "model": model,
+        "embedder": embedder or None,
         "judge": judge,
         "scorers": comma_separated(scorers),
         "candidates": candidates,
         "per_prompt": per_prompt,
         "probabilities": probabilities,
+        "pictures": pictures,
         "floors": floors,
         "questions": questions,
+        "stop": stop,
+        "stop_width": stop_width,
+        "stop_error": stop_error,
         "unit_tokens": unit_tokens,
         "concurrency": concurrency,
         "max_attempts": max_attempts,

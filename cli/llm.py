@@ -23,6 +23,8 @@ from neurogloss.settings import DEMO_SUBJECT
 
 app = typer.Typer(help="Serve a language model, or check what a server can do.", no_args_is_help=True)
 HUB_NAME = r"[\w-][\w.-]*/[\w-][\w.-]*"
+READS = frozenset({"causal", "prompt_logprobs"})
+"""Instruments that take log probabilities of prompts."""
 ROUNDS = 3
 """Requests whose median is the round-trip time."""
 # By the name in `Features`: what it is, what it is for, and what is done without it.
@@ -31,6 +33,7 @@ FEATURES = (
     ("choices", "probabilities of answers", "judges that say how sure they are", "judges say yes or no"),
     ("tools", "tool calls", "experiments", "the same menu, in structured answers"),
     ("prompt_logprobs", "log probabilities of prompts", "surprisal, PMI", "neither with it"),
+    ("pictures", "several pictures in a prompt", "image units", "captions are read instead"),
 )
 
 
@@ -162,7 +165,7 @@ async def _check(url: str, model: str | None) -> Report:
             context_length=chat.context_length,
             round_trip_s=statistics.median(seconds),
             features=dataclasses.asdict(chat.features),
-            scorers={name: reads or "causal" not in needs(scorer) for name, scorer in asked},
+            scorers={name: reads or READS.isdisjoint(needs(scorer)) for name, scorer in asked},
         )
 
 

@@ -14,3 +14,12 @@ RunOption = Annotated[
     Path, typer.Option("--run", help="Run folder.", envvar="NEUROGLOSS_RUN", show_default=str(DEFAULT_RUN))
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
+EmbedderOption = Annotated[
+    str,
+    typer.Option(
+        "--embedder",
+        help="Embedding model: a sentence-transformers folder, or URL[#MODEL]; by default the packaged.",
+        metavar="PATH|URL",
+        envvar="NEUROGLOSS_EMBEDDER",
+    ),
+]

@@ -18,6 +18,7 @@ from neurogloss.cli.text import visible
 from neurogloss.cli.units import names
 from neurogloss.ids import UnitId
 from neurogloss.records import Example, Label, Score, State
+from neurogloss.wording import chance as chance
 from neurogloss.wording import interval as interval
 from neurogloss.wording import number as number
 
@@ -30,6 +31,8 @@ SHADES = ("", "white on grey27", "white on orange4", "black on dark_orange3", "b
 """Style of a token by its share of the peak."""
 MARKS = ("«", "»")
 """Around active tokens where there is no colour."""
+CELLS = 4
+"""Of an image, named at most."""
 
 
 def console() -> Console:
@@ -120,7 +123,7 @@ def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequenc
 def scores_table(scores: Sequence[Score]) -> Table:
     """A row a scorer: score beside floor, their difference, how many questions were asked and not answered."""
     table = new_table()
-    for heading in ("scorer", "AUROC", "floor", "above its floor", "p", "asked"):
+    for heading in ("scorer", "metric", "score", "floor", "above its floor", "p", "asked"):
         table.add_column(heading, no_wrap=True)
     failed = [", ".join(f"{n} {kind}" for kind, n in score.failures.items()) for score in scores]
     if any(failed):
@@ -128,10 +131,11 @@ def scores_table(scores: Sequence[Score]) -> Table:
     for score, failures in zip(scores, failed, strict=True):
         table.add_row(
             score.scorer,
+            score.metric.replace("_", " "),
             interval(score.score),
             number(score.floor.value),
             interval(score.excess),
-            "–" if math.isnan(score.p_value) else f"{score.p_value:.3f}",
+            chance(score.p_value),
             str(score.n_questions),
             *([failures or "0"] if any(failed) else []),
         )
@@ -139,13 +143,26 @@ def scores_table(scores: Sequence[Score]) -> Table:
 
 
 def contexts_table(examples: Sequence[Example], marked: bool) -> Table:
-    """A row a context: its peak, and its text with the active tokens shaded."""
+    """A row a context: its peak, and its text with the active tokens shaded; of an image its path and cells."""
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for example in examples:
-        table.add_row(number(example.peak), highlighted(example, marked))
+        shown = highlighted(example, marked) if example.grid is None else image(example, example.grid)
+        table.add_row(number(example.peak), shown)
     return table
+
+
+def image(example: Example, grid: tuple[int, int]) -> Text:
+    """Where the image lies, what is said of it, and its most active cells, as row and column from 1."""
+    line = Text(visible(example.context.picture))
+    if example.context.text:
+        line.append(f"  {visible(example.context.text)}", style="dim")
+    best = sorted(example.active_positions(), key=lambda i: -example.activations[i])[:CELLS]
+    if len(example.activations) > 1 and best:
+        cells = ", ".join(f"{i // grid[1] + 1}|{i % grid[1] + 1} {number(example.activations[i])}" for i in best)
+        line.append(f"  cells of {grid[0]} x {grid[1]}: {cells}", style="cyan")
+    return line
 
 
 def highlighted(example: Example, marked: bool = False) -> Text:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html
+import webbrowser
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 import typer
 
-from neurogloss.cli.options import DEFAULT_RUN, JsonOption, RunOption
+from neurogloss.cli.index import open_run
+from neurogloss.cli.options import DEFAULT_RUN, EmbedderOption, JsonOption, RunOption
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 
     from neurogloss.agent.firing import Firing
     from neurogloss.agent.passages import FoundContext
+    from neurogloss.ids import UnitId
     from neurogloss.records import Label
     from neurogloss.store.search import SearchResult
 
@@ -36,6 +42,10 @@ def search(
     by_activation: Annotated[str, typer.Option(help="Units that fire on this text.", metavar="TEXT")] = "",
     kind: Annotated[Literal["explanations", "contexts"], typer.Option(help="What is searched.")] = "explanations",
     accepted: Annotated[bool, typer.Option("--accepted", help="Only accepted labels.")] = False,
+    embedder: EmbedderOption = "",
+    open: Annotated[
+        bool, typer.Option("--open", help="Show the best in the run's page (neurogloss report).")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Find units by what their explanations say, by another unit, or by what they fire on."""
@@ -44,9 +54,9 @@ def search(
 
     if sum(map(bool, (query, like, by_activation))) != 1:
         raise UserError("Expected one thing to search by: QUERY, --like UNIT or --by-activation TEXT.")
-    if kind == "contexts" and (not query or accepted):
+    if kind == "contexts" and (not query or accepted or open):
         raise UserError("Contexts are searched by QUERY, with --where 'half == \"explain\"' if you like, alone.")
-    opened = ng.open_run(run)
+    opened = open_run(run, embedder)
     table: Callable[[Any], Table]
     found: Sequence[Any]
     if kind == "contexts":
@@ -68,6 +78,24 @@ def search(
         render.console().print(table(found))
     else:
         render.console().print(nothing, soft_wrap=True)
+    if open and found:
+        best: Any = found[0]
+        open_page(run, best.unit if by_activation else best.label.unit)
+
+
+def open_page(run: Path, unit: UnitId) -> None:
+    """Show a unit on the run's page, in a browser. Raises UserError where it is on none."""
+    page = run / "report.html"
+    if not page.is_file():
+        raise UserError(f"Expected a page at {page}, found none. Make it with:  neurogloss report {run}")
+    if str(unit) not in html.unescape(page.read_text("utf-8")):
+        raise UserError(
+            f"{page} shows some units, and not {unit}. Show more with:  neurogloss report {run} --units 50; "
+            f"or see this one with:  neurogloss show {unit} --run {run}"
+        )
+    url = f"{page.resolve().as_uri()}#{quote(str(unit))}"
+    if not webbrowser.open(url):
+        typer.echo(f"Found no browser; the page is {url}", err=True)
 
 
 def results_table(query: str, found: Sequence[SearchResult]) -> Table:

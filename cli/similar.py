@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.index import chosen
+from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def similar(
     grid: Annotated[
         bool, typer.Option("--grid", help="Compare hookpoint by hookpoint and dictionary by dictionary.")
     ] = False,
+    embedder: EmbedderOption = "",
     json: JsonOption = False,
 ) -> None:
     """Match units with those of another run, hookpoint or dictionary; each kind of evidence beside its floor."""
@@ -59,7 +61,9 @@ def similar(
         )
     place_a, place_b = (hookpoint_a, dictionary_a), (hookpoint_b, dictionary_b)
     if grid:
-        cells = place_by_place(run_a, run_b, place_a, place_b, by=kinds[0], min_active=min_active)
+        cells = place_by_place(
+            run_a, run_b, place_a, place_b, by=kinds[0], min_active=min_active, embedder=chosen(embedder)
+        )
         if picture:
             pictures.heat_map(
                 cells.means, cells.rows, cells.columns, f"mean {cells.kind} of the most alike", picture
@@ -67,7 +71,17 @@ def similar(
         _show_grid(cells, json)
         return
     matching: Any = match
-    found = ng.similar(run_a, run_b, place_a, place_b, k, by=kinds, match=matching, min_active=min_active)
+    found = ng.similar(
+        run_a,
+        run_b,
+        place_a,
+        place_b,
+        k,
+        by=kinds,
+        match=matching,
+        min_active=min_active,
+        embedder=chosen(embedder),
+    )
     if out:
         write_parquet(out, found)
     if picture:

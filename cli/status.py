@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,10 @@ import typer
 from neurogloss.cli.options import JsonOption, RunArgument
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from neurogloss.agent.run import Run
+    from neurogloss.scorers.summary import ScorerSummary
 
 
 def status(
@@ -17,7 +21,7 @@ def status(
     labels: Annotated[bool, typer.Option("--labels", help="List every label of the newest method.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """What a run holds: tokens read, units by state, or every label."""
+    """What a run holds: tokens read, units by state, scores beside their floors; or every label."""
     import neurogloss as ng
     from neurogloss.cli import render
 
@@ -34,6 +38,7 @@ def status(
 
 def _tell(opened: Run, json: bool) -> None:
     from neurogloss.cli import render
+    from neurogloss.scorers.summary import by_scorer
     from neurogloss.sources.cache import read_manifest
 
     run, out = opened.folder.path, render.console()
@@ -42,14 +47,17 @@ def _tell(opened: Run, json: bool) -> None:
     complete = bool(manifest and manifest.get("complete"))
     methods = opened.status() if opened.folder.ledger.is_file() else {}
     usage = {method: opened.usage(method) for method in methods}
+    scores = {
+        method: by_scorer(s for each in opened.labels(method=method) for s in each.scores) for method in methods
+    }
     if json:
         counts = manifest["counts"] if manifest else None
-        told = {"run": str(run), "complete": complete, "collected": counts, "methods": methods, "usage": usage}
-        render.print_json([told])
+        told = {"run": str(run), "complete": complete, "collected": counts, "methods": methods}
+        render.print_json([{**told, "usage": usage, "scores": scores}])
         return
     if manifest:
-        counts = manifest["counts"]
-        out.print(f"{run}: {counts['tokens']:,} tokens, {counts['contexts']:,} contexts", soft_wrap=True)
+        counts, measure = manifest["counts"], manifest.get("measure", "tokens")
+        out.print(f"{run}: {counts[measure]:,} {measure}, {counts['contexts']:,} contexts", soft_wrap=True)
     else:
         out.print(f"{run}: labels only, nothing was collected", soft_wrap=True)
     for method, states in methods.items():
@@ -58,8 +66,32 @@ def _tell(opened: Run, json: bool) -> None:
         for stage, used in usage[method].items():
             if used.requests or used.stored:
                 out.print(f"    {stage}: {render.usage_text(used)}", soft_wrap=True)
+        if scores[method]:
+            out.print(_scores_table(scores[method]))
     if manifest and not complete:
-        wanted = manifest["settings"]["tokens"]
-        out.print(f"  not finished, {wanted:,} tokens are wanted. Give the same collect command again.")
+        wanted = f"{limit:,}" if (limit := manifest.get("limit")) else "more"
+        out.print(f"  not finished, {wanted} {measure} are wanted. Give the same collect command again.")
     elif not methods:
         out.print(f"  no labels yet. Next:  neurogloss label {run} --units sample:24", soft_wrap=True)
+
+
+def _scores_table(scorers: Sequence[ScorerSummary]) -> Table:
+    """A row a scorer: means over units of score and floor, and how far the one lies above the other."""
+    from rich.text import Text
+
+    from neurogloss.cli import render
+
+    table = render.new_table(caption="means over units, 95 % intervals; p: paired over units")
+    table.add_column("scorer", overflow="fold")
+    for heading in ("units", "score", "floor", "above its floor", "p"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for each in scorers:
+        table.add_row(
+            Text.assemble(each.scorer, (f"\n{each.metric.replace('_', ' ')}", "dim")),
+            str(each.score.n),
+            render.interval(each.score.mean),
+            render.number(each.floor.mean.value),
+            render.interval(each.excess.mean),
+            render.chance(each.p_value),
+        )
+    return table

@@ -8,7 +8,12 @@ from neurogloss.engines.usage import RecordedModel
 
 
 def load_chat_model(
-    spec: str, model: str | None = None, *, answers: Path | None = None, concurrency: int = 256
+    spec: str,
+    model: str | None = None,
+    *,
+    answers: Path | None = None,
+    concurrency: int = 256,
+    pictures: bool = True,
 ) -> RecordedModel:
     """The chat model that `--llm` names: a server's URL, or `scripted:FILE`; its calls are recorded.
 
@@ -19,6 +24,7 @@ def load_chat_model(
         model: name on the server; None takes its only one. Of a script: what the ledger calls it.
         answers: file in which a server's answers are kept, and from which they are served again.
         concurrency: requests to the server in flight at most.
+        pictures: whether it is shown pictures, where it can see them.
 
     Raises:
         UserError: `spec` is neither, the script does not hold, or the file of answers cannot be used.
@@ -26,12 +32,12 @@ def load_chat_model(
     if spec.startswith("scripted:"):
         from neurogloss.engines.scripted import ScriptedModel
 
-        return RecordedModel(ScriptedModel(spec.removeprefix("scripted:"), model))
+        return RecordedModel(ScriptedModel(spec.removeprefix("scripted:"), model), pictures)
     from neurogloss.engines.server import ServerModel
 
     server = ServerModel(spec, model, concurrency=concurrency)
     if answers is None:
-        return RecordedModel(server)
+        return RecordedModel(server, pictures)
     from neurogloss.engines.answers import StoredModel
 
-    return RecordedModel(StoredModel(server, answers))
+    return RecordedModel(StoredModel(server, answers), pictures)

@@ -15,16 +15,17 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from neurogloss.engines.usage import Reader, Reading, Wrapped
+from neurogloss.engines.prompt_logprobs import Blanks
+from neurogloss.engines.usage import Filler, Reader, Reading, Wrapped
 from neurogloss.errors import UserError
 from neurogloss.foreign import write_json
-from neurogloss.protocols import ChatModel, Choice, Likelihood, Message, Reply, Tool, ToolCall
+from neurogloss.protocols import ChatModel, Choice, Likelihood, Message, Reply, Request, ToolCall
 
 _log = logging.getLogger(__name__)
 
@@ -53,32 +54,19 @@ class StoredModel(Wrapped):
         self._file.close()
         await super().close()
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         """As the model answers, or once answered."""
-        offered = [asdict(tool) for tool in tools]
         # Whether the server holds to a schema decides how it is told of it.
-        form = None if schema is None else [schema, self.features.schema]
-        key = self._key("chat", _conversation(messages), form, offered, temperature, max_tokens, seed)
+        key = self._key("chat", request, request.schema is not None and self.features.schema)
         if (found := self._file.get(key)) is not None:
             return Reply(found["text"], calls=tuple(ToolCall(**call) for call in found["calls"]), stored=True)
-        reply = await self._chat.chat(
-            messages, schema=schema, tools=tools, temperature=temperature, max_tokens=max_tokens, seed=seed
-        )
+        reply = await self._chat.chat(request)
         self._file.put(key, {"text": reply.text, "calls": [asdict(call) for call in reply.calls]})
         return reply
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         """As the model chooses, or once chose."""
-        key = self._key("choose", _conversation(messages), list(choices))
+        key = self._key("choose", tuple(messages), choices)
         if (found := self._file.get(key)) is not None:
             return Choice(found, stored=True)
         choice = await self._chat.choose(messages, choices)
@@ -89,24 +77,26 @@ class StoredModel(Wrapped):
         """As the model reads, or once read; all continuations together."""
         if not isinstance(self._chat, Reader):
             raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
-        key = self._key("read", prefix, list(continuations))
+        key = self._key("read", prefix, continuations)
         if (found := self._file.get(key)) is not None:
             return Reading(tuple(Likelihood(total, n) for total, n in found), stored=True)
         reading = await self._chat.read(prefix, continuations)
         self._file.put(key, [(each.total, each.n_tokens) for each in reading.likelihoods])
         return reading
 
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks:
+        """As the model fills the blanks, or once filled them."""
+        if not isinstance(self._chat, Filler):
+            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
+        key = self._key("fill", prefix, text, mark, choices)
+        if (found := self._file.get(key)) is not None:
+            return Blanks(tuple(map(tuple, found)), stored=True)
+        blanks = await self._chat.fill(prefix, text, mark, choices)
+        self._file.put(key, blanks.probabilities)
+        return blanks
+
     def _key(self, *asked: Any) -> bytes:
         return hashlib.blake2b(write_json([self.name, *asked]), digest_size=16).digest()
-
-
-def _conversation(messages: Sequence[Message]) -> list[Any]:
-    return [
-        [message.role, message.content]
-        if not (message.calls or message.answers)
-        else [message.role, message.content, [asdict(call) for call in message.calls], message.answers]
-        for message in messages
-    ]
 
 
 class AnswerFile:
@@ -130,7 +120,9 @@ class AnswerFile:
         try:
             if text is None:
                 row = self._connection.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
-                text = row[0] if row else "null"
+                if row is None:
+                    return None
+                (text,) = row
             return json.loads(text)
         except sqlite3.OperationalError as error:
             raise self._unusable(error) from None

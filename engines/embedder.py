@@ -50,7 +50,7 @@ class MiniLM:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         for rows, hidden, keep, _ in self._batches(texts):
             weight = keep[:, :, None].astype(np.float32)
-            vectors[rows] = _unit((hidden * weight).sum(1) / weight.sum(1))
+            vectors[rows] = unit_rows((hidden * weight).sum(1) / weight.sum(1))
         return vectors
 
     def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
@@ -61,7 +61,7 @@ class MiniLM:
             for i, row in enumerate(rows):
                 inner = keep[i].copy()
                 inner[0] = inner[keep[i].sum() - 1] = False
-                fresh[missing[row]] = TokenVectors(_unit(hidden[i][inner]), spans[i][inner])
+                fresh[missing[row]] = TokenVectors(unit_rows(hidden[i][inner]), spans[i][inner])
         found = [self._cache.get(text) or fresh[text] for text in texts]
         for text, vectors in zip(texts, found, strict=True):
             self._cache[text] = vectors
@@ -160,7 +160,8 @@ def _gelu_block(x: Float32, out: Float32) -> None:
     out *= x
 
 
-def _unit(vectors: Float32) -> Float32:
+def unit_rows(vectors: Float32) -> Float32:
+    """(…, d), each row scaled to unit length; rows of zeros stay."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: Float32 = (vectors / np.maximum(norms, np.float32(1e-12))).astype(np.float32)
     return scaled

@@ -1,22 +1,24 @@
 """Find out what a server can do, by what it does: servers ignore what they do not know, and say 200.
 
-Each feature is one tiny request, all at once, and counts where the answer has the form that only the feature
+Each feature is a tiny request or two, all at once, and counts where the answer has the form that only the feature
 gives it: a word that nobody would say without the schema, probabilities of choices, a call of the tool, as many
-log probabilities as there are tokens.
+log probabilities as there are tokens, a prompt of more tokens with two pictures than without.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import math
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from neurogloss.engines.transport import unsupported
 from neurogloss.engines.usage import Reading
 from neurogloss.errors import AnswerError, TransportError, UserError
 from neurogloss.foreign import read_json
-from neurogloss.protocols import ChatModel, Features, Message, Tool
+from neurogloss.protocols import ChatModel, Features, Message, Request, Tool
 
 _WORD = "zephyr"
 _SCHEMA = {
@@ -30,6 +32,11 @@ _TOOL = Tool(
     "Reports a number to the user.",
     {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
 )
+_PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQVR42u3PQQkAAAgAsetfWiP4FgYrsKZeS0BAQEBAQEBAQEBAQEBAQEBA"
+    "QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEDgsqnc8OJg6Ln3AAAAAElFTkSuQmCC"
+)
+"""A red square of 64 x 64 pixels, PNG."""
 
 
 class _Probed(ChatModel, Protocol):
@@ -43,7 +50,11 @@ async def probe(model: _Probed) -> Features:
         UserError: the server broke off or was too busy to be tried.
     """
     found = await asyncio.gather(
-        _works(_schema(model)), _works(_choices(model)), _works(_tools(model)), _works(_prompt_logprobs(model))
+        _works(_schema(model)),
+        _works(_choices(model)),
+        _works(_tools(model)),
+        _works(_prompt_logprobs(model)),
+        _works(_pictures(model)),
     )
     return Features(*found)
 
@@ -58,7 +69,7 @@ async def _works(trial: Awaitable[bool]) -> bool:
 
 
 async def _schema(model: _Probed) -> bool:
-    reply = await model.chat([Message("user", "Say hello.")], schema=_SCHEMA, max_tokens=64)
+    reply = await model.chat(Request((Message("user", "Say hello."),), _SCHEMA, max_tokens=64))
     try:
         return bool(read_json(reply.text) == {"word": _WORD})
     except ValueError:
@@ -73,10 +84,16 @@ async def _choices(model: _Probed) -> bool:
 
 async def _tools(model: _Probed) -> bool:
     question = "Report the number 7 with the tool `report`."
-    reply = await model.chat([Message("user", question)], tools=[_TOOL], max_tokens=128)
+    reply = await model.chat(Request((Message("user", question),), tools=(_TOOL,), max_tokens=128))
     return [call.name for call in reply.calls] == [_TOOL.name]
 
 
 async def _prompt_logprobs(model: _Probed) -> bool:
     reading = await model.read("The cat sat on the", [" mat", " sofa in the room"])
     return all(each.n_tokens and math.isfinite(each.total) and each.total < 0 for each in reading.likelihoods)
+
+
+async def _pictures(model: _Probed) -> bool:
+    asked = Message("user", "Which colour are these pictures?")
+    seen = await model.chat(Request((replace(asked, pictures=(_PICTURE, _PICTURE)),), max_tokens=16))
+    return seen.prompt_tokens > (await model.chat(Request((asked,), max_tokens=16))).prompt_tokens

@@ -35,7 +35,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -48,7 +48,7 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Choice, Features, Message, Reply, Tool, ToolCall
+from neurogloss.protocols import Choice, Features, Message, Reply, Request, ToolCall
 
 _FAILURES: Mapping[str, type[AnswerError]] = {
     "transport": TransportError,
@@ -60,7 +60,8 @@ _MEANING: Mapping[str, set[str]] = {"true": {"true", "yes", "1"}, "false": {"fal
 _STRING = r'("(?:[^"\\]|\\.)*")'
 _TEXT = re.compile(rf"^(\d+)[AB]?\. {_STRING}", re.MULTILINE)
 _EXPLANATION = re.compile(rf"^Explanation: {_STRING}$", re.MULTILINE)
-_MARKED = re.compile(r"<<(.*?)>>", re.DOTALL)
+_MARKED_TEXTS = re.compile(r"^Marked texts:$", re.MULTILINE)
+_MARKED = re.compile(r"<<(.*?)>>")
 _WORD = re.compile(r"\w+")
 
 
@@ -121,26 +122,17 @@ class ScriptedModel(Closeable):
             tools=any(rule.call is not None for rule in self._rules),
         )
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         """The answer of the first rule that matches; tokens are counted as words.
 
         Raises:
             AnswerError: the rule says so.
             UserError: no rule matches.
         """
-        rule, asked = await self._rule(messages, bool(tools))
+        rule, asked = await self._rule(request.messages, bool(request.tools))
         text = "" if rule.call else _answer(rule, asked)
         calls = (ToolCall(rule.call.name, rule.call.arguments, "call"),) if rule.call else ()
-        return Reply(text, _words(messages), len(text.split()), calls=calls)
+        return Reply(text, _words(request.messages), len(text.split()), calls=calls)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         """All probability on one choice, as the first rule that matches says.
@@ -207,7 +199,7 @@ def _answer(rule: Rule, asked: str) -> str:
     if rule.words is not None:
         return json.dumps({"answers": _judge(rule.words, asked)})
     if rule.marks is not None:
-        marks = (mark for _, string in _TEXT.findall(asked) for mark in _MARKED.findall(json.loads(string)))
+        marks = (_marks(string) for _, string in _TEXT.findall(asked))
         marked = (word for mark in marks for word in _WORD.findall(mark.lower()))
         # most_common keeps the order of the first appearance among equals.
         frequent = [word for word, _ in Counter(marked).most_common(rule.marks)]
@@ -221,15 +213,21 @@ def _judge(words: tuple[str, ...] | Literal["explanation"], asked: str) -> list[
         explanation = _EXPLANATION.search(asked)
         text = json.loads(explanation[1]) if explanation else ""
         words = tuple(word for word in _WORD.findall(text) if len(word) > 3)
+    marked = _MARKED_TEXTS.search(asked) is not None
     counts: dict[str, list[int]] = {}
     for number, string in _TEXT.findall(asked):
-        counts.setdefault(number, []).append(_count(words, json.loads(string)))
+        seen = (marked and _marks(string)) or json.loads(string)
+        counts.setdefault(number, []).append(_count(words, seen))
     return [
         found[0] > 0 if len(found) == 1 else ("B" if found[1] > found[0] else "A") for found in counts.values()
     ]
 
 
+def _marks(string: str) -> str:
+    """What stands between marks in a JSON string, a line each; what only looks like a mark is escaped there."""
+    return "\n".join(json.loads(f'"{mark}"') for mark in _MARKED.findall(string))
+
+
 def _count(words: Sequence[str], text: str) -> int:
-    """How often `text`, or what is marked of it, holds one of the words, whatever the case."""
-    seen = "\n".join(_MARKED.findall(text)) or text
-    return sum(seen.lower().count(word.lower()) for word in words)
+    """How often `text` holds one of the words, whatever the case."""
+    return sum(text.lower().count(word.lower()) for word in words)

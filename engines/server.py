@@ -7,6 +7,7 @@ What the server can do is found out at connect (`neurogloss.engines.probe`), and
    its first tokens.
 3. Tools as tool calls.
 4. The log probabilities of prompts as completions that echo them, many prompts a request.
+5. Pictures as data URIs in parts of a message (`image_url`), after its text.
 
 A model that reasons until its room is used up is asked once more, with more room. Which failure raises which
 error is said in `neurogloss.engines.transport` and `neurogloss.engines.replies`.
@@ -15,20 +16,23 @@ error is said in `neurogloss.engines.transport` and `neurogloss.engines.replies`
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from neurogloss.accounts import Usage
 from neurogloss.engines import replies
 from neurogloss.engines.probe import probe
+from neurogloss.engines.prompt_logprobs import ALTERNATIVES, Blanks, fills
 from neurogloss.engines.transport import Transport
 from neurogloss.engines.usage import Closeable, Reading
 from neurogloss.errors import RefusalError, UnparseableError, UserError
-from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Tool
+from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Request, Tool
 
 SEEDS = 2**31
 """Seeds are sent modulo this: servers differ in the width that they take."""
@@ -69,7 +73,7 @@ class ServerModel(Closeable):
             deadline: seconds for one answer over all attempts.
 
         Raises:
-            UserError: `url` is no http URL.
+            UserError: `url` is no http URL, or the key cannot be sent.
         """
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         self._transport = Transport(url, key, timeout, retries, deadline, concurrency)
@@ -115,7 +119,7 @@ class ServerModel(Closeable):
             # Everything is tried by asking for it.
             trial = copy.copy(self)
             trial._connected = True
-            trial._features = Features(schema=True, choices=True, tools=True, prompt_logprobs=True)
+            trial._features = Features(True, True, True, True, True)
             self._features = await probe(trial)
 
     def _settle(self, known: Sequence[str]) -> str:
@@ -131,59 +135,60 @@ class ServerModel(Closeable):
             raise UserError(f"Expected one model at {self.url}, found {found}. Name one with --model.")
         raise UserError(f"The server at {self.url} has no model {self._model!r}. It has: {listing}.")
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         """As ChatModel.chat says."""
         if not self._connected:
             await self.connect()
-        request: dict[str, Any] = {
-            "model": self._model,
-            "messages": [_message(message) for message in messages],
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "seed": seed % SEEDS,
-        }
-        if tools:
-            if not self.features.tools:
-                raise NotImplementedError(f"{self.name} calls no tools; see its features")
-            request["tools"] = [_tool(tool) for tool in tools]
-        in_words = schema is not None and not self.features.schema
-        if in_words:
-            request["messages"][-1]["content"] += IN_WORDS + json.dumps(schema, ensure_ascii=False)
-        elif schema is not None:
-            form = {"name": "answer", "strict": True, "schema": dict(schema)}
-            request["response_format"] = {"type": "json_schema", "json_schema": form}
-        message, finish, spent = await self._complete(request)
+        schema, in_words = request.schema, request.schema is not None and not self.features.schema
+        message, finish, spent = await self._complete(self._body(request, in_words))
         text, calls = replies.answer(message), replies.calls(message)
         if not text and not calls:
             raise replies.empty(message, finish)
         if schema is not None and text:
             if finish == "length":
                 raise UnparseableError(
-                    f"expected JSON in at most {request['max_tokens']} tokens, cut off in {text[-80:]!r}"
+                    f"expected JSON in at most {request.max_tokens} tokens, cut off in {text[-80:]!r}"
                 )
             text = replies.json_in(text) if in_words else text
         return Reply(text, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens, calls)
 
-    async def _complete(self, request: dict[str, Any]) -> tuple[Mapping[str, Any], str | None, Usage]:
+    def _body(self, request: Request, in_words: bool) -> dict[str, Any]:
+        """`in_words`: the schema stands at the end of the last message."""
+        *before, last = request.messages
+        if in_words:
+            last = replace(last, content=last.content + IN_WORDS + json.dumps(request.schema, ensure_ascii=False))
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": self._messages([*before, last]),
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+            "seed": request.seed % SEEDS,
+        }
+        if request.tools:
+            if not self.features.tools:
+                raise NotImplementedError(f"{self.name} calls no tools; see its features")
+            body["tools"] = [_tool(tool) for tool in request.tools]
+        if request.schema is not None and not in_words:
+            form = {"name": "answer", "strict": True, "schema": request.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        return body
+
+    def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        if not self.features.pictures and any(message.pictures for message in messages):
+            raise NotImplementedError(f"{self.name} sees no pictures; see its features")
+        return [_message(message) for message in messages]
+
+    async def _complete(self, asked: dict[str, Any]) -> tuple[Mapping[str, Any], str | None, Usage]:
         """Message, end and cost of a completion; where the room went to reasoning alone, of a second one."""
-        body = await self._transport.post("/chat/completions", request)
+        body = await self._transport.post("/chat/completions", asked)
         message, finish = replies.completion(body)
         spent = replies.usage(body)
         if finish != "length" or replies.answer(message) or not replies.reasoned(message):
             return message, finish, spent
-        room = max(ROOM * request["max_tokens"], LEAST_ROOM)
+        room = max(ROOM * asked["max_tokens"], LEAST_ROOM)
         if self.context_length is not None:
             room = min(room, self.context_length - spent.prompt_tokens)
-        body = await self._transport.post("/chat/completions", {**request, "max_tokens": room})
+        body = await self._transport.post("/chat/completions", {**asked, "max_tokens": room})
         return *replies.completion(body), spent + replies.usage(body)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
@@ -194,7 +199,7 @@ class ServerModel(Closeable):
             raise NotImplementedError(f"{self.name} gives no probabilities of choices; see its features")
         request = {
             "model": self._model,
-            "messages": [_message(message) for message in messages],
+            "messages": self._messages(messages),
             "temperature": 0.0,
             # The first token says all where no two choices begin alike.
             "max_tokens": 1 if len({choice[:1].casefold() for choice in choices}) == len(choices) else 8,
@@ -243,9 +248,25 @@ class ServerModel(Closeable):
         likelihoods = tuple(replies.likelihood(found[prefix], found[text]) for text in asked)
         return Reading(likelihoods, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
 
-    async def _echo(self, prompts: Sequence[str]) -> Any:
-        request = {"model": self._model, "prompt": list(prompts), "echo": True, "logprobs": 1}
+    async def _echo(self, prompts: Sequence[str], alternatives: int = 1) -> Any:
+        request = {"model": self._model, "prompt": list(prompts), "echo": True, "logprobs": alternatives}
         return await self._transport.post("/completions", {**request, "max_tokens": 0, "temperature": 0.0})
+
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks:
+        """As PromptReader.blanks says, and what it cost. Prefix and text are tokenized together.
+
+        Raises:
+            AnswerError: as ChatModel.chat.
+        """
+        if not self._connected:
+            await self.connect()
+        if not self.features.prompt_logprobs:
+            raise NotImplementedError(f"{self.name} gives no log probabilities of prompts; see its features")
+        body = await self._echo([prefix + text], ALTERNATIVES)
+        rows, spent = fills(body, mark, choices), replies.usage(body)
+        # Those before are the prefix's own.
+        mine = rows[len(rows) - text.count(mark) :]
+        return Blanks(mine, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
 
     async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """As CausalModel.likelihoods says; raises as `read` does."""
@@ -258,6 +279,8 @@ class ServerModel(Closeable):
 
 def _message(message: Message) -> dict[str, Any]:
     written: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.pictures:
+        written["content"] = [{"type": "text", "text": message.content}, *map(_picture, message.pictures)]
     if message.calls:
         written["tool_calls"] = [
             {
@@ -270,6 +293,12 @@ def _message(message: Message) -> dict[str, Any]:
     if message.answers:
         written["tool_call_id"] = message.answers
     return written
+
+
+def _picture(data: bytes) -> dict[str, Any]:
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    url = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -10,7 +10,7 @@
     401, 402, 403, 404                                      UserError: key, model or address are the user's
     400, 413, 422 (a prompt too long, say)                  RefusalError: this request only, the run goes on
 
-The client of the `openai` package would do the same at five times the CPU a request.
+The client of the `openai` package would do the same at many times the CPU a request (`docs/design/client.md`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
+from pyreqwest.client import ClientBuilder
+from pyreqwest.exceptions import RequestError
 
 from neurogloss.engines.limiter import Limiter
 from neurogloss.errors import RefusalError, TransportError, UserError
@@ -66,14 +67,17 @@ class Transport:
             concurrency: requests in flight at most.
 
         Raises:
-            UserError: `url` is no http URL.
+            UserError: `url` is no http URL, or the key cannot be sent.
         """
         self.url = _base_url(url)
         self.limiter = Limiter(concurrency, slow=timeout / 4)
-        self._headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        try:
+            self._client = ClientBuilder().default_headers(headers).build()
+        except ValueError:  # whose text holds the key
+            raise UserError("Expected an API key on one line. Set OPENAI_API_KEY to one.") from None
         self._timeout, self._retries, self._deadline = min(timeout, deadline), retries, deadline
         self._jitter = random.SystemRandom()
-        self._session: aiohttp.ClientSession | None = None
 
     async def models(self) -> list[Mapping[str, Any]]:
         """What the server lists; empty where it has no list.
@@ -88,7 +92,7 @@ class Transport:
             if error.status == 404:
                 return []
             _raise_for_status(error, f"The server at {self.url} did not list its models", UserError)
-        except (aiohttp.ClientError, OSError, TypeError, KeyError, ValueError) as error:
+        except (RequestError, TypeError, KeyError, ValueError) as error:
             raise UserError(
                 f"Expected an OpenAI-compatible server at {self.url}, found none ({_words(error)}). "
                 "Start it, or correct its address."
@@ -101,7 +105,7 @@ class Transport:
             text = await self._send("POST", path, write_json(body))
         except StatusError as error:
             _raise_for_status(error, f"{what} did not answer", TransportError)
-        except (aiohttp.ClientError, OSError) as error:
+        except RequestError as error:
             raise TransportError(f"{what} was not reached: {_words(error)}") from error
         try:
             return read_json(text)
@@ -109,8 +113,7 @@ class Transport:
             raise TransportError(f"{self.url} sent what is no answer: {text[:200]!r}") from error
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()
 
     async def _send(self, method: str, path: str, data: bytes | None) -> bytes:
         """The answer's body, after as many attempts as it takes. Raises the last one's error."""
@@ -121,7 +124,7 @@ class Transport:
             while True:
                 try:
                     return await self._attempt(method, path, data, timeout)
-                except (StatusError, aiohttp.ClientError, OSError) as error:
+                except (StatusError, RequestError) as error:
                     wait = self._wait(error, attempt)
                     left = ends - time.monotonic()
                     if wait is None or wait >= left:
@@ -132,16 +135,16 @@ class Transport:
             self.limiter.release(began)
 
     async def _attempt(self, method: str, path: str, data: bytes | None, timeout: float) -> bytes:
-        if self._session is None:
-            self._session = self._open()
-        limit = aiohttp.ClientTimeout(timeout)
-        async with self._session.request(method, self.url + path, data=data, timeout=limit) as response:
-            body = await response.read()
+        request = self._client.request(method, self.url + path).timeout(timedelta(seconds=timeout))
+        if data is not None:
+            request = request.body_bytes(data)
+        response = await request.build().send()
+        body = bytes(await response.bytes())
         if response.status < 400:
             return body
         if response.status in (429, 503):
             self.limiter.overloaded()
-        raise StatusError(response.status, body.decode(errors="replace"), _asked_wait(response.headers))
+        raise StatusError(response.status, body.decode(errors="replace"), _asked_wait(response.get_header))
 
     def _wait(self, error: Exception, attempt: int) -> float | None:
         """Seconds until the next attempt, None where there is none."""
@@ -150,16 +153,6 @@ class Transport:
         if isinstance(error, StatusError) and error.wait is not None:
             return error.wait
         return min(FIRST_WAIT * 2.0**attempt, LAST_WAIT) * self._jitter.uniform(0.75, 1.0)
-
-    def _open(self) -> aiohttp.ClientSession:
-        parts = urlsplit(self.url)
-        return aiohttp.ClientSession(
-            headers=self._headers,
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Looked up once: the library would for every request.
-            proxy=None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme),
-        )
 
 
 def unsupported(error: Exception) -> bool:
@@ -176,12 +169,12 @@ def _base_url(url: str) -> str:
     return parts._replace(path=path or "/v1").geturl()
 
 
-def _asked_wait(headers: Mapping[str, str]) -> float | None:
+def _asked_wait(header: Callable[[str], str | None]) -> float | None:
     """Seconds that the server asks to be left alone for; dates are not read."""
     for name, seconds in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            wait = float(headers[name]) * seconds
-        except (KeyError, ValueError):
+            wait = float(header(name) or "") * seconds
+        except ValueError:
             continue
         if wait >= 0:
             return min(wait, LONGEST_WAIT)
@@ -214,5 +207,6 @@ def _message(text: str) -> str:
 
 def _words(error: Exception) -> str:
     """What an error says, on one line and not at length."""
-    said = "timed out" if isinstance(error, TimeoutError) else str(error)
+    causes = error.details["causes"] if isinstance(error, RequestError) else None
+    said = "timed out" if isinstance(error, TimeoutError) else causes[-1]["message"] if causes else str(error)
     return " ".join((said or type(error).__name__).split())[:300].rstrip(".")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from neurogloss.accounts import Usage
+from neurogloss.engines.prompt_logprobs import Blanks
 from neurogloss.errors import AnswerError
-from neurogloss.protocols import ChatModel, Choice, Features, Likelihood, Message, Reply, Tool
+from neurogloss.ids import hash64
+from neurogloss.protocols import ChatModel, Choice, Features, Likelihood, Message, Reply, Request
 from neurogloss.records import Failure
 
 
@@ -21,6 +23,7 @@ class Call:
     """One request as it went."""
 
     messages: tuple[Message, ...]
+    """Without their pictures, of which the content ends in the hashes."""
     answer: str
     """The text, or JSON of what came instead of one: tool calls, probabilities; of a failure, the reason."""
     failure: Failure | None
@@ -43,6 +46,13 @@ class Reader(Protocol):
     """A model that can say how likely continuations are, and what it cost to say so."""
 
     async def read(self, prefix: str, continuations: Sequence[str]) -> Reading: ...
+
+
+@runtime_checkable
+class Filler(Protocol):
+    """A model that can say what could stand at the blanks of a text, and what it cost to say so."""
+
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks: ...
 
 
 class Closeable:
@@ -111,31 +121,27 @@ class Wrapped(Closeable):
 class RecordedModel(Wrapped):
     """A chat model of which every call is recorded, failures too, and added up."""
 
-    def __init__(self, chat: ChatModel) -> None:
+    def __init__(self, chat: ChatModel, pictures: bool = True) -> None:
+        """`pictures`: False where it is to be shown none, though it could see them."""
         super().__init__(chat)
+        self._pictures = pictures
         self.usage = Usage()
         """Of all calls so far."""
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
+    @property
+    def features(self) -> Features:
+        found = self._chat.features
+        return found if self._pictures else replace(found, pictures=False)
+
+    async def chat(self, request: Request) -> Reply:
         """As the model answers."""
-        with self._failures(messages):
-            reply = await self._chat.chat(
-                messages, schema=schema, tools=tools, temperature=temperature, max_tokens=max_tokens, seed=seed
-            )
+        with self._failures(request.messages):
+            reply = await self._chat.chat(request)
         answer = reply.text
         if reply.calls:
             calls = [{"name": call.name, "arguments": call.arguments} for call in reply.calls]
             answer = json.dumps({"text": reply.text, "calls": calls}, ensure_ascii=False)
-        self._record(messages, answer, _usage(reply))
+        self._record(request.messages, answer, _usage(reply))
         return reply
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
@@ -157,6 +163,16 @@ class RecordedModel(Wrapped):
         self._record(asked, answer, _usage(reading))
         return list(reading.likelihoods)
 
+    async def blanks(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Sequence[Sequence[float]]:
+        """As PromptReader.blanks says; only where the model's `features` have prompt log probabilities."""
+        if not isinstance(self._chat, Filler):
+            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
+        asked = (Message("user", prefix + text),)
+        with self._failures(asked):
+            found = await self._chat.fill(prefix, text, mark, choices)
+        self._record(asked, json.dumps(found.probabilities), _usage(found))
+        return found.probabilities
+
     @contextmanager
     def _failures(self, messages: Sequence[Message]) -> Iterator[None]:
         try:
@@ -170,10 +186,17 @@ class RecordedModel(Wrapped):
     ) -> None:
         self.usage += usage
         if (calls := _calls.get()) is not None:
-            calls.append(Call(tuple(messages), answer, failure, usage))
+            calls.append(Call(tuple(map(_without_pictures, messages)), answer, failure, usage))
 
 
-def _usage(answer: Reply | Choice | Reading) -> Usage:
+def _without_pictures(message: Message) -> Message:
+    if not message.pictures:
+        return message
+    hashes = "\n".join(f"picture {hash64(picture):016x}" for picture in message.pictures)
+    return replace(message, content=f"{message.content}\n{hashes}", pictures=())
+
+
+def _usage(answer: Reply | Choice | Reading | Blanks) -> Usage:
     if answer.stored:
         return Usage(stored=1)
     return Usage(1, 0, answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens)

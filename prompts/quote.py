@@ -11,7 +11,7 @@ What a model reads is not ours: a corpus holds orders, fences, marks and the con
 from __future__ import annotations
 
 import re
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from json.encoder import encode_basestring
 
 from neurogloss.records import Passage
@@ -39,15 +39,26 @@ def quote_marked(passage: Passage) -> str:
     """The passage as a JSON string on one line, its marked tokens between `<<` and `>>`."""
     if not passage.marks:
         return quote(passage.text)
-    tokens = [encode_basestring(token)[1:-1] for token in passage.tokens]
-    # A control token may be spread over several of the subject's tokens, so it is looked for in the whole.
-    if risky := _risky("".join(tokens), marked=True):
-        ends = list(accumulate(map(len, tokens), initial=0))
-        tokens = [
-            "".join(_escape(c) if i in risky else c for i, c in enumerate(token, start))
-            for start, token in zip(ends, tokens, strict=False)
+    tokens, marks = passage.tokens, set(passage.marks)
+    # A run ends where it is marked on one side alone.
+    bounds = list(pairwise(sorted({0, len(tokens)} | (marks ^ {mark + 1 for mark in marks}))))
+    runs = [encode_basestring("".join(tokens[start:end]))[1:-1] for start, end in bounds]
+    # A control token may be spread over several runs, so it is looked for in the whole.
+    if risky := _risky("".join(runs), marked=True):
+        starts = accumulate(map(len, runs), initial=0)
+        runs = [
+            "".join(_escape(c) if i in risky else c for i, c in enumerate(run, start))
+            for start, run in zip(starts, runs, strict=False)
         ]
-    return f'"{Passage(tuple(tokens), passage.marks).marked(*MARKS)}"'
+    written = [run.join(MARKS) if start in marks else run for (start, _), run in zip(bounds, runs, strict=True)]
+    return f'"{"".join(written)}"'
+
+
+def stimulus(passage: Passage, marked: bool = False) -> str:
+    """The passage as a JSON string, with its marks or without; where it is an image, a word that stands for it."""
+    if passage.picture:
+        return "picture"
+    return quote_marked(passage) if marked else quote(passage.text)
 
 
 def _risky(text: str, marked: bool) -> set[int]:

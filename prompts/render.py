@@ -4,7 +4,7 @@
    that no value can open a section. A comment `{# … #}` may stand before the first.
 2. Each section is a Jinja template. A name that the template uses and that is not given is an error, and so
    is a name that is given and not used.
-3. The filters `quote` and `marked` write a text as data (see `neurogloss.prompts.quote`).
+3. The filters `quote`, `marked` and `stimulus` write a text as data (see `neurogloss.prompts.quote`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from neurogloss.errors import UserError
 from neurogloss.ids import content_id
-from neurogloss.prompts.quote import quote, quote_marked
+from neurogloss.prompts.quote import quote, quote_marked, stimulus
 from neurogloss.protocols import Message
 
 _SECTION = re.compile(r"^## (system|user|assistant)[ \t]*$", re.MULTILINE)
@@ -136,5 +136,5 @@ def _environment(own: bool) -> Environment:
     """For a user's own templates, a sandbox; for those of the package none, which takes a third of the time."""
     kind = ImmutableSandboxedEnvironment if own else Environment
     environment = kind(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    environment.filters.update(quote=quote, marked=quote_marked)
+    environment.filters.update(quote=quote, marked=quote_marked, stimulus=stimulus)
     return environment

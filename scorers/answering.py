@@ -13,6 +13,7 @@ _HOW: Mapping[str, str] = {
     "causal": "a causal language model that gives log probabilities",
     "embedder": "an embedding model",
     "subject": "the subject model, that is a run that was collected from one",
+    "responses": "measured responses, that is a run that was collected from voxels",
 }
 
 
@@ -45,6 +46,12 @@ def require(scorer: Scorer, instruments: Instruments) -> None:
         if set(names) <= known and all(getattr(instruments, name) is None for name in names):
             how = " or ".join(_HOW[name] for name in names)
             raise UserError(f"The scorer {scorer.name} needs {how}. Give one, or leave the scorer out.")
+    chat = instruments.chat
+    if chat is not None and "prompt_logprobs" in needs(scorer) and not chat.features.prompt_logprobs:
+        raise UserError(
+            f"The scorer {scorer.name} needs an LLM that gives the log probabilities of a prompt's tokens, as "
+            f"vLLM does; {chat.name} gives none. Ask another server, or leave the scorer out."
+        )
 
 
 async def ask(

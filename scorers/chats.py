@@ -8,9 +8,10 @@ from typing import Any
 from neurogloss.errors import AnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.prompts.pictures import showing
 from neurogloss.prompts.render import render
-from neurogloss.protocols import ChatModel
-from neurogloss.records import Answer
+from neurogloss.protocols import ChatModel, Request
+from neurogloss.records import Answer, Passage
 
 TEXT_TOKENS = 80
 """Tokens allowed for a text that is written."""
@@ -39,16 +40,26 @@ async def write(
 
 
 async def numbers(
-    chat: ChatModel, template: str, n: int, highest: int, seed: int, lowest: int = 0, **values: Any
+    chat: ChatModel,
+    template: str,
+    n: int,
+    highest: int,
+    seed: int,
+    lowest: int = 0,
+    images: Sequence[Passage] = (),
+    **values: Any,
 ) -> list[int]:
     """`n` whole numbers from `lowest` to `highest`.
+
+    Args:
+        images: passages whose pictures follow the prompt, where they have one.
 
     Raises:
         AnswerError: the model gave none.
     """
     item = {"type": "integer", "minimum": lowest, "maximum": highest}
     schema = _object({"answers": {"type": "array", "items": item, "minItems": n, "maxItems": n}})
-    found = await _reply(chat, template, schema, ROOM + NUMBER_TOKENS * n, seed, **values)
+    found = await _reply(chat, template, schema, ROOM + NUMBER_TOKENS * n, seed, images, **values)
     given: list[int] = _list(found, "answers", n, int)
     if any(not lowest <= number <= highest for number in given):
         raise UnparseableError(f"expected numbers from {lowest} to {highest}, found {given[:20]}")
@@ -63,10 +74,17 @@ def failed(error: AnswerError) -> Answer:
 
 
 async def _reply(
-    chat: ChatModel, template: str, schema: Mapping[str, Any], room: int, seed: int, **values: Any
+    chat: ChatModel,
+    template: str,
+    schema: Mapping[str, Any],
+    room: int,
+    seed: int,
+    images: Sequence[Passage] = (),
+    **values: Any,
 ) -> Mapping[str, Any]:
-    messages = render(template, **values).messages
-    reply = await chat.chat(messages, schema=schema, max_tokens=room, seed=derive_seed(seed, template))
+    messages = showing(render(template, **values), images).messages
+    request = Request(messages, schema, max_tokens=room, seed=derive_seed(seed, template))
+    reply = await chat.chat(request)
     try:
         found = read_json(reply.text)
     except ValueError:

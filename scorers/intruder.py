@@ -4,12 +4,15 @@
    holds too few) and one context that is certified silent, in random order.
 2. A chat model says which one does not belong. Without one, an embedder does: the context with the smallest mean
    cosine to the others (said to be near chance).
+   Images are shown to a model that sees pictures; otherwise captions are read, and a question about an image
+   without one is not answered.
 3. The score is the share of questions answered right; guessing reaches one over the number of contexts, and an
    exact binomial test compares.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,8 +20,9 @@ import numpy as np
 
 from neurogloss.errors import AnswerError
 from neurogloss.ids import derive_seed
-from neurogloss.protocols import Answered, Embedder, HeldOut, Instruments
-from neurogloss.records import Answer, Context, Passage, Question
+from neurogloss.prompts.pictures import all_in_words
+from neurogloss.protocols import Answered, ChatModel, Embedder, HeldOut, Instruments
+from neurogloss.records import Answer, Context, Failure, Passage, Question
 from neurogloss.scorers.chats import failed, numbers
 from neurogloss.scorers.choice import in_turn, shuffled
 from neurogloss.tasks import together
@@ -73,17 +77,25 @@ class Intruder:
 
     async def _answer(self, question: Question, seed: int, instruments: Instruments) -> Answer:
         order = shuffled(range(len(question.passages)), seed, "order")
-        passages = [question.passages[i] for i in order]
+        chat, asked = instruments.chat, tuple(question.passages[i] for i in order)
+        passages = asked if chat and chat.features.pictures else all_in_words(asked)
+        if passages is None:
+            return Answer(None, Failure.TOO_LITTLE_EVIDENCE, "an image has no caption, and none is seen")
         try:
-            if instruments.chat is not None:
-                n = len(passages)
-                (named,) = await numbers(instruments.chat, self.prompt, 1, n, seed, lowest=1, passages=passages)
+            if chat is not None:
+                named = await self._named(chat, passages, seed)
             else:
                 assert instruments.embedder is not None
                 named = 1 + _outlier(instruments.embedder, [passage.text for passage in passages])
         except AnswerError as error:
             return failed(error)
         return Answer(float(order[named - 1] == 0))
+
+    async def _named(self, chat: ChatModel, passages: Sequence[Passage], seed: int) -> int:
+        prompt = f"{self.prompt}-pictures" if any(passage.picture for passage in passages) else self.prompt
+        n = len(passages)
+        (found,) = await numbers(chat, prompt, 1, n, seed, lowest=1, images=passages, passages=passages)
+        return found
 
 
 def _outlier(embedder: Embedder, texts: list[str]) -> int:

@@ -1,6 +1,8 @@
 """From questions and answers to a score beside its floor.
 
-1. The score is the scorer's headline metric over the questions that were answered, with a 95 % bootstrap interval.
+1. The score is the headline metric over the questions that were answered, with a 95 % bootstrap interval. Of
+   contexts as they come it is a correlation at the unit's natural rate, because what looks at true and false
+   questions alike forgives labels that are too broad (Oikarinen et al. 2025, arXiv:2506.05774).
 2. The floor is the mean of the metric that explanations of other units reach; of a scorer that is told no
    explanation, what guessing reaches.
 3. The excess is their difference: paired over the questions that all of them answered where all were asked the
@@ -19,6 +21,7 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurogloss.protocols import Answered
 from neurogloss.records import Interval, Question, Score
@@ -29,33 +32,35 @@ AT_DENSITY = ("precision", "f1", "mcc", "auprc")
 """Metrics that are shown at the unit's natural rate as well, of contexts as they come."""
 
 
+Tables = tuple[Floats, ...]
+"""A row a question; where true ones are told from false ones, a table of each."""
+
+
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """A headline metric: a function of the mean of a table."""
+    """A headline metric: a function of the means of tables."""
 
-    table: Callable[[Sequence[Answered]], Floats]
-    """Of answers that are no failures."""
-    axes: int = 1
-    """How many axes of the table are questions."""
-    finish: Callable[[Floats], Floats] = lambda means: means
+    tables: Callable[[Sequence[Answered], float], Tables]
+    """Of answers that are no failures, and the unit's natural rate."""
+    finish: Callable[[Sequence[Floats]], Floats] = lambda means: means[0]
 
-    def value(self, table: Floats) -> float:
+    def value(self, tables: Tables) -> float:
         """NaN without questions."""
-        where = tuple(range(self.axes))
-        return float(self.finish(table.mean(where))) if min(table.shape) else math.nan
+        return float(self.finish([table.mean(0) for table in tables])) if all(map(len, tables)) else math.nan
 
-    def questions(self, table: Floats) -> tuple[int, ...]:
-        """How many there are to draw from, by axis."""
-        return table.shape[: self.axes]
+    def resampled(self, tables: Tables, draws: Draws | None) -> Floats | None:
+        return None if draws is None else self.finish(draws.means(tables))
 
-    def resampled(self, table: Floats, draws: Draws | None) -> Floats | None:
-        return None if draws is None else self.finish(draws.means(table))
 
-    def least(self, table: Floats) -> float:
-        """The chance that a random order puts all true questions above all false ones, or that all signs agree."""
-        if self.axes == 2:
-            return 1 / math.comb(sum(table.shape), table.shape[0])
-        return 0.5 ** len(table)
+def _least(tables: Tables) -> float:
+    """The chance that a random order puts all true questions above all false ones, or that all signs agree."""
+    n = _lengths(tables)
+    return 1 / math.comb(sum(n), n[0]) if len(n) == 2 else 0.5 ** n[0]
+
+
+def _lengths(tables: Tables) -> tuple[int, ...]:
+    """Questions to draw from."""
+    return tuple(map(len, tables))
 
 
 def _split(answered: Sequence[Answered]) -> tuple[list[bool], list[float]]:
@@ -69,33 +74,72 @@ def _probability(answered: Answered) -> float:
     return probability
 
 
-def _products(answered: Sequence[Answered]) -> Floats:
+def _comparisons(answered: Sequence[Answered], _: float) -> Tables:
+    """Which false questions each true one beats; and which false question each false one is."""
+    matrix = metrics.comparisons(*_split(answered))
+    return matrix, np.eye(matrix.shape[1])
+
+
+def _area(means: Sequence[Floats]) -> Floats:
+    """Under the ROC curve: how much each false question is beaten, by its share."""
+    beaten, shares = means
+    area: Floats = (beaten * shares).sum(-1)
+    return area
+
+
+def _moments(answered: Sequence[Answered], density: float) -> Tables:
+    """Of truth x and probability y, at a rate: those of true questions sum up with those of false ones."""
+    truths, p = _arrays(answered)
+    x = truths.astype(float)
+    rows = np.stack([np.ones_like(p), x, p, x, p * p, x * p], 1)
+    return density * rows[truths], (1 - density) * rows[~truths]
+
+
+def _agreement(means: Sequence[Floats]) -> Floats:
+    # An answer that is always the same says nothing of the truth: 0, as the Matthews correlation has it.
+    return np.nan_to_num(correlation_of_means(means[0] + means[1]))
+
+
+def _arrays(answered: Sequence[Answered]) -> tuple[NDArray[np.bool_], Floats]:
+    truths, probabilities = _split(answered)
+    return np.array(truths, bool), np.array(probabilities, float)
+
+
+def _products(answered: Sequence[Answered], _: float) -> Tables:
     """Of each question: its tokens, and the sums of x, y, xx, yy, xy over them; x is activation, y answer."""
     rows = []
     for question, answer in answered:
         x, y = np.asarray(question.activations, float), np.asarray(answer.values, float)
         rows.append((len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y))
-    return np.array(rows, float).reshape(-1, 6)
+    return (np.array(rows, float).reshape(-1, 6),)
 
 
-def _gained(means: Floats) -> Floats:
-    raised, clean = means[..., 0], means[..., 1]
+def _gained(means: Sequence[Floats]) -> Floats:
+    raised, clean = means[0][..., 0], means[0][..., 1]
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Floats = np.where(clean < 1, np.maximum(raised - clean, 0) / (1 - clean), np.nan)
     return found
 
 
 METRICS: Mapping[str, Metric] = {
-    "auroc": Metric(lambda answered: metrics.comparisons(*_split(answered)), axes=2),
+    # Pearson correlation of the probability with the truth, at the unit's natural rate; of answers that are yes or
+    # no, the Matthews correlation.
+    "correlation_at_density": Metric(_moments, _agreement),
+    "auroc": Metric(_comparisons, _area),
     # Share of questions in which the right one of several was named.
-    "hit_rate": Metric(lambda answered: np.array([_probability(a) for a in answered])),
+    "hit_rate": Metric(lambda answered, _: (np.array([_probability(a) for a in answered]),)),
     # Mean of what was measured, in nats.
-    "nats": Metric(lambda answered: np.array([answer.values[0] for _, answer in answered])),
+    "nats": Metric(lambda answered, _: (np.array([answer.values[0] for _, answer in answered]),)),
     # Of texts written with the unit raised and without: how much of what could be gained in fitting ones was.
-    "faithfulness": Metric(lambda answered: np.array([answer.values for _, answer in answered]), finish=_gained),
+    "faithfulness": Metric(lambda answered, _: (np.array([answer.values for _, answer in answered]),), _gained),
     # Pearson correlation over all tokens of all questions.
-    "correlation": Metric(_products, finish=correlation_of_means),
+    "correlation": Metric(_products, lambda means: correlation_of_means(means[0])),
 }
+
+
+def headline(questions: Sequence[Question], density: float) -> str:
+    """The metric of questions that a judge answers: at the natural rate where they are contexts as they come."""
+    return "correlation_at_density" if _are_samples(questions) and 0 < density < 1 else "auroc"
 
 
 def measure(
@@ -124,18 +168,18 @@ def measure(
     """
     rng, kind = np.random.default_rng(seed), METRICS[metric]
     given = _given(own)
-    table = kind.table(given)
+    tables = kind.tables(given, density)
     # Drawing costs most: what has as many questions shares its draws.
-    draw = cache(lambda shape: Draws.of(shape, rng))
-    score = interval(kind.value(table), kind.resampled(table, draw(kind.questions(table))))
+    draw = cache(lambda lengths: Draws.of(lengths, rng))
+    score = interval(kind.value(tables), kind.resampled(tables, draw(_lengths(tables))))
     if floors or chance is None:
-        floor, excess, p = _excess(kind, own, floors, draw, rng)
+        floor, excess, p = _excess(kind, own, floors, density, draw, rng)
     else:
         floor, p = Interval(chance, chance, chance), math.nan
         excess = Interval(score.value - chance, score.low - chance, score.high - chance)
     further = _further(given, metric, density, chance)
     for name, answered in (others or {}).items():
-        beside, _, worth = _excess(kind, own, [answered], draw, rng)
+        beside, _, worth = _excess(kind, own, [answered], density, draw, rng)
         further |= {f"{name}_floor": beside.value, f"{name}_floor_p": worth}
     failures = Counter(str(answer.failure) for _, answer in own if answer.failure is not None)
     return Score(scorer, judge, metric, score, floor, excess, p, further, len(own), dict(failures))
@@ -155,6 +199,7 @@ def _excess(
     kind: Metric,
     own: Sequence[Answered],
     floors: Sequence[Sequence[Answered]],
+    density: float,
     draw: Callable[[tuple[int, ...]], Draws | None],
     rng: np.random.Generator,
 ) -> tuple[Interval, Interval, float]:
@@ -166,11 +211,10 @@ def _excess(
     if paired:
         kept = [i for i in range(len(own)) if all(one[i][1].probability is not None for one in everyone)]
         everyone = [[one[i] for i in kept] for one in everyone]
-    tables = [kind.table(_given(one)) for one in everyone]
-    values = [kind.value(table) for table in tables]
+    tables = [kind.tables(_given(one), density) for one in everyone]
+    values = [kind.value(each) for each in tables]
     drawn = [
-        kind.resampled(table, draw(kind.questions(table)) if paired else Draws.of(kind.questions(table), rng))
-        for table in tables
+        kind.resampled(each, draw(_lengths(each)) if paired else Draws.of(_lengths(each), rng)) for each in tables
     ]
     floor, excess = float(np.mean(values[1:])), values[0] - float(np.mean(values[1:]))
     if any(found is None for found in drawn):
@@ -180,7 +224,7 @@ def _excess(
     return (
         interval(floor, floors_drawn),
         interval(excess, excess_drawn),
-        p_value(excess_drawn, kind.least(tables[0])),
+        p_value(excess_drawn, _least(tables[0])),
     )
 
 
@@ -190,6 +234,8 @@ def _further(given: Sequence[Answered], metric: str, density: float, chance: flo
     match metric:
         case "auroc":
             return {**_of_truths(given, density), **_of_pairs(given)}
+        case "correlation_at_density":
+            return {"auroc": metrics.auroc(truths, probabilities), **_of_truths(given, density)}
         case "hit_rate":
             hits, n = sum(p > 0.5 for p in probabilities), len(given)
             exact = metrics.proportion(hits, n)

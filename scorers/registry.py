@@ -23,8 +23,9 @@ from neurogloss.scorers.intervention_likelihood import InterventionLikelihood
 from neurogloss.scorers.intruder import Intruder
 from neurogloss.scorers.output import Output
 from neurogloss.scorers.rated import Faithfulness, Responsiveness
-from neurogloss.scorers.simulation import Simulation
+from neurogloss.scorers.simulation import Simulation, WrittenSimulation
 from neurogloss.scorers.surprisal import Surprisal
+from neurogloss.scorers.voxels import VoxelPrediction
 from neurogloss.scorers.written import Clarity, Sensitivity
 
 GROUP = "neurogloss.scorers"
@@ -44,6 +45,7 @@ FACTORIES: Mapping[str, Factory] = {
     "intervention-nats": lambda n: InterventionLikelihood(),
     "output": lambda n: Output(),
     "simulation": lambda n: Simulation(min(n, 20)),
+    "simulation-written": lambda n: WrittenSimulation(min(n, 20)),
     "surprisal": lambda n: Surprisal(n),
     "embedding": lambda n: Embedding(n),
     "intruder": lambda n: Intruder(min(n, 20)),
@@ -52,6 +54,7 @@ FACTORIES: Mapping[str, Factory] = {
     "sensitivity": lambda n: Sensitivity(),
     "responsiveness": lambda n: Responsiveness(n),
     "faithfulness": lambda n: Faithfulness(),
+    "voxel-prediction": lambda n: VoxelPrediction(),
 }
 """Those that make or write texts, or ask for a number a token, ask fewer questions than there are for a judge."""
 

@@ -1,7 +1,8 @@
 """Bootstrap intervals of what is a function of means over questions.
 
-1. A table has a row for each question (for a metric that compares, a row for each true and a column for each false
-   one). The metric is a function of the table's mean: itself, or a correlation of means of products.
+1. A table has a row for each question; a metric that tells true questions from false ones has a table of each. The
+   metric is a function of the tables' means: the mean itself, a correlation of means of products, a product of the
+   one's and the other's.
 2. Questions are drawn again with replacement, true and false ones apart; one fewer of each than there are: with
    all of them the interval of few questions would be too narrow (Hesterberg 2015, arXiv:1411.5279).
 3. The interval is that of the percentiles. Two explanations that answered the same questions share the draws, so
@@ -11,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from neurogloss.records import Interval
 from neurogloss.scorers.metrics import UNDEFINED
 
 RESAMPLES = 1000
+ROUNDING = 1e-9
+"""An excess that is no larger is none."""
 
 Floats = NDArray[np.float64]
 
@@ -29,24 +32,19 @@ Floats = NDArray[np.float64]
 class Draws:
     """How often each question is in each resample, as shares."""
 
-    axes: tuple[Floats, ...]
-    """(RESAMPLES, n) for each axis of a table that is drawn from."""
+    shares: tuple[Floats, ...]
+    """(RESAMPLES, n) for each table that is drawn from."""
 
     @classmethod
-    def of(cls, shape: Sequence[int], rng: np.random.Generator) -> Draws | None:
-        """None where an axis has fewer than two questions."""
-        if min(shape) < 2:
+    def of(cls, lengths: Sequence[int], rng: np.random.Generator) -> Draws | None:
+        """None where a table has fewer than two questions."""
+        if min(lengths) < 2:
             return None
-        return cls(tuple(_shares(n, rng) for n in shape))
+        return cls(tuple(_shares(n, rng) for n in lengths))
 
-    def means(self, table: Floats) -> Floats:
-        """The table's mean in each resample: (RESAMPLES,), or (RESAMPLES, k) for a table of k numbers a row."""
-        if len(self.axes) == 2:
-            true, false = self.axes
-            paired: Floats = ((true @ table) * false).sum(1)
-            return paired
-        means: Floats = self.axes[0] @ table
-        return means
+    def means(self, tables: Sequence[Floats]) -> list[Floats]:
+        """Each table's mean in each resample: (RESAMPLES,), or (RESAMPLES, k) for a table of k numbers a row."""
+        return [shares @ table for shares, table in zip(self.shares, tables, strict=True)]
 
 
 def _shares(n: int, rng: np.random.Generator) -> Floats:
@@ -69,7 +67,7 @@ def p_value(excess: Floats | None, least: float) -> float:
     """Share of resamples in which the excess is not above 0, and no less than `least`; NaN without them."""
     if excess is None or np.isnan(excess).any():
         return math.nan
-    return max((1 + int((excess <= 0).sum())) / (1 + len(excess)), least)
+    return max((1 + int((excess <= ROUNDING).sum())) / (1 + len(excess)), least)
 
 
 def mean_interval(values: Sequence[float], rng: np.random.Generator, level: float = 0.95) -> Interval:
@@ -78,15 +76,14 @@ def mean_interval(values: Sequence[float], rng: np.random.Generator, level: floa
     if not len(column):
         return UNDEFINED
     draws = Draws.of(column.shape, rng)
-    return interval(float(column.mean()), draws.means(column) if draws else None, level)
-
-
-Finish = Callable[[Floats], Floats]
-"""From means (…, k) to the metric (…)."""
+    return interval(float(column.mean()), draws.means([column])[0] if draws else None, level)
 
 
 def correlation_of_means(means: Floats) -> Floats:
-    """Pearson correlation of x and y, from the means of their number and of x, y, xx, yy, xy (last axis)."""
+    """Pearson correlation of x and y, from the means of their number and of x, y, xx, yy, xy (last axis).
+
+    NaN where one of them does not vary.
+    """
     n, x, y, xx, yy, xy = np.moveaxis(means, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         x, y = x / n, y / n

@@ -277,6 +277,7 @@ class _Pass:
             "settings": self.settings.model_dump(mode="json"),
             "subject": dict(self.source.facts),
             "measure": self.source.measure,
+            "limit": self.source.limit,
             "pictures": self.source.pictures,
             "sites": [asdict(listener.site) for listener in self.listeners],
             "dictionaries": {each.site.name: dict(each.dictionary.provenance) for each in self.listeners},

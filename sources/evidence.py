@@ -133,8 +133,9 @@ class _Hard:
 
 
 def _peak_words(examples: Sequence[Example]) -> list[str]:
-    """The words at which the examples peak, the most frequent first."""
-    words = (word_of(e.context.tokens[e.activations.index(e.peak)]) for e in examples)
+    """The words at which the examples peak, the most frequent first; in an image there is none."""
+    texts = (e for e in examples if e.grid is None)
+    words = (word_of(e.context.tokens[e.activations.index(e.peak)]) for e in texts)
     return [word for word, _ in Counter(word for word in words if word).most_common()]
 
 

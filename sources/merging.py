@@ -43,6 +43,11 @@ def merge(run: RunFolder, others: Sequence[RunFolder]) -> dict[str, Any]:
         raise UserError(f"Expected two runs or more to merge, found {len(others)}.")
     caches = [Cache(other.require().cache) for other in others]
     for cache in caches:
+        if (measure := cache.manifest.get("measure", "tokens")) != "tokens":
+            raise UserError(
+                f"Expected runs over texts, found one over {measure} in {cache.path.parent}. Collect all in "
+                "one run."
+            )
         cache.verify()
         _check(caches[0], cache)
     _check_disjoint(caches)
@@ -116,6 +121,7 @@ def _write(folder: Path, caches: Sequence[Cache]) -> dict[str, Any]:
             "corpus": " + ".join(manifest["settings"]["corpus"] for manifest in manifests),
             "tokens": sum(manifest["counts"]["tokens"] for manifest in manifests),
         },
+        "limit": sum(manifest["counts"]["tokens"] for manifest in manifests),
         "corpus": asdict(total),
         "counts": {name: sum(m["counts"][name] for m in manifests) for name in manifests[0]["counts"]},
         "columns": columns,

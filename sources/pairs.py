@@ -134,7 +134,7 @@ def pairs_of_dense(codes: Codes, cut: Cut, thresholds: NDArray[np.float32], widt
     peaks = peaks_of_dense(codes, cut, signed=len(thresholds) == 2 * codes.n_units)
     sides, ranks = np.nonzero(peaks > thresholds[:, None])
     found = peaks[sides, ranks]
-    values = codes.values.cpu().numpy()
+    values = codes.values.float().cpu().numpy()
     return Pairs(sides, cut.hashes[ranks], found, partial(_dense_windows, values, cut, sides, ranks, found, width))
 
 

@@ -1,7 +1,8 @@
 """The index's own part, read without Chroma: fields to filter on, words to look up, vectors for exact cosines.
 
-1. Each document has a row number, which is also the row of its vector in the file beside.
-2. Its metadata are columns of one SQLite table, so that a filter is one condition; a new scorer adds columns.
+1. Each document has a row number in an SQLite table, which is also the row of its vector in the file beside.
+2. Its metadata are that row of the columns of `neurogloss.store.columns`, which decide filters; a new scorer adds
+   columns.
 3. Its text is in an FTS5 table (Porter stems); words are looked up by BM25, any of the query's words counting.
 4. Vectors are on disk before the rows that name them, so that a kill between leaves no row without one.
 """
@@ -11,21 +12,23 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, hash64
 from neurogloss.protocols import Embedder, Float32
-from neurogloss.store.database import connect, marks, transaction
+from neurogloss.store.columns import SCHEMA, Columns, Mask, Rows
+from neurogloss.store.database import busy_or_full, connect, transaction
 from neurogloss.store.documents import FIELDS, Document, Scalar
 from neurogloss.store.vectors import Vectors
-from neurogloss.store.where import Condition, Fields, quoted
+from neurogloss.store.where import Comparison, Condition, Fields, Joined
 
 COMMON = frozenset(
     "a an and are as at be but by for from has have he her his how i in into is it its no not of on or "
@@ -33,24 +36,19 @@ COMMON = frozenset(
     "will with you your".split()
 )
 """English words that are looked up only where a query has no others: half of all explanations hold them."""
-_VERSION = 1
+_VERSION = 2
 _MAPPED = 1 << 34
-"""Bytes of the file mapped into memory at most: a filter reads all of it."""
-_ANY = Condition("1")
-_OWN = ("_row", "_id", "_words")
-_TYPES = {str: "TEXT", float: "REAL"}
+"""Bytes of the file mapped into memory at most: a filter reads whole columns of it."""
+_WORDS = "_words"
+"""A field of every document that cannot be filtered on: equal for near-duplicate texts (`Document.words`)."""
+_ANY = Comparison(_WORDS, ">=", (0,))
 _SCHEMA = f"""
 CREATE TABLE made (embedder TEXT NOT NULL, dimension INTEGER NOT NULL);
-CREATE TABLE documents (
-  _row INTEGER PRIMARY KEY, _id TEXT NOT NULL UNIQUE, _words INTEGER NOT NULL,
-  {", ".join(f"{quoted(name)} {_TYPES[kind]}" for name, kind in FIELDS.items())}
-);
-CREATE INDEX documents_by_words ON documents (_words);
+CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
 CREATE VIRTUAL TABLE texts USING fts5 (text, tokenize = 'porter unicode61');
+{SCHEMA};
 PRAGMA user_version = {_VERSION}
 """
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +104,14 @@ class Catalogue:
                     raise UserError(f"Expected an index at {self.path.parent}, found none. {self._mend}")
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection = connect(self.path, read_only=not create)
+                self._columns = Columns(self._connection)
                 self._connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
                 self._writable = create
                 self._prepare(self._connection, create)
             yield self._connection
         except sqlite3.DatabaseError as error:
             self.close()
-            raise UserError(
+            raise busy_or_full(self.path, error) or UserError(
                 f"Expected an index at {self.path.parent}, found one that SQLite cannot read: {error}. "
                 f"{self._mend}"
             ) from error
@@ -129,15 +128,16 @@ class Catalogue:
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
                 connection.execute("INSERT INTO made VALUES (?, ?)", made)
+                Columns(connection).add_fields({**FIELDS, _WORDS: float})
         elif version != _VERSION:
             raise UserError(f"Another version of neurogloss made the index at {self.path.parent}. {self._mend}")
         found = tuple(connection.execute("SELECT embedder, dimension FROM made").fetchone())
         if found != made:
             raise UserError(
                 f"The index at {self.path.parent} was made with the embedder {found[0]} ({found[1]} dimensions), "
-                f"this is {made[0]} ({made[1]}). {self._mend}"
+                f"this is {made[0]} ({made[1]}). Give the same --embedder again, or begin anew. {self._mend}"
             )
-        rows = connection.execute("SELECT ifnull(max(_row) + 1, 0) FROM documents").fetchone()[0]
+        rows = _next_row(connection)
         if rows > len(self._vectors):
             raise UserError(
                 f"Expected {rows} vectors in {self._vectors.path}, found {len(self._vectors)}. {self._mend}"
@@ -147,53 +147,50 @@ class Catalogue:
 
     def stored(self, ids: Collection[str]) -> dict[str, dict[str, Scalar]]:
         """The metadata of those of the documents that are there."""
-        with self._open() as connection:
-            found = connection.execute(f"SELECT * FROM documents WHERE _id IN ({marks(ids)})", tuple(ids))
-            return {
-                row["_id"]: {k: row[k] for k in row.keys() if k not in _OWN and row[k] is not None}
-                for row in found
-            }
+        rows = self.rows_of(ids)
+        with self._open():
+            found = self._columns.values_at(np.array([*rows.values()], np.int64))
+        return {
+            id: {field: value for field, value in values.items() if field != _WORDS}
+            for id, values in zip(rows, found, strict=True)
+        }
 
     def ids(self) -> Iterator[str]:
         with self._open() as connection:
-            yield from (id for (id,) in connection.execute("SELECT _id FROM documents ORDER BY _row"))
+            yield from (id for (id,) in connection.execute("SELECT id FROM documents ORDER BY row"))
 
     def add(self, documents: Sequence[Document], vectors: Float32) -> None:
         """Make the catalogue, where there is none, and add documents with their vectors (n, dimension)."""
         with self._open(create=True) as connection:
-            first = connection.execute("SELECT ifnull(max(_row) + 1, 0) FROM documents").fetchone()[0]
+            first = _next_row(connection)
             self._vectors.write(first, vectors)
             with transaction(connection):
-                names = _columns(connection, documents)
                 connection.executemany(
-                    f"INSERT INTO documents (_row, _id, _words, {', '.join(map(quoted, names))}) "
-                    f"VALUES (?, ?, ?, {marks(names)})",
-                    [
-                        (row, document.id, hash64(document.words) >> 1, *map(document.metadata.get, names))
-                        for row, document in enumerate(documents, first)
-                    ],
+                    "INSERT INTO documents VALUES (?, ?)",
+                    [(row, document.id) for row, document in enumerate(documents, first)],
                 )
                 connection.executemany(
                     "INSERT INTO texts (rowid, text) VALUES (?, ?)",
                     [(row, document.text) for row, document in enumerate(documents, first)],
                 )
+                self._columns.write(np.arange(first, first + len(documents)), [*map(_values, documents)])
 
     def change(self, documents: Sequence[Document]) -> None:
         """Give documents that are there new metadata."""
-        with self._open(create=True) as connection, transaction(connection):
-            names = _columns(connection, documents)
-            connection.executemany(
-                f"UPDATE documents SET {', '.join(f'{quoted(name)} = ?' for name in names)} WHERE _id = ?",
-                [(*map(document.metadata.get, names), document.id) for document in documents],
-            )
+        with self._open(create=True) as connection:
+            rows = self.rows_of([document.id for document in documents])
+            with transaction(connection):
+                self._columns.write(
+                    np.array([rows[document.id] for document in documents]), [*map(_values, documents)]
+                )
 
     def remove(self, ids: Collection[str]) -> None:
-        with self._open(create=True) as connection, transaction(connection):
-            chosen = f"_id IN ({marks(ids)})"
-            connection.execute(
-                f"DELETE FROM texts WHERE rowid IN (SELECT _row FROM documents WHERE {chosen})", tuple(ids)
-            )
-            connection.execute(f"DELETE FROM documents WHERE {chosen}", tuple(ids))
+        with self._open(create=True) as connection:
+            rows = [*self.rows_of(ids).values()]
+            with transaction(connection):
+                for table, key in (("texts", "rowid"), ("documents", "row")):
+                    connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(row,) for row in rows])
+                self._columns.clear(np.array(rows, np.int64))
 
     # --- asking -----------------------------------------------------------------------------------------
 
@@ -203,25 +200,21 @@ class Catalogue:
 
     def fields(self) -> Fields:
         """What can be filtered on."""
-        with self._open() as connection:
-            return _fields(connection)
+        with self._open():
+            return {name: kind for name, kind in self._columns.fields().items() if name != _WORDS}
 
     def rows(self, condition: Condition | None = None) -> Rows:
         """Those that meet the condition, ascending."""
-        where = condition or _ANY
-        with self._open() as connection:
-            # One long text is read four times as fast as as many rows.
-            listed = f"SELECT ifnull(group_concat(_row, ' '), '') FROM documents WHERE {where.sql}"
-            found = connection.execute(listed, where.parameters).fetchone()[0]
-            return np.sort(np.fromstring(found, np.int64, sep=" "))
+        return np.flatnonzero(self._meeting(condition))
+
+    def _meeting(self, condition: Condition | None) -> Mask:
+        with self._open():
+            return self._columns.meeting(condition or _ANY)
 
     def row_of(self, unit: UnitId) -> int | None:
         """The row of the unit's explanation, the newest where several methods have one."""
-        with self._open() as connection:
-            found = connection.execute("SELECT max(_row) FROM documents WHERE unit = ?", (str(unit),)).fetchone()[
-                0
-            ]
-            return None if found is None else int(found)
+        rows = self.rows(Comparison("unit", "in", (str(unit),)))
+        return int(rows[-1]) if len(rows) else None
 
     def vector(self, row: int) -> Float32:
         """(dimension,)"""
@@ -234,7 +227,10 @@ class Catalogue:
 
     def nearest(self, vector: Float32, n: int, condition: Condition | None = None) -> list[int]:
         """The n rows that meet the condition with the largest cosines, largest first; of equals, the oldest."""
-        rows = self.rows(condition)
+        return self.nearest_of(self.rows(condition), vector, n)
+
+    def nearest_of(self, rows: Rows, vector: Float32, n: int) -> list[int]:
+        """The same of these rows, ascending."""
         cosines = self.cosines(vector, rows)
         if n < len(rows):
             limit = np.partition(cosines, len(rows) - n)[len(rows) - n]
@@ -245,56 +241,51 @@ class Catalogue:
         """The n rows that meet the condition and hold most of the text's words by BM25, best first."""
         words = re.findall(r"\w+", text.lower())
         words = [word for word in words if word not in COMMON] or words
-        where = condition or _ANY
         if not words:
             return []
+        meeting = self._meeting(condition)
         with self._open() as connection:
             found = connection.execute(
-                "SELECT _row FROM (SELECT rowid AS _found, bm25(texts) AS _far FROM texts WHERE texts MATCH ?) "
-                f"JOIN documents ON _row = _found WHERE {where.sql} ORDER BY _far, _id LIMIT ?",
-                (" OR ".join(f'"{word}"' for word in dict.fromkeys(words)), *where.parameters, n),
+                "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY bm25(texts), rowid",
+                (" OR ".join(f'"{word}"' for word in dict.fromkeys(words)),),
             )
-            return [row for (row,) in found]
+            # What another process has added since then is left out.
+            return list(islice((row for (row,) in found if row < len(meeting) and meeting[row]), n))
 
     def entries(self, rows: Collection[int]) -> dict[int, Entry]:
         """By row, those that are there."""
         with self._open() as connection:
             found = connection.execute(
-                "SELECT _row, _id, unit, method, _words FROM documents "
-                "WHERE _row IN (SELECT value FROM json_each(?))",
+                "SELECT row, id FROM documents WHERE row IN (SELECT value FROM json_each(?))",
                 (json.dumps(list(rows)),),
             )
-            return {row: Entry(*rest) for row, *rest in found}
+            ids = dict(map(tuple, found))
+            known = np.array([*ids], np.int64)
+            units, methods = (self._columns.texts_at(field, known) for field in ("unit", "method"))
+            words = self._columns.at(_WORDS, known).astype(np.int64).tolist()
+        return {row: Entry(*values) for row, *values in zip(ids, ids.values(), units, methods, words, strict=True)}
 
     def rows_of(self, ids: Collection[str]) -> dict[str, int]:
         """The rows of documents by their ids."""
         with self._open() as connection:
-            found = connection.execute(f"SELECT _id, _row FROM documents WHERE _id IN ({marks(ids)})", tuple(ids))
+            found = connection.execute(
+                "SELECT id, row FROM documents WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            )
             return dict(map(tuple, found))
 
     def count(self, words: Collection[int], condition: Condition | None = None) -> Mapping[int, int]:
         """How many documents that meet the condition say these words."""
-        where = condition or _ANY
-        with self._open() as connection:
-            found = connection.execute(
-                f"SELECT _words, count(*) FROM documents WHERE _words IN ({marks(words)}) AND {where.sql} "
-                "GROUP BY _words",
-                (*words, *where.parameters),
-            )
-            return dict(map(tuple, found))
+        said = Comparison(_WORDS, "in", tuple(words))
+        rows = self.rows(Joined(True, (said, condition)) if condition else said)
+        with self._open():
+            return Counter(self._columns.at(_WORDS, rows).astype(np.int64).tolist())
 
 
-def _fields(connection: sqlite3.Connection) -> dict[str, type]:
-    columns = connection.execute("PRAGMA table_info(documents)")
-    return {row["name"]: str if row["type"] == "TEXT" else float for row in columns if row["name"] not in _OWN}
+def _next_row(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT ifnull(max(row) + 1, 0) FROM documents").fetchone()[0])
 
 
-def _columns(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[str]:
-    """The names of all fields, those that only these documents have made first."""
-    known = _fields(connection)
-    values = {name: value for document in documents for name, value in document.metadata.items()}
-    new = sorted(values.keys() - known.keys())
-    for name in new:
-        kind = _TYPES[str if isinstance(values[name], str) else float]
-        connection.execute(f"ALTER TABLE documents ADD COLUMN {quoted(name)} {kind}")
-    return [*known, *new]
+def _values(document: Document) -> dict[str, Scalar]:
+    # 53 bits are a float64 exactly.
+    return {**document.metadata, _WORDS: hash64(document.words) >> 11}

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.protocols import Embedder, Float32
+from neurogloss.store.database import no_room
 from neurogloss.store.documents import Document, Scalar
 
 COLLECTION = "explanations"
@@ -102,6 +103,8 @@ class Chroma:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> UserError:
+        if "disk is full" in str(error):
+            return no_room(self.path, error)
         return UserError(
             f"Expected an index at {self._server or self.path}, found one that Chroma cannot read: {error}. "
             f"{self._mend}"
@@ -143,7 +146,8 @@ class Chroma:
         if made_by != (self._embedder.name, self._embedder.dimension):
             raise UserError(
                 f"The index at {self._server or self.path} was made with the embedder {made_by[0]} ({made_by[1]} "
-                f"dimensions), this is {self._embedder.name} ({self._embedder.dimension}). {self._mend}"
+                f"dimensions), this is {self._embedder.name} ({self._embedder.dimension}). "
+                f"Give the same --embedder again, or begin anew. {self._mend}"
             )
 
     def _connect(self) -> None:

@@ -12,6 +12,14 @@ from typing import Any
 from neurogloss.errors import UserError
 
 _BUSY_SECONDS = 30.0
+_MENDABLE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOTADB,
+)
 
 
 def connect(path: Path, read_only: bool) -> sqlite3.Connection:
@@ -42,14 +50,38 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """What SQLite says of a file that it cannot open becomes a UserError."""
+    """What SQLite says of a ledger that it cannot read or write becomes a UserError; of wrong SQL it does not."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise UserError(
-            f"Expected a neurogloss ledger at {path}, found: {error}. Give the path of a run's "
-            "ledger.sqlite; if this is one, restore it from a copy, or use another run folder."
+        if _code(error) not in _MENDABLE:
+            raise
+        raise busy_or_full(path, error) or UserError(
+            f"Expected a neurogloss ledger at {path}, found: {error}. Give the path of a run's ledger.sqlite; if "
+            "this is one, restore it from a copy, or save what can be read with sqlite3's command .recover."
         ) from error
+
+
+def busy_or_full(path: Path, error: sqlite3.DatabaseError) -> UserError | None:
+    """What is said where the file is whole, but cannot be written to now; None where the error is another."""
+    if _code(error) == sqlite3.SQLITE_FULL:
+        return no_room(path, error)
+    if _code(error) == sqlite3.SQLITE_BUSY:
+        return UserError(f"Another process is writing to {path}. Wait until it ends, or use another run folder.")
+    return None
+
+
+def no_room(path: Path, error: Exception) -> UserError:
+    """What is said where the disk is full."""
+    return UserError(
+        f"Expected room to write {path}, found: {error}. Make room, and give the same command again; what was "
+        "written before is kept."
+    )
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    # Errors of Python's own have none; the upper bits say more of the same.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def marks(values: Collection[Any]) -> str:

@@ -72,6 +72,7 @@ def _metadata(label: Label, explanation: Explanation, statistics: UnitStatistics
     for score in label.scores:
         numbers = {
             score.scorer: score.score.value,
+            f"{score.scorer}.auroc": score.metrics.get("auroc", math.nan),
             f"{score.scorer}.{score.metric}": score.score.value,
             f"{score.scorer}.floor": score.floor.value,
             f"{score.scorer}.excess_low": score.excess.low,

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import numpy as np
+
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
 from neurogloss.protocols import Embedder, Float32, Progress, Quiet
@@ -26,7 +28,9 @@ from neurogloss.store.where import Condition
 Item = TypeVar("Item")
 
 EXACT_ROWS = 200_000
-"""Without a filter, exact cosines up to so many documents: importing Chroma alone takes longer than they do."""
+"""Exact cosines up to so many documents that pass a filter: importing Chroma alone takes longer than they do."""
+_ASKED = (1, 4, 16)
+"""Times as many as are wanted."""
 _BATCH = 1000
 _SERVER = "server.url"
 _QUIET = Quiet()
@@ -175,14 +179,20 @@ class Index:
     def nearest(self, vector: Float32, n: int, condition: Condition | None = None) -> list[int]:
         """The n rows of the catalogue that meet the condition, nearest to a vector (dimension,) first.
 
-        1. Where a condition is given, or the index is small, the cosine of each row that is left is computed.
-        2. Else Chroma's graph is asked: approximate, but in a time that hardly grows.
+        1. Beyond EXACT_ROWS rows that meet it, Chroma's graph is asked: approximate, but in a time that hardly
+           grows. Of its answer the rows that meet the condition remain; it is asked for more until there are n.
+        2. Up to so many rows, and where those near to the vector do not meet the condition, the cosine of each row
+           that does is computed.
         """
-        if condition is None and len(self.catalogue) > EXACT_ROWS:
-            ids = self._chroma.nearest(vector, n)
+        rows = self.catalogue.rows(condition)
+        for asked in _ASKED if len(rows) > EXACT_ROWS else ():
+            ids = self._chroma.nearest(vector, min(asked * n, len(self.catalogue)))
             known = self.catalogue.rows_of(ids)
-            return [known[id] for id in ids if id in known]
-        return self.catalogue.nearest(vector, n, condition)
+            near = np.array([known[id] for id in ids if id in known], np.int64)
+            found = near[np.isin(near, rows)][:n]
+            if len(found) == min(n, len(rows)):
+                return [int(row) for row in found]
+        return self.catalogue.nearest_of(rows, vector, n)
 
 
 def _compare(part: Chroma | Catalogue, batch: Sequence[Document]) -> tuple[list[Document], list[Document]]:

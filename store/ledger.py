@@ -2,7 +2,7 @@
 
 Every method that writes is one transaction, on disk when it returns, so that a kill at any moment leaves
 the state before it or after it. A ledger belongs to the thread that opened it; one process writes at a time
-(`RunFolder.writing`), any number may read.
+(`RunFolder.writing`), any number may read. A damaged file and a full disk are UserErrors of every method.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from neurogloss.ids import UnitId, canonical_json
 from neurogloss.records import Explanation, Failure, Label, Outcome, Score, State, UnitStatistics
 from neurogloss.store import rows
 from neurogloss.store import work as works
+from neurogloss.store.candidates import replace as replace_candidates
 from neurogloss.store.database import connect, marks, readable, transaction
 from neurogloss.store.migrations import migrate, pending
 from neurogloss.store.outcomes import replace as replace_outcomes
@@ -83,10 +84,21 @@ class Ledger:
     ) -> None:
         self.close()
 
+    def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """The rows of a query."""
+        with readable(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """All that is written inside, or nothing of it."""
+        with readable(self.path), transaction(self._connection):
+            yield self._connection
+
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         """A reader of its own: what is recorded while a caller iterates does not disturb the iteration."""
-        with closing(connect(self.path, read_only=True)) as connection:
+        with readable(self.path), closing(connect(self.path, read_only=True)) as connection:
             connection.execute("BEGIN")
             yield connection
 
@@ -99,7 +111,7 @@ class Ledger:
             ValueError: it is known with other settings.
         """
         text = canonical_json(dict(settings))
-        with transaction(self._connection) as connection:
+        with self._writing() as connection:
             known = connection.execute("SELECT settings FROM methods WHERE id = ?", (method,)).fetchone()
             if known is not None and known["settings"] != text:
                 raise ValueError(f"method {method} has settings {known['settings']}, found {text}")
@@ -108,15 +120,13 @@ class Ledger:
 
     def methods(self) -> dict[str, Mapping[str, Any]]:
         """Settings by method, oldest first."""
-        found = self._connection.execute("SELECT id, settings FROM methods ORDER BY position")
+        found = self._all("SELECT id, settings FROM methods ORDER BY position")
         return {row["id"]: json.loads(row["settings"]) for row in found}
 
     def newest_method(self) -> str | None:
         """The newest that was labelled with here; an imported one where there is no other."""
-        row = self._connection.execute(
-            "SELECT id FROM methods ORDER BY id LIKE 'import-%', position DESC LIMIT 1"
-        ).fetchone()
-        return None if row is None else row["id"]
+        found = self._all("SELECT id FROM methods ORDER BY id LIKE 'import-%', position DESC LIMIT 1")
+        return found[0]["id"] if found else None
 
     def add_units(self, items: Iterable[tuple[UnitId, UnitStatistics]]) -> None:
         """Make units known; those that are known get the new statistics.
@@ -124,7 +134,7 @@ class Ledger:
         Raises:
             ValueError: a unit whose id does not read back.
         """
-        with transaction(self._connection) as connection:
+        with self._writing() as connection:
             connection.executemany(
                 "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET statistics = excluded.statistics",
@@ -138,8 +148,8 @@ class Ledger:
                 yield rows.unit_of(row)
 
     def statistics(self, unit: UnitId) -> UnitStatistics | None:
-        found = self._connection.execute("SELECT statistics FROM units WHERE id = ?", (str(unit),)).fetchone()
-        return None if found is None else rows.statistics_of(found["statistics"])
+        found = self._all("SELECT statistics FROM units WHERE id = ?", (str(unit),))
+        return rows.statistics_of(found[0]["statistics"]) if found else None
 
     # --- recording --------------------------------------------------------------------------------
 
@@ -158,24 +168,8 @@ class Ledger:
         candidates = [chosen, *others]
         if any((candidate.method, str(candidate.unit)) != label for candidate in candidates):
             raise ValueError("the candidates of one label have one unit and one method")
-        ids = [candidate.id for candidate in candidates]
-        with transaction(self._connection) as connection:
-            connection.execute(
-                f"DELETE FROM explanations WHERE method = ? AND unit = ? AND id NOT IN ({marks(ids)})",
-                (*label, *ids),
-            )
-            connection.executemany(
-                f"INSERT INTO explanations VALUES ({marks(range(9))}) ON CONFLICT (id) DO UPDATE "
-                "SET validation = excluded.validation, provenance = excluded.provenance, "
-                "side = excluded.side, facets = excluded.facets",
-                map(rows.explanation_row, candidates),
-            )
-            connection.execute(
-                "INSERT INTO labels (method, unit, state, reason, attempts, explanation) "
-                "VALUES (?, ?, ?, '', 0, ?) ON CONFLICT (method, unit) DO UPDATE SET state = excluded.state, "
-                "reason = '', explanation = excluded.explanation, changed_at = excluded.changed_at",
-                (*label, State.EXPLAINED.value, chosen.id),
-            )
+        with self._writing() as connection:
+            replace_candidates(connection, candidates)
             if work:
                 works.add(connection, chosen.method, chosen.unit, work)
 
@@ -190,7 +184,7 @@ class Ledger:
         """
         if state not in FAILURES:
             raise ValueError(f"expected a failure, found {state}")
-        with transaction(self._connection) as connection:
+        with self._writing() as connection:
             connection.execute(
                 "INSERT INTO labels (method, unit, state, reason, attempts) VALUES (?, ?, ?, ?, 1) "
                 "ON CONFLICT (method, unit) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
@@ -217,7 +211,7 @@ class Ledger:
             ValueError: the ledger has not this explanation as its unit's.
         """
         scorers = {score.scorer for score in scores} | {outcome.scorer for outcome in outcomes}
-        with transaction(self._connection) as connection:
+        with self._writing() as connection:
             changed = connection.execute(
                 "UPDATE labels SET state = ?, reason = ?, "
                 "changed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
@@ -236,20 +230,42 @@ class Ledger:
             if work:
                 works.add(connection, explanation.method, explanation.unit, work)
 
+    def record_imported(
+        self,
+        methods: Mapping[str, Mapping[str, Any]],
+        units: Mapping[UnitId, UnitStatistics],
+        explanations: Sequence[Explanation],
+    ) -> None:
+        """Store what another tool explained, all of it in state EXPLAINED. Units that are known stay as they are.
+
+        Raises:
+            sqlite3.IntegrityError: a method that is known already, or a unit or method that is not.
+        """
+        with self._writing() as connection:
+            known = [(id, canonical_json(dict(settings))) for id, settings in methods.items()]
+            connection.executemany("INSERT INTO methods (id, settings) VALUES (?, ?)", known)
+            connection.executemany(
+                f"INSERT INTO units VALUES ({marks(range(7))}) ON CONFLICT (id) DO NOTHING",
+                (rows.unit_row(unit, statistics) for unit, statistics in units.items()),
+            )
+            for explanation in explanations:
+                replace_candidates(connection, [explanation])
+
     # --- reading ----------------------------------------------------------------------------------
 
     def label(self, unit: UnitId, method: str | None = None) -> Label | None:
         """Where the unit stands under `method`; under the newest that has a label of it where None."""
         if method is None:
-            row = self._connection.execute(
+            found = self._all(
                 "SELECT m.id FROM labels l JOIN methods m ON m.id = l.method WHERE l.unit = ? "
                 "ORDER BY m.position DESC LIMIT 1",
                 (str(unit),),
-            ).fetchone()
-            if row is None:
+            )
+            if not found:
                 return None
-            method = row["id"]
-        return next(_labels(self._connection, "l.unit = ? AND l.method = ?", (str(unit), method)), None)
+            method = found[0]["id"]
+        with readable(self.path):
+            return next(_labels(self._connection, "l.unit = ? AND l.method = ?", (str(unit), method)), None)
 
     def labels(self, method: str | None = None, states: Collection[State] | None = None) -> Iterator[Label]:
         """The labels of one method, or of all; in all states, or in these. Streamed from a snapshot.
@@ -274,15 +290,13 @@ class Ledger:
         return next(iter(self._explanations("e.id = ?", (id,))), None)
 
     def _explanations(self, condition: str, parameters: Sequence[str]) -> list[Explanation]:
-        found = self._connection.execute(
-            f"SELECT {_UNIT}, e.* FROM explanations e JOIN units u ON u.id = e.unit WHERE {condition}",
-            parameters,
-        )
+        chosen = f"SELECT {_UNIT}, e.* FROM explanations e JOIN units u ON u.id = e.unit WHERE {condition}"
+        found = self._all(chosen, parameters)
         return [rows.explanation_of(row) for row in found]
 
     def outcomes(self, explanation: str, scorer: str) -> list[Outcome]:
         """What was asked and answered about the explanation of this id, in the order it was recorded."""
-        found = self._connection.execute(
+        found = self._all(
             "SELECT q.passages, q.truth, q.stratum, a.* FROM answers a "
             "JOIN questions q USING (explanation, scorer, n) "
             "WHERE a.explanation = ? AND a.scorer = ? ORDER BY a.position",
@@ -293,7 +307,7 @@ class Ledger:
     def standings(self, method: str, units: Collection[UnitId]) -> dict[UnitId, Standing]:
         """Where those of the units stand that have a label under this method."""
         known = {str(unit): unit for unit in units}
-        found = self._connection.execute(
+        found = self._all(
             "SELECT unit, state, attempts, l.explanation, json_group_array(scorer) AS scorers FROM labels l "
             "LEFT JOIN scores s ON s.explanation = l.explanation "
             "WHERE method = ? AND unit IN (SELECT value FROM json_each(?)) GROUP BY unit",
@@ -311,7 +325,7 @@ class Ledger:
 
     def unknown(self, units: Collection[UnitId]) -> list[UnitId]:
         """Those of the units that `add_units` was never given."""
-        known = self._connection.execute(
+        known = self._all(
             "SELECT id FROM units WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps([str(unit) for unit in units]),),
         )
@@ -320,15 +334,17 @@ class Ledger:
 
     def usage(self, method: str, unit: UnitId | None = None) -> dict[str, Usage]:
         """What models were asked under the method, by stage: of one unit, or of all."""
-        return works.usage(self._connection, method, unit)
+        with readable(self.path):
+            return works.usage(self._connection, method, unit)
 
     def trace(self, unit: UnitId, method: str) -> bytes | None:
         """How the unit's explanation was come by, as it was packed; None where that was not kept."""
-        return works.trace(self._connection, method, unit)
+        with readable(self.path):
+            return works.trace(self._connection, method, unit)
 
     def states(self, method: str) -> dict[UnitId, State]:
         """The state of each unit that has a label under this method, ordered as `units`."""
-        found = self._connection.execute(
+        found = self._all(
             f"SELECT {_UNIT}, l.state FROM labels l JOIN units u ON u.id = l.unit WHERE l.method = ? "
             f"ORDER BY {_UNIT_ORDER}",
             (method,),
@@ -337,16 +353,14 @@ class Ledger:
 
     def counts(self, method: str | None = None) -> dict[State, int]:
         """Labels by state, of one method or of all; states without a label are left out."""
-        found = self._connection.execute(
-            "SELECT state, count(*) AS n FROM labels WHERE ? IS NULL OR method = ? GROUP BY state",
-            (method, method),
-        )
+        counted = "SELECT state, count(*) AS n FROM labels WHERE ? IS NULL OR method = ? GROUP BY state"
+        found = self._all(counted, (method, method))
         numbers = {row["state"]: row["n"] for row in found}
         return {state: numbers[state.value] for state in State if state.value in numbers}
 
     def n_explained(self) -> int:
         """Labels that have an explanation, in any state."""
-        return int(self._connection.execute("SELECT count(explanation) FROM labels").fetchone()[0])
+        return int(self._all("SELECT count(explanation) FROM labels")[0][0])
 
     def dump(self) -> str:
         """What was found out of the units, as text that is equal where two ledgers hold the same.
@@ -355,10 +369,10 @@ class Ledger:
         """
         lines = []
         for table in _TABLES:
-            columns = [row["name"] for row in self._connection.execute(f"PRAGMA table_info({table})")]
+            columns = [row["name"] for row in self._all(f"PRAGMA table_info({table})")]
             kept = [f'"{name}"' for name in columns if not name.endswith("_at")]
             lines.append(f"# {table}: {', '.join(kept)}")
-            found = self._connection.execute(f"SELECT {', '.join(kept)} FROM {table} ORDER BY {', '.join(kept)}")
+            found = self._all(f"SELECT {', '.join(kept)} FROM {table} ORDER BY {', '.join(kept)}")
             lines.extend(repr(tuple(row)) for row in found)
         return "\n".join(lines) + "\n"
 

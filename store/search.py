@@ -14,8 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import reduce
-from operator import and_
 from typing import TypeAlias
 
 import numpy as np
@@ -27,7 +25,7 @@ from neurogloss.records import Label, State
 from neurogloss.store.catalogue import Catalogue, Entry
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
-from neurogloss.store.where import Condition, one_of, parse
+from neurogloss.store.where import Comparison, Condition, Joined, parse
 
 _FUSION = 60
 _LEAST = 100
@@ -158,8 +156,8 @@ def units(index: Index, where: str) -> set[UnitId]:
 def _condition(catalogue: Catalogue, states: Collection[State] | None, where: str) -> Condition | None:
     conditions = [parse(where, catalogue.fields())] if where else []
     if states is not None:
-        conditions.append(one_of("state", sorted(state.value for state in states)))
-    return reduce(and_, conditions) if conditions else None
+        conditions.append(Comparison("state", "in", tuple(sorted(state.value for state in states))))
+    return Joined(True, tuple(conditions)) if conditions else None
 
 
 def _lists(

@@ -53,11 +53,16 @@ class Vectors:
             return found
         bits = self._mapped().view(np.int16)
         scaled = query.astype(np.float32) * np.float32(2.0**112)
+        narrow = np.empty((_BLOCK, self.dimension), np.int16)
         wide = np.empty((_BLOCK, self.dimension), np.int32)
         for start in range(0, len(rows), _BLOCK):
             wanted = rows[start : start + _BLOCK]
             solid = wanted[-1] - wanted[0] == len(wanted) - 1
-            block = bits[wanted[0] : wanted[-1] + 1] if solid else bits[wanted]
+            if solid:
+                block = bits[wanted[0] : wanted[-1] + 1]
+            else:
+                # Without "clip" numpy would copy once more, to be able to refuse.
+                block = np.take(bits, wanted, 0, out=narrow[: len(wanted)], mode="clip")
             part = wide[: len(block)]
             np.left_shift(block, 13, out=part, dtype=np.int32)
             np.bitwise_and(part, np.int32(-0x70000001), out=part)

@@ -3,7 +3,7 @@
 1. The text is parsed by Python's own grammar, in which `~` (text contains) takes the place of `@`; nothing is run.
 2. Only `and`, `or`, `not`, parentheses and comparisons of one field with constants are taken.
 3. Field and constants are checked: the field is known, a number stands where a number is, a state is a state.
-4. The tree becomes one SQL condition with parameters.
+4. `not` goes down to the comparisons, each of which has its opposite: left are comparisons, `and` and `or`.
 
 What a label has no value for fits no comparison with it, nor the negation of one.
 """
@@ -15,7 +15,7 @@ import difflib
 import io
 import tokenize
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias
 
 from neurogloss.errors import UserError
@@ -29,9 +29,18 @@ CHOICES: Mapping[str, Collection[str]] = {
     "state": [state.value for state in State],
     "side": [side.value for side in Side],
 }
-_ORDERED = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
-_EQUAL = {ast.Eq: "=", ast.NotEq: "<>"}
-_MEMBER = {ast.In: "IN", ast.NotIn: "NOT IN"}
+_OPS = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "in",
+    ast.NotEq: "not in",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+_OPPOSITE = {"<": ">=", "<=": ">", "in": "not in", "~": "not ~"}
+_OPPOSITE |= {opposite: op for op, opposite in _OPPOSITE.items()}
 _LARGEST = 1e300
 _LONGEST = 2000
 """Characters: bounds how deep a filter nests."""
@@ -39,14 +48,28 @@ _FORM = 'FIELD == "text", FIELD >= 0.5, FIELD in ("a", "b") or FIELD ~ "part of 
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """An SQL condition over columns that are named as the fields are."""
+class Comparison:
+    """Of one field with constants; false where the field has no value."""
 
-    sql: str
-    parameters: tuple[Constant, ...] = ()
+    field: str
+    op: str
+    """`<`, `<=`, `>`, `>=` with one number; `in`, `not in` with any values; `~`, `not ~` with one text."""
+    values: tuple[Constant, ...]
 
-    def __and__(self, other: Condition) -> Condition:
-        return Condition(f"({self.sql} AND {other.sql})", self.parameters + other.parameters)
+    @property
+    def negated(self) -> bool:
+        return self.op.startswith("not ")
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Every part holds, or any of them: at least one part."""
+
+    every: bool
+    parts: tuple[Condition, ...]
+
+
+Condition: TypeAlias = Comparison | Joined
 
 
 def parse(text: str, fields: Fields) -> Condition:
@@ -61,17 +84,7 @@ def parse(text: str, fields: Fields) -> Condition:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         _refuse(text, "")
-    return _Compiler(source, text, fields).condition(tree)
-
-
-def one_of(field: str, values: Collection[Constant]) -> Condition:
-    """The field has one of the values."""
-    return Condition(f"{quoted(field)} IN ({', '.join('?' * len(values))})", tuple(values))
-
-
-def quoted(name: str) -> str:
-    """As the name of a column in SQL."""
-    return '"' + name.replace('"', '""') + '"'
+    return _Compiler(source, text, fields).condition(tree, True)
 
 
 def _with_at_signs(text: str) -> str:
@@ -99,42 +112,41 @@ class _Compiler:
     text: str
     fields: Fields
 
-    def condition(self, node: ast.expr) -> Condition:
+    def condition(self, node: ast.expr, holds: bool) -> Condition:
+        """That the node holds, or that it does not."""
         match node:
             case ast.BoolOp(op=op, values=values):
-                parts = [self.condition(value) for value in values]
-                joined = (" AND " if isinstance(op, ast.And) else " OR ").join(part.sql for part in parts)
-                return Condition(f"({joined})", tuple(value for part in parts for value in part.parameters))
+                every = isinstance(op, ast.And) is holds
+                return Joined(every, tuple(self.condition(value, holds) for value in values))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                inner = self.condition(operand)
-                return Condition(f"(NOT {inner.sql})", inner.parameters)
+                return self.condition(operand, not holds)
             case ast.Compare(left=left, ops=[op], comparators=[right]):
-                return self.comparison(left, op, right)
+                found = self.comparison(left, op, right)
             case ast.BinOp(left=left, op=ast.MatMult(), right=right):
-                return self.contains(left, right)
-        _refuse(self.text, self.written(node))
+                found = self.contains(left, right)
+            case _:
+                _refuse(self.text, self.written(node))
+        return found if holds else replace(found, op=_OPPOSITE[found.op])
 
-    def comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Condition:
-        field, kind = self.field(left), type(op)
-        column = quoted(field)
-        if kind in _MEMBER and isinstance(right, ast.Tuple | ast.List | ast.Set):
-            values = tuple(self.constant(field, item) for item in right.elts)
-            return Condition(f"{column} {_MEMBER[kind]} ({', '.join('?' * len(values))})", values)
-        if kind in _EQUAL:
-            return Condition(f"{column} {_EQUAL[kind]} ?", (self.constant(field, right),))
-        if kind in _ORDERED and self.fields[field] is str:
-            raise UserError(f"{field} is text: compare it with ==, !=, in or ~, not with {_ORDERED[kind]}.")
-        if kind in _ORDERED:
-            return Condition(f"{column} {_ORDERED[kind]} ?", (self.constant(field, right),))
-        _refuse(self.text, self.written(right))
+    def comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Comparison:
+        field, written = self.field(left), _OPS.get(type(op), "")
+        if isinstance(op, ast.In | ast.NotIn):
+            if not isinstance(right, ast.Tuple | ast.List | ast.Set):
+                _refuse(self.text, self.written(right))
+            return Comparison(field, written, tuple(self.constant(field, item) for item in right.elts))
+        if not written:
+            _refuse(self.text, self.written(right))
+        if not isinstance(op, ast.Eq | ast.NotEq) and self.fields[field] is str:
+            raise UserError(f"{field} is text: compare it with ==, !=, in or ~, not with {written}.")
+        return Comparison(field, written, (self.constant(field, right),))
 
-    def contains(self, left: ast.expr, right: ast.expr) -> Condition:
+    def contains(self, left: ast.expr, right: ast.expr) -> Comparison:
         field = self.field(left)
         if self.fields[field] is not str:
             raise UserError(f"{field} is a number: compare it with ==, !=, <, <=, >, >= or in, not with ~.")
         if not isinstance(right, ast.Constant) or not isinstance(right.value, str):
             raise UserError(f"Expected text in quotes after {field} ~, found {self.written(right)}.")
-        return Condition(f"instr(lower({quoted(field)}), lower(?)) > 0", (right.value,))
+        return Comparison(field, "~", (right.value,))
 
     def field(self, node: ast.expr) -> str:
         name = self.written(node)

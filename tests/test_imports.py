@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"prompts", "scorers", "sources", "engines", "store", "agent", "web"},
 }
 ROOMS = set(ALLOWED) - {"spine"}
-HEAVY = {"torch", "chromadb", "langgraph", "transformers", "aiohttp"}
+HEAVY = {"torch", "chromadb", "langgraph", "transformers", "pyreqwest"}
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,8 @@
 """Facets: what a unit answers to, one thing at a time, where it answers to several (polysemanticity).
 
 1. Each context becomes a vector of what is at and around its active tokens: the mean of the contextual vectors
-   of its word pieces, weighted by activation, which halves with every `HALF_CHARS` characters of distance.
+   of its word pieces, weighted by activation, which halves with every `HALF_CHARS` characters of distance. An
+   image becomes that of its caption; without one it is in no facet.
 2. The vectors are clustered hierarchically (Ward 1963). The tree is cut into k = 2 to `most` clusters, of which
    those of fewer than `FEWEST` contexts are noise. The k with the largest mean silhouette of the others (cosine;
    Rousseeuw 1987) is taken if there are two of them and it reaches `SEPARATE`; otherwise the unit has one facet.
@@ -22,8 +23,10 @@ from numpy.typing import NDArray
 
 from neurogloss.agent.explainers import words
 from neurogloss.agent.explainers.llm import NO_PATTERN
+from neurogloss.agent.explainers.show import captioned
 from neurogloss.errors import AnswerError, TransportError
 from neurogloss.ids import derive_seed
+from neurogloss.prompts.pictures import has_words
 from neurogloss.protocols import Embedder, Explainer, Float32, Material, TokenVectors
 from neurogloss.records import Candidate, EvidenceHalf, Example, Facet, Side
 from neurogloss.tasks import together
@@ -72,7 +75,8 @@ class Facets:
             AnswerError: as the explainer does; of facets, where it explained none of them.
         """
         half = material.half
-        examples = [e for e in words.distinct([*half.top, *half.uniform]) if e.peak > 0]
+        seen = words.distinct([*half.top, *half.uniform])
+        examples = [e for e in seen if e.peak > 0 and has_words(e.context)]
         groups = clusters(vectors(examples, self._embedder), self._most)
         if len(groups) < 2:
             return await self._explainer.candidates(material)
@@ -91,6 +95,7 @@ class Facets:
 
 def vectors(examples: Sequence[Example], embedder: Embedder) -> Float32:
     """(len(examples), dimension): what is at and around the active tokens, each row of unit length."""
+    examples = captioned(examples)
     found = embedder.embed_tokens([example.context.text for example in examples])
     rows = [_vector(example, pieces) for example, pieces in zip(examples, found, strict=True)]
     return np.array(rows, np.float32).reshape(len(rows), embedder.dimension)

@@ -1,6 +1,7 @@
 """An explainer that asks a chat model.
 
-1. Write what its view shows of the explain half into the view's template.
+1. Write what its view shows of the explain half into the view's template. A model that sees is shown images, one
+   that does not reads their captions.
 2. Ask for several explanations: one at temperature 0, the others sampled, each with a seed of its own. The
    prompt is the same for all, and what it shares with those of other units comes first.
 3. Read each answer strictly. That there is no pattern is an answer, too: its side is unclear.
@@ -13,12 +14,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from neurogloss.agent.explainers.show import in_words
 from neurogloss.agent.explainers.views import DEFAULT, View
 from neurogloss.errors import AnswerError, EmptyAnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
-from neurogloss.prompts.render import Prompt, render, template_hash
-from neurogloss.protocols import ChatModel, Material
+from neurogloss.prompts.render import Prompt, template_hash
+from neurogloss.protocols import ChatModel, Material, Request
 from neurogloss.records import Candidate, Side
 from neurogloss.tasks import together
 
@@ -77,6 +79,8 @@ class LLMExplainer:
             "explainer": self._view.name,
             "model": self._chat.name,
             "prompt": template_hash(self._view.prompt),
+            "stimuli": template_hash(self._view.stimuli.prompt) if self._view.stimuli else None,
+            "pictures": self._chat.features.pictures,
             "n": self._n,
             "temperature": self._temperature,
             "examples": self._view.examples,
@@ -91,8 +95,10 @@ class LLMExplainer:
             TransportError: the model could not be reached for one of them.
             AnswerError: none came; the first failure. Or there is nothing to show.
         """
-        prompt = render(self._view.prompt, **self._view.values(material, self._view.examples))
-        outcomes = await together(self._ask(prompt, material, i) for i in range(self._n))
+        shown = material if self._chat.features.pictures else in_words(material)
+        view = self._view.of(shown)
+        prompt = view.write(shown)
+        outcomes = await together(self._ask(prompt, view.side, material.seed, i) for i in range(self._n))
         found: dict[str, Candidate] = {}
         for outcome in outcomes:
             if isinstance(outcome, Candidate):
@@ -101,17 +107,17 @@ class LLMExplainer:
             raise next(outcome for outcome in outcomes if isinstance(outcome, AnswerError))
         return sorted(found.values(), key=lambda candidate: candidate.side is Side.UNCLEAR)
 
-    async def _ask(self, prompt: Prompt, material: Material, i: int) -> Candidate | AnswerError:
+    async def _ask(self, prompt: Prompt, side: Side | None, seed: int, i: int) -> Candidate | AnswerError:
         """Explanation `i`, or why there is none."""
+        request = Request(
+            prompt.messages,
+            schema=SCHEMA if side else SIDED_SCHEMA,
+            temperature=self._temperature if i else 0.0,
+            max_tokens=self._max_tokens,
+            seed=derive_seed(seed, "candidate", i),
+        )
         try:
-            reply = await self._chat.chat(
-                prompt.messages,
-                schema=SCHEMA if self._view.side else SIDED_SCHEMA,
-                temperature=self._temperature if i else 0.0,
-                max_tokens=self._max_tokens,
-                seed=derive_seed(material.seed, "candidate", i),
-            )
-            return parse(reply.text, self._view.side)
+            return parse((await self._chat.chat(request)).text, side)
         except TransportError:
             raise
         except AnswerError as error:

@@ -1,7 +1,8 @@
 """PMI: an explainer that needs no instruction-tuned model.
 
 1. Candidates are mined from the examples: lists of words under the active tokens, of words and phrases that
-   the active contexts share, and of tokens that the unit promotes through the language-model head.
+   the active contexts share, and of tokens that the unit promotes through the language-model head. Of images and
+   whole stimuli they are mined from what is said of them (`neurogloss.agent.explainers.captions`).
 2. They are ranked by log p(d | examples) - lambda log p(d) under a small causal language model, per token: what
    the examples make likelier than it is anyway (the objective of MILAN, Hernandez et al. 2022,
    arXiv:2201.11114, read as a ranking). Without the division long texts that the examples repeat would win.
@@ -14,12 +15,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurogloss.agent.explainers import words
+from neurogloss.agent.explainers import captions, words
+from neurogloss.agent.explainers.show import are_stimuli, in_words
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.protocols import CausalModel, Explainer, Material
 from neurogloss.records import Candidate, Example, Passage, Side
 
 QUESTION = "What the words between << and >> have in common:"
+WHOLE = "What these have in common:"
+"""Asked of stimuli, in which nothing is marked."""
 EXAMPLES = 8
 """Examples that the model reads."""
 AROUND = 6
@@ -52,7 +56,9 @@ class PMIExplainer:
 
     async def candidates(self, material: Material) -> list[Candidate]:
         """Candidates, best first. Raises EmptyAnswerError where the examples share no word."""
-        found = [Candidate(text) for text in words.candidates(material)]
+        material = in_words(material)
+        miner = captions if are_stimuli(material.half) else words
+        found = [Candidate(text) for text in miner.candidates(material)]
         if not found:
             raise EmptyAnswerError("the active contexts share no word, phrase or sign")
         ranked = await rank(self._model, material, found, self._weight) if self._model else found
@@ -87,11 +93,14 @@ async def rank(
     model: CausalModel, material: Material, found: Sequence[Candidate], weight: float = WEIGHT
 ) -> list[Candidate]:
     """The candidates by log p(d | examples) - weight * log p(d), per token; those that say nothing come last."""
-    examples = words.distinct([*material.half.top[: EXAMPLES // 2], *material.half.uniform])[:EXAMPLES]
-    lines = "".join(f"- {_around_peak(example)}\n" for example in examples)
+    half = in_words(material).half
+    examples = words.distinct([*half.top[: EXAMPLES // 2], *half.uniform])[:EXAMPLES]
+    whole = are_stimuli(half)
+    shown = [" ".join(e.context.text.split()) if whole else _around_peak(e) for e in examples]
+    lines, question = "".join(f"- {line}\n" for line in shown), WHOLE if whole else QUESTION
     continuations = [f" {candidate.text}" for candidate in found]
-    given = await model.likelihoods(f"{lines}{QUESTION}", continuations)
-    alone = await model.likelihoods(QUESTION, continuations)
+    given = await model.likelihoods(f"{lines}{question}", continuations)
+    alone = await model.likelihoods(question, continuations)
     gains = {c.text: g.mean - weight * a.mean for c, g, a in zip(found, given, alone, strict=True)}
     return sorted(found, key=lambda c: (c.side is Side.UNCLEAR, -gains[c.text], c.text))
 

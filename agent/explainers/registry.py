@@ -15,11 +15,13 @@ from typing import TypeVar
 
 from neurogloss.agent.explainers import views
 from neurogloss.agent.explainers.facets import Facets
+from neurogloss.agent.explainers.lavca import LaVCa
 from neurogloss.agent.explainers.llm import LLMExplainer
 from neurogloss.agent.explainers.pmi import PMIExplainer, Ranked
 from neurogloss.agent.explainers.promoted import PromotedExplainer
 from neurogloss.errors import UserError, first_line
 from neurogloss.protocols import CausalModel, ChatModel, Embedder, Explainer, LiveSubject
+from neurogloss.voxels import ReadoutOf
 
 GROUP = "neurogloss.explainers"
 """Entry points of other packages."""
@@ -33,6 +35,7 @@ class Parts:
     causal: CausalModel | None = None
     embedder: Embedder | None = None
     subject: Callable[[], LiveSubject] | None = None
+    readout: ReadoutOf | None = None
     n: int = 3
     """Explanations asked of an LLM."""
     seed: int = 0
@@ -59,7 +62,7 @@ def get(name: str, parts: Parts) -> Explainer:
     if plus and outer == "ranked":
         return _ranked(parts, inner)
     if name.endswith(".md"):
-        return _llm(replace(views.DEFAULT, prompt=name), parts)
+        return _llm(replace(views.DEFAULT, prompt=name, stimuli=None), parts)
     if name in _OWN:
         return _OWN[name](parts)
     explainer = _load(name)(parts)
@@ -100,6 +103,13 @@ def _ranked(parts: Parts, inner: str) -> Explainer:
     return Ranked(get(inner, parts), _need(parts.causal, "ranked", "a small causal language model", how))
 
 
+def _lavca(parts: Parts, keywords_only: bool = False) -> Explainer:
+    how = "Collect one with:  neurogloss collect-responses RUN"
+    readout = _need(parts.readout, "lavca", "a run with responses of voxels", how)
+    embedder = _need(parts.embedder, "lavca", "an embedder", "Pass neurogloss.engines.embedder.MiniLM()")
+    return LaVCa(embedder, readout, parts.chat, keywords_only)
+
+
 def _need(part: Part | None, name: str, what: str, how: str) -> Part:
     if part is None:
         raise UserError(f"Expected {what} for the explainer {name}, found none. {how}.")
@@ -122,4 +132,6 @@ _OWN: dict[str, Factory] = {
     "promoted": lambda parts: PromotedExplainer(),
     "facets": lambda parts: _facets(parts, _plain(parts)),
     "ranked": lambda parts: _ranked(parts, _plain(parts)),
+    "lavca": _lavca,
+    "lavca-keywords": lambda parts: _lavca(parts, keywords_only=True),
 }

@@ -1,13 +1,19 @@
-"""What a prompt shows of a unit's contexts: which of them, and how their activations are written."""
+"""What a prompt shows of a unit's contexts: which of them, and how their activations are written.
+
+Images are shown as pictures, or as their captions to one who sees none; those without a caption are then left out.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 
-from neurogloss.records import Context, EvidenceHalf, Example, Passage
+from neurogloss.errors import EmptyAnswerError
+from neurogloss.prompts.pictures import has_words
+from neurogloss.protocols import Material
+from neurogloss.records import Context, EvidenceHalf, Example, HardNegatives, Passage
 
 WINDOW = 24
 """Tokens on each side of the peak in a list of pairs (as Neuronpedia cuts them)."""
@@ -20,7 +26,54 @@ class ShownExample:
     passage: Passage
     """The context, its active tokens marked."""
     strengths: tuple[tuple[str, int], ...]
-    """Text and strength, 1 to 10, of the marked tokens, in order."""
+    """Text and strength, 1 to 10, of the marked tokens, in order; of an image its caption and strength."""
+
+    @property
+    def strength(self) -> int:
+        """Of the peak, 1 to 10."""
+        return max(strength for _, strength in self.strengths)
+
+
+def in_words(material: Material) -> Material:
+    """The material as one who sees no pictures reads it: an image is its caption, and responded to as a whole.
+
+    Raises:
+        EmptyAnswerError: there are images, and none of them has a caption.
+    """
+    half = material.half
+    if not any(example.context.picture for example in (*half.top, *half.uniform)):
+        return material
+    found = EvidenceHalf(
+        top=captioned(half.top),
+        uniform=captioned(half.uniform),
+        negatives=captions(half.negatives),
+        hard=HardNegatives(*map(captions, (half.hard.neighbours, half.hard.lexical, half.hard.look_alikes))),
+        n_certified=half.n_certified,
+    )
+    if not found.top and not found.uniform:
+        raise EmptyAnswerError(
+            "the images have no captions, and are not seen: give captions, or a model that sees pictures"
+        )
+    return replace(material, half=found)
+
+
+def captioned(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Those with words; an image is its caption, with one activation."""
+    kept = (e for e in examples if has_words(e.context))
+    return tuple(
+        Example(Context(e.context.id, e.context.tokens), (e.peak,)) if e.context.picture else e for e in kept
+    )
+
+
+def captions(contexts: Sequence[Context]) -> tuple[Context, ...]:
+    """Those with words; an image is its caption."""
+    return tuple(Context(c.id, c.tokens) if c.picture else c for c in contexts if has_words(c))
+
+
+def are_stimuli(half: EvidenceHalf) -> bool:
+    """Whether the contexts are images, or texts responded to as a whole."""
+    examples = (*half.top, *half.uniform)
+    return bool(examples) and all(e.grid is not None or len(e.activations) == 1 for e in examples)
 
 
 def choose(half: EvidenceHalf, n: int) -> list[Example]:
@@ -58,9 +111,13 @@ def show(examples: Sequence[Example]) -> list[ShownExample]:
 
 
 def _show(example: Example, largest: float) -> ShownExample:
-    tokens, marks = example.context.tokens, example.active_positions()
-    strengths = tuple((tokens[i], math.ceil(10 * example.activations[i] / largest)) for i in marks)
-    return ShownExample(Passage(tokens, marks), strengths)
+    context, marks = example.context, example.active_positions()
+    if example.grid is None:
+        texts = [(context.tokens[i], example.activations[i]) for i in marks]
+    else:
+        texts = [(context.text, example.peak)]
+    strengths = tuple((text, math.ceil(10 * a / largest)) for text, a in texts)
+    return ShownExample(Passage.of(context, marks, example.grid), strengths)
 
 
 def show_pairs(examples: Sequence[Example]) -> list[list[tuple[str, int]]]:

@@ -7,6 +7,9 @@ output       what the unit does to the next token: tokens that its direction pro
              language-model head, and, where there is a live subject, tokens that become likelier and less likely
              when it is raised (VocabProj and TokenChange of Gur-Arieh et al. 2025, arXiv:2501.08319)
 ensemble     contexts and output tokens in one prompt (the raw ensemble there); the model says which it explains
+
+Where contexts are images or whole stimuli, `default` and `contrastive` have templates of their own, and `pairs`
+and `ensemble`, which have no more to show then, show what `default` does.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neurogloss.agent.explainers.show import choose, choose_silent, show, show_pairs
+from neurogloss.agent.explainers.show import are_stimuli, choose, choose_silent, show, show_pairs
 from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.errors import EmptyAnswerError
+from neurogloss.prompts.pictures import showing
+from neurogloss.prompts.render import Prompt, render
 from neurogloss.protocols import LiveSubject, Material
-from neurogloss.records import Side
+from neurogloss.records import Passage, Side
 
 CHANGED = 10
 """Tokens shown of those that become likelier, and of those that become less likely."""
@@ -46,26 +51,49 @@ class View:
     """None: the model says."""
     live: bool = False
     """Whether the live subject is asked, too."""
+    stimuli: View | None = None
+    """What is shown instead where contexts are images or whole stimuli; None: the same."""
+
+    def of(self, material: Material) -> View:
+        """The view that shows such material."""
+        return self.stimuli if self.stimuli and are_stimuli(material.half) else self
+
+    def write(self, material: Material) -> Prompt:
+        """The prompt, followed by the pictures of its images, in their order.
+
+        Raises:
+            EmptyAnswerError: there is nothing to show.
+        """
+        values = self.values(material, self.examples)
+        each = (*values.get("examples", ()), *values.get("silent", ()))
+        passages = [getattr(one, "passage", one) for one in each]
+        return showing(render(self.prompt, **values), [p for p in passages if isinstance(p, Passage)])
 
 
 def _default(material: Material, n: int) -> Mapping[str, Any]:
     return {"examples": show(choose(material.half, n)), "promoted": list(material.promoted)}
 
 
+def _examples(material: Material, n: int) -> Mapping[str, Any]:
+    return {"examples": show(choose(material.half, n))}
+
+
 def _contrastive(material: Material, n: int) -> Mapping[str, Any]:
-    silent = [context.text for context in choose_silent(material.half, max(1, n // 2))]
+    silent = [Passage.of(context) for context in choose_silent(material.half, max(1, n // 2))]
     if not silent:
         raise EmptyAnswerError("no context is certified silent, so there is nothing to contrast with")
-    return {"examples": show(choose(material.half, n)), "silent": silent}
+    return {**_examples(material, n), "silent": silent}
 
 
 def _pairs(material: Material, n: int) -> Mapping[str, Any]:
     return {"examples": show_pairs(choose(material.half, n))}
 
 
-DEFAULT = View("llm", "explain/default", _default)
-CONTRASTIVE = View("contrastive", "explain/contrastive", _contrastive)
-PAIRS = View("pairs", "explain/pairs", _pairs, examples=8)
+_STIMULI = View("llm", "explain/default-pictures", _examples)
+_CONTRASTED = View("contrastive", "explain/contrastive-pictures", _contrastive)
+DEFAULT = View("llm", "explain/default", _default, stimuli=_STIMULI)
+CONTRASTIVE = View("contrastive", "explain/contrastive", _contrastive, stimuli=_CONTRASTED)
+PAIRS = View("pairs", "explain/pairs", _pairs, examples=8, stimuli=_STIMULI)
 
 
 def output(subject: LoadSubject | None) -> View:
@@ -87,9 +115,9 @@ def ensemble(subject: LoadSubject | None) -> View:
     """What activates the unit and what it makes the subject write, side by side."""
 
     def values(material: Material, n: int) -> Mapping[str, Any]:
-        return {"examples": show(choose(material.half, n)), **_outputs(material, subject)}
+        return {**_examples(material, n), **_outputs(material, subject)}
 
-    return View("ensemble", "explain/ensemble", values, side=None, live=subject is not None)
+    return View("ensemble", "explain/ensemble", values, side=None, live=subject is not None, stimuli=_STIMULI)
 
 
 def _outputs(material: Material, subject: LoadSubject | None) -> dict[str, list[str]]:

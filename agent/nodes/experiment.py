@@ -5,6 +5,7 @@
    for one.
 3. A server that takes tool calls gets the menu as tools. Any other gets it through structured answers, one
    experiment at a time.
+   On images the experiments are parts of the real ones: cut out, painted over, put into others.
 4. What the model ends with has to win on the validation slice like any other candidate.
 """
 
@@ -15,19 +16,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurogloss.agent.explainers.llm import SCHEMA, parse
-from neurogloss.agent.explainers.show import choose, show
+from neurogloss.agent.explainers.show import are_stimuli, captioned, captions, choose, choose_silent, show
 from neurogloss.agent.menu import Laboratory, Menu
 from neurogloss.agent.state import ExplainState, Setback
 from neurogloss.errors import AnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.prompts.pictures import has_words, showing
 from neurogloss.prompts.quote import quote
-from neurogloss.prompts.render import render, template_hash
-from neurogloss.protocols import ChatModel, Material, Message, Reply, ToolCall
-from neurogloss.records import Candidate
+from neurogloss.prompts.render import Prompt, render, template_hash
+from neurogloss.protocols import ChatModel, Material, Message, Reply, Request, ToolCall
+from neurogloss.records import Candidate, Passage
 
-PROMPT = "refine/experiment"
+PROMPT, STIMULI = "refine/experiment", "refine/experiment-pictures"
+"""The second one where contexts are images or whole stimuli."""
 EXAMPLES = 12
+SILENT = 6
+"""Images shown that do not activate the unit."""
 MAX_TOKENS = 400
 
 
@@ -41,11 +46,16 @@ class Experiment:
     @property
     def settings(self) -> dict[str, object]:
         """JSON of what decides its answers."""
-        return {"prompt": template_hash(PROMPT), "examples": EXAMPLES, "steps": self._steps}
+        return {
+            "prompt": template_hash(PROMPT),
+            "stimuli": template_hash(STIMULI),
+            "examples": EXAMPLES,
+            "steps": self._steps,
+        }
 
     async def __call__(self, state: ExplainState) -> ExplainState:
         best, rounds = state["ranking"][0].candidate, state["rounds"] + 1
-        series = _Series(self._chat, Menu(self._laboratory, state["material"]), state["material"])
+        series = _Series(self._chat, self._laboratory, state["material"])
         try:
             candidate = await series.run(best.text, self._steps)
         except TransportError as error:
@@ -67,22 +77,18 @@ class Experiment:
 class _Series:
     """One conversation, and the experiments made in it."""
 
-    def __init__(self, chat: ChatModel, menu: Menu, material: Material) -> None:
-        self._chat, self._menu, self._material = chat, menu, material
-        self._called = chat.features.tools
+    def __init__(self, chat: ChatModel, laboratory: Laboratory, material: Material) -> None:
+        half, self._sees, self._called = material.half, chat.features.pictures, chat.features.tools
+        self._chat, self._material = chat, material
+        self._active = [e for e in choose(half, EXAMPLES) if self._sees or has_words(e.context)]
+        self._silent = [c for c in choose_silent(half, SILENT) if self._sees or has_words(c)]
+        contexts = (*(example.context for example in self._active), *self._silent)
+        self._menu = Menu(laboratory, material, [context.picture for context in contexts])
         self.made: list[Mapping[str, Any]] = []
 
     async def run(self, explanation: str, steps: int) -> Candidate:
         """What it ends with. Raises AnswerError where there is none."""
-        prompt = render(
-            PROMPT,
-            examples=show(choose(self._material.half, EXAMPLES)),
-            explanation=explanation,
-            steps=steps,
-            tools=list(self._menu.tools),
-            called=self._called,
-        )
-        messages = list(prompt.messages)
+        messages = list(self._prompt(explanation, steps).messages)
         while len(self.made) < steps:
             reply = await self._ask(messages)
             calls = reply.calls if self._called else _call_in(reply.text)
@@ -95,11 +101,25 @@ class _Series:
         messages.append(Message("user", 'No experiments are left. Answer with JSON only: {"explanation": "..."}'))
         return parse((await self._ask(messages, last=True)).text)
 
+    def _prompt(self, explanation: str, steps: int) -> Prompt:
+        examples = show(self._active if self._sees else captioned(self._active))
+        values = {
+            "examples": examples,
+            "explanation": explanation,
+            "steps": steps,
+            "tools": list(self._menu.tools),
+            "called": self._called,
+        }
+        if not are_stimuli(self._material.half):
+            return render(PROMPT, **values)
+        silent = [Passage.of(c) for c in (self._silent if self._sees else captions(self._silent))]
+        return showing(render(STIMULI, silent=silent, **values), [*(e.passage for e in examples), *silent])
+
     async def _ask(self, messages: Sequence[Message], last: bool = False) -> Reply:
         tools = self._menu.tools if self._called and not last else ()
         schema = SCHEMA if last else None if self._called else _schema([tool.name for tool in self._menu.tools])
         seed = derive_seed(self._material.seed, "experiment", len(self.made))
-        return await self._chat.chat(messages, schema=schema, tools=tools, max_tokens=MAX_TOKENS, seed=seed)
+        return await self._chat.chat(Request(tuple(messages), schema, tools, max_tokens=MAX_TOKENS, seed=seed))
 
     def _use(self, call: ToolCall) -> Message:
         found = self._menu.use(call)

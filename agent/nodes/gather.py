@@ -25,6 +25,8 @@ class Gather:
 
     async def __call__(self, state: ExplainState) -> ExplainState:
         statistics, half = state["statistics"], state["half"]
+        if shortfall := state.get("shortfall"):
+            return {"setback": Setback(Failure.TOO_LITTLE_EVIDENCE, shortfall)}
         if statistics.maximum <= 0:
             reason = f"never active in {statistics.n_contexts} contexts"
             return {"setback": Setback(Failure.DEAD, reason)}

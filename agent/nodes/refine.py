@@ -3,8 +3,8 @@
 1. The judge answers for the leading candidate on the practice slice.
 2. Mistakes are the active passages that it finds least fitting and the silent ones that it finds most fitting,
    of those on the wrong side of 0.5.
-3. The explainer is shown examples, explanation and mistakes. What it writes has to win on the validation slice,
-   which holds none of them.
+3. The explainer is shown examples, explanation and mistakes, images as pictures or as captions. What it writes has
+   to win on the validation slice, which holds none of them.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from neurogloss.agent.explainers.llm import SCHEMA, parse
-from neurogloss.agent.explainers.show import choose, show
+from neurogloss.agent.explainers.show import are_stimuli, choose, in_words, show
 from neurogloss.agent.state import ExplainState, Setback
 from neurogloss.errors import AnswerError, TransportError
 from neurogloss.ids import derive_seed
-from neurogloss.prompts.render import render, template_hash
-from neurogloss.protocols import ChatModel, HeldOut, Judge
+from neurogloss.prompts.pictures import showing
+from neurogloss.prompts.render import Prompt, render, template_hash
+from neurogloss.protocols import ChatModel, HeldOut, Judge, Material, Request
 from neurogloss.records import Candidate, Passage, Side
 from neurogloss.scorers.detection import Detection
 
-PROMPT = "refine/mistakes"
+PROMPT, STIMULI = "refine/mistakes", "refine/mistakes-pictures"
+"""The second one where contexts are images or whole stimuli."""
 EXAMPLES = 12
 """Shown beside the mistakes."""
 MAX_TOKENS = 160
@@ -48,7 +50,12 @@ class Refine:
     @property
     def settings(self) -> dict[str, object]:
         """JSON of what decides its answers."""
-        return {"prompt": template_hash(PROMPT), "examples": EXAMPLES, "mistakes": self._n}
+        return {
+            "prompt": template_hash(PROMPT),
+            "stimuli": template_hash(STIMULI),
+            "examples": EXAMPLES,
+            "mistakes": self._n,
+        }
 
     async def __call__(self, state: ExplainState) -> ExplainState:
         best, rounds = state["ranking"][0].candidate, state["rounds"] + 1
@@ -66,8 +73,8 @@ class Refine:
             "origin": "refine",
             "rounds": rounds,
             "facts": {
-                "missed": [passage.marked() for passage in mistakes.missed],
-                "wrong": [passage.text for passage in mistakes.wrong],
+                "missed": [passage.marked() or passage.picture for passage in mistakes.missed],
+                "wrong": [passage.text or passage.picture for passage in mistakes.wrong],
                 "candidate": candidates[0].text,
             },
         }
@@ -88,21 +95,23 @@ class Refine:
 
     async def _mend(self, best: Candidate, mistakes: Mistakes, state: ExplainState) -> Candidate:
         material = state["material"]
-        prompt = render(
-            PROMPT,
-            examples=show(choose(material.half, EXAMPLES)),
-            promoted=list(material.promoted),
-            explanation=best.text,
-            missed=list(mistakes.missed),
-            wrong=list(mistakes.wrong),
-        )
-        reply = await self._chat.chat(
-            prompt.messages,
-            schema=SCHEMA,
-            max_tokens=MAX_TOKENS,
-            seed=derive_seed(material.seed, "refine", state["rounds"]),
-        )
+        prompt = self._prompt(best, mistakes, material)
+        seed = derive_seed(material.seed, "refine", state["rounds"])
+        reply = await self._chat.chat(Request(prompt.messages, SCHEMA, max_tokens=MAX_TOKENS, seed=seed))
         return parse(reply.text, Side.INPUT if best.side is Side.UNCLEAR else best.side)
+
+    def _prompt(self, best: Candidate, mistakes: Mistakes, material: Material) -> Prompt:
+        sees = self._chat.features.pictures
+        half = (material if sees else in_words(material)).half
+        examples = show(choose(half, EXAMPLES))
+        missed, wrong = (
+            found if sees else [replace(p, picture="", marks=(), grid=None) if p.picture else p for p in found]
+            for found in (mistakes.missed, mistakes.wrong)
+        )
+        values = {"examples": examples, "explanation": best.text, "missed": list(missed), "wrong": list(wrong)}
+        if not are_stimuli(half):
+            return render(PROMPT, promoted=list(material.promoted), **values)
+        return showing(render(STIMULI, **values), [*(each.passage for each in examples), *missed, *wrong])
 
 
 def _worst(found: Sequence[tuple[float, Passage]], n: int) -> list[Passage]:

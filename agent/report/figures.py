@@ -18,15 +18,21 @@ GREY = "#8a8a8a"
 
 
 def distributions(scorers: Sequence[ScorerNumbers]) -> str:
-    """Histograms of the scores and of their floors, a panel a scorer."""
+    """Histograms of the scores and of their floors, a panel a scorer; those of a floor run as an outline."""
 
     def draw(axes: Any, scorer: ScorerNumbers) -> None:
         score, floor, _ = scorer.values.T
-        known = scorer.values[:, :2][np.isfinite(scorer.values[:, :2])]
+        known = np.concatenate([score, floor, scorer.others])
+        known = known[np.isfinite(known)]
         edges = np.linspace(known.min(), known.max() + 1e-6, 21) if len(known) else np.linspace(0, 1, 21)
         axes.hist(floor[np.isfinite(floor)], edges, color=GREY, alpha=0.6, label="floor")
         axes.hist(score[np.isfinite(score)], edges, color="C0", alpha=0.6, label="score")
-        axes.set_xlabel(f"{scorer.name} ({scorer.metric})")
+        others = scorer.others[np.isfinite(scorer.others)]
+        if len(others):
+            # As many as there are scores, so that the areas compare.
+            weights = np.full(len(others), np.isfinite(score).sum() / len(others))
+            axes.hist(others, edges, weights=weights, histtype="step", color="black", label="floor run")
+        axes.set_xlabel(f"{scorer.name} ({scorer.summary.metric})")
         axes.set_ylabel("units")
         axes.legend(fontsize=7)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,12 +13,14 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from neurogloss.agent.report import figures
-from neurogloss.agent.report.numbers import Numbers
+from neurogloss.agent.report.numbers import Numbers, key_of
 from neurogloss.agent.run import Run, open_run
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
+from neurogloss.prompts.pictures import draw
 from neurogloss.records import Example, Label
-from neurogloss.wording import interval, number
+from neurogloss.scorers.summary import ScorerSummary, compare
+from neurogloss.wording import chance, interval, number
 
 CONTEXTS = 4
 """Of a unit, held out ones."""
@@ -31,51 +34,96 @@ class Shown:
     examples: tuple[Example, ...]
 
 
-def report(run: str | Path, out: str | Path | None = None, *, method: str | None = None, units: int = 4) -> Path:
+def report(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    method: str | None = None,
+    units: int = 4,
+    floor_run: str | Path | None = None,
+) -> Path:
     """Write one HTML page about a run that needs nothing but itself.
 
     Args:
         out: the file; by default `report.html` in the run folder. What is there is replaced.
         method: by default the newest.
         units: the best, middle and worst labels shown, so many of each, by the score above the floor.
+        floor_run: a run that has nothing to explain, one on a randomised dictionary say, labelled and scored
+            alike; its newest method's scores are shown beside these.
 
     Returns:
         The file's path.
 
     Raises:
-        UserError: no run, no such method, no scores yet.
+        UserError: no run, no such method, no scores yet, or a floor run without scores of the same scorers.
         MissingExtra: matplotlib is not installed.
     """
     opened = open_run(run)
     path = Path(out) if out else opened.folder.path / "report.html"
-    with opened.ledger() as ledger:
-        chosen = method or ledger.newest_method()
-        settings = ledger.methods().get(chosen or "")
-        if chosen is None or settings is None:
-            raise UserError(f"Expected a method of {opened.folder.path}, found {method or 'none'}.")
+    chosen, explainer = _method(opened, method)
     numbers = Numbers.of(_with_densities(opened, chosen))
-    scorers = numbers.scorers()
-    if not scorers:
+    if not numbers.scores:
         raise UserError(f"Expected scores under {chosen} in {opened.folder.path}, found none. Score it first.")
+    beside = _floor_run(open_run(floor_run), numbers) if floor_run else None
+    scorers = numbers.scorers(beside.numbers if beside else None)
     names = [scorer.name for scorer in scorers]
     html = _template().render(
         run=opened.folder.name,
         method=chosen,
-        explainer=_words(settings.get("explainer", {})),
+        explainer=explainer,
         tokens=_corpus(opened),
         states=[(state.value.replace("_", " "), n) for state, n in sorted(numbers.states.items())],
-        scorers=scorers,
+        scorers=[scorer.summary for scorer in scorers],
+        beside=beside,
+        comparisons=[
+            (s.summary, compare(s.values[:, 0].tolist(), s.others.tolist())) for s in scorers if len(s.others)
+        ],
         pictures=[
             ("Distributions", _markup(figures.distributions(scorers))),
             ("Score against density", _markup(figures.densities(scorers))),
             ("Recall by strength", _markup(figures.recalls(scorers))),
-            ("Agreement between scorers (Spearman)", _markup(figures.agreement(names, numbers.agreement(names)))),
+            ("Agreement between scorers (Spearman)", _markup(figures.agreement(names, numbers.agreement()))),
         ],
         usage=[(stage, used) for stage, used in opened.usage(chosen).items() if used.requests or used.stored],
-        chosen=list(_chosen(opened, chosen, names[0], units)),
+        chosen=list(_chosen(opened, chosen, scorers[0].summary, units)),
     )
     replace_file(path, html.encode())
     return path
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The run that is a floor."""
+
+    name: str
+    method: str
+    explainer: str
+    numbers: Numbers
+
+
+def _floor_run(run: Run, numbers: Numbers) -> Beside:
+    method, explainer = _method(run, None)
+    found = Numbers.of(_with_densities(run, method))
+    if found.scores.keys().isdisjoint(numbers.scores):
+        raise UserError(
+            f"Expected scores of {_listed(numbers)} in {run.folder.path}, found {_listed(found) or 'none'}. "
+            "Label it with the same scorers."
+        )
+    return Beside(run.folder.name, method, explainer, found)
+
+
+def _listed(numbers: Numbers) -> str:
+    return ", ".join(f"{scorer} ({metric})" for scorer, metric in sorted(numbers.scores))
+
+
+def _method(run: Run, method: str | None) -> tuple[str, str]:
+    """The method, by default the newest, and what it explains with."""
+    with run.ledger() as ledger:
+        chosen = method or ledger.newest_method()
+        settings = ledger.methods().get(chosen or "")
+    if chosen is None or settings is None:
+        raise UserError(f"Expected a method of {run.folder.path}, found {method or 'none'}.")
+    return chosen, _words(settings.get("explainer", {}))
 
 
 def _with_densities(run: Run, method: str) -> Iterator[tuple[Label, float]]:
@@ -85,20 +133,20 @@ def _with_densities(run: Run, method: str) -> Iterator[tuple[Label, float]]:
             yield label, statistics.density if statistics else math.nan
 
 
-def _chosen(run: Run, method: str, scorer: str, n: int) -> Iterator[tuple[str, list[Shown]]]:
+def _chosen(run: Run, method: str, by: ScorerSummary, n: int) -> Iterator[tuple[str, list[Shown]]]:
     """The best, the middle and the worst labels by the scorer's excess, none of them twice."""
     ranked = sorted(
         (-score.excess.value, str(label.unit))
         for label in run.labels(method=method)
         for score in label.scores
-        if score.scorer == scorer and score.excess.defined
+        if key_of(score) == (by.scorer, by.metric) and score.excess.defined
     )
     units = [unit for _, unit in ranked]
     best, rest = units[:n], units[n:]
     worst, rest = (rest[-n:], rest[:-n]) if n else ([], rest)
     start = max(0, (len(rest) - n) // 2)
     for title, some in (("Best", best), ("Middle", rest[start : start + n]), ("Worst", worst)):
-        yield f"{title} by {scorer}", [_shown(run, unit, method) for unit in some]
+        yield f"{title} by {by.scorer}", [_shown(run, unit, method) for unit in some]
 
 
 def _shown(run: Run, unit: str, method: str) -> Shown:
@@ -112,8 +160,8 @@ def _shown(run: Run, unit: str, method: str) -> Shown:
 def _corpus(run: Run) -> str:
     if not run.folder.cache.is_dir():
         return "imported labels"
-    counts = run.cache.manifest["counts"]
-    return f"{counts['tokens']:,} tokens of {counts['documents']:,} documents"
+    counts, measure = run.cache.manifest["counts"], run.cache.manifest.get("measure", "tokens")
+    return f"{counts[measure]:,} {measure} of {counts['documents']:,} documents"
 
 
 def _words(explainer: object) -> str:
@@ -125,7 +173,9 @@ def _words(explainer: object) -> str:
 
 def _template() -> Template:
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(interval=interval, number=number, probability=_probability, shades=_shades)
+    environment.filters.update(
+        interval=interval, number=number, probability=chance, shades=_shades, picture=_picture
+    )
     return environment.from_string(files("neurogloss.agent.report").joinpath("page.html").read_text("utf-8"))
 
 
@@ -134,8 +184,10 @@ def _markup(svg: str) -> Markup:
     return Markup(svg)
 
 
-def _probability(value: float) -> str:
-    return "–" if math.isnan(value) else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+def _picture(example: Example) -> str:
+    """The image as a data URI, what activates the unit outlined."""
+    data = draw(example.context.picture, example.active_positions(), example.grid)
+    return f"data:image/jpeg;base64,{b64encode(data).decode()}"
 
 
 def _shades(example: Example) -> Sequence[tuple[str, float]]:

@@ -16,9 +16,9 @@ explanation names, and errs in a given share of its answers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import cycle, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from benchmarks.planted.rules import Rule, either
 from benchmarks.planted.units import bank, rule_of
 from neurogloss.errors import RefusalError
 from neurogloss.ids import hash64
-from neurogloss.protocols import Choice, Features, Message, Reply, Tool
+from neurogloss.protocols import Choice, Features, Message, Reply, Request
 
 READ = 5
 """Passages that it reads."""
@@ -60,7 +60,7 @@ class Oracle:
         Args:
             error: share of wrong answers as a judge, in [0, 1).
             seed: decides which.
-            memory: texts that it can write, for experiments.
+            memory: texts that it can write.
         """
         self._error, self._seed, self._memory = error, seed, memory
 
@@ -72,35 +72,34 @@ class Oracle:
     def features(self) -> Features:
         return Features()
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         """Answer. Raises RefusalError where the prompt is none that it knows, or an explanation names no rule."""
-        answer = json.dumps(self._answer(messages, temperature, np.random.default_rng(seed)), ensure_ascii=False)
+        answer = json.dumps(self._answer(request, np.random.default_rng(request.seed)), ensure_ascii=False)
         # About four characters a token, as in English.
-        return Reply(answer, sum(len(message.content) for message in messages) // 4, len(answer) // 4 + 1)
+        asked = sum(len(message.content) for message in request.messages)
+        return Reply(answer, asked // 4, len(answer) // 4 + 1)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         raise NotImplementedError("the oracle gives no probabilities; see its features")
 
-    def _answer(self, messages: Sequence[Message], temperature: float, rng: np.random.Generator) -> dict[str, Any]:
+    def _answer(self, request: Request, rng: np.random.Generator) -> dict[str, Any]:
         """The asked conversation begins with the user's last prompt that has a fence; findings follow it."""
+        messages = request.messages
         last = max((i for i, message in enumerate(messages) if "\n```" in message.content), default=-1)
         prompt = read(messages[last].content)
+        if messages[0].content.startswith("You rate"):
+            return {"answers": [2 * yes for yes in self._detect(_named(prompt), prompt.blocks["Texts"])]}
+        if messages[0].content.startswith("You write") and prompt.explanation:
+            return self._write(_named(prompt), int(messages[-1].content.rpartition("Number: ")[2]))
+        if "Explanations" in prompt.blocks:
+            return {"answers": self._sort(prompt.blocks["Explanations"], prompt.blocks["Texts"])}
         for heading, answer in (("Texts", self._detect), ("Marked texts", self._detect), ("Pairs", self._compare)):
             if heading in prompt.blocks:
                 return {"answers": answer(_named(prompt), prompt.blocks[heading])}
         if not prompt.blocks.get("Passages"):
             raise RefusalError("the oracle knows no such prompt")
         if prompt.explanation is None:
-            return {"explanation": self._explain(prompt, temperature, rng).words}
+            return {"explanation": self._explain(prompt, request.temperature, rng).words}
         if "experiments" in messages[0].content:
             return self._experiment(prompt, messages[last + 1 :])
         return {"explanation": self._refine(prompt).words}
@@ -151,6 +150,23 @@ class Oracle:
             for a, b, seen in zip(counts[::2], counts[1::2], texts[::2], strict=True)
         ]
         return ["A" if first else "B" for first in firsts]
+
+    def _sort(self, explanations: Sequence[Seen], texts: Sequence[Seen]) -> list[list[int]]:
+        """Of each text, the numbers of the explanations that it fits."""
+        rules = [_named(Prompt({}, each.text)) for each in explanations]
+        fits = [self._detect(rule, texts) for rule in rules]
+        return [[i for i, held in enumerate(each, 1) if held] for each in zip(*fits, strict=True)]
+
+    def _write(self, rule: Rule, n: int) -> dict[str, list[str]]:
+        """The first texts that it remembers of both kinds."""
+        fires = [rule.fires(text) for text in self._memory]
+        kinds = {
+            "fitting": [text for text, yes in zip(self._memory, fires, strict=True) if yes],
+            "near": [text for text, yes in zip(self._memory, fires, strict=True) if not yes],
+        }
+        if not all(kinds.values()):
+            raise RefusalError(f"the oracle remembers no such texts: {rule.words}")
+        return {kind: list(islice(cycle(texts), n)) for kind, texts in kinds.items()}
 
     def _errs(self, rule: Rule, seen: Seen) -> bool:
         draw = hash64(self._seed, rule.words, seen.text, *sorted(seen.marks))

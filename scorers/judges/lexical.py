@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from neurogloss.prompts.pictures import has_words
 from neurogloss.protocols import Float32
 from neurogloss.records import Answer, EvidenceHalf, Passage, Question
+from neurogloss.scorers.judges.words import ask_in_words
 
 WORDS = r"(?u)\w+|[^\w\s]"
 """What is a word: also a punctuation mark by itself."""
@@ -33,8 +35,9 @@ class LexicalJudge:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
-        active = dict.fromkeys(example.context.text for example in (*half.uniform, *half.top))
-        silent = dict.fromkeys(context.text for context in half.negatives)
+        contexts = [example.context for example in (*half.uniform, *half.top)]
+        active = dict.fromkeys(context.text for context in contexts if has_words(context))
+        silent = dict.fromkeys(context.text for context in half.negatives if has_words(context))
         if not active or not silent:
             raise ValueError("a lexical judge learns from active and silent contexts, found one kind")
         self._size = len(active) + len(silent)
@@ -50,7 +53,10 @@ class LexicalJudge:
         return {"judge": self.name, "contexts": self._size}
 
     async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        """A probability for every question."""
+        """A probability for every question; an image is its caption, and one without words is not answered."""
+        return await ask_in_words(self._ask, questions)
+
+    async def _ask(self, questions: Sequence[Question]) -> list[Answer]:
         if not questions:
             return []
         logits = self._logits([question.passages[0] for question in questions])

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from neurogloss.protocols import CausalModel
 from neurogloss.records import Answer, Passage, Question
+from neurogloss.scorers.judges.words import ask_in_words
 
 PREFIX = "The following text is about {explanation}:\n"
 GENERIC = "various things"
@@ -42,7 +44,10 @@ class LikelihoodJudge:
         return {"judge": self.name, "background": len(self._background), "prefix": PREFIX}
 
     async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        """A probability for every question."""
+        """A probability for every question; an image is its caption, and one without words is not answered."""
+        return await ask_in_words(partial(self._ask, explanation), questions)
+
+    async def _ask(self, explanation: str, questions: Sequence[Question]) -> list[Answer]:
         if not questions:
             return []
         passages = [passage for question in questions for passage in question.passages]

@@ -14,6 +14,9 @@ One a prompt (`probabilities`):
 
 What is the same across requests stands first: instructions, worked examples, the explanation, then what is asked.
 One passage is answered with true or false, two with "A" or "B".
+
+Images are shown to a model that sees pictures; another one reads their captions. Where there are no words for what
+is asked (no caption, or a part of an image that is marked), it is not asked, and the question stays unanswered.
 """
 
 from __future__ import annotations
@@ -22,18 +25,23 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from neurogloss.errors import AnswerError, TransportError, UnparseableError, UserError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.prompts.pictures import showing
 from neurogloss.prompts.render import Prompt, render, template_hash
-from neurogloss.protocols import ChatModel
+from neurogloss.protocols import ChatModel, Request
 from neurogloss.records import Answer, Question
+from neurogloss.scorers.judges.words import ask_in_words
 from neurogloss.tasks import together
 
 TASKS = ("detection", "fuzzing", "intervention")
 """The tasks that the package has prompts for."""
+SEEN_TASKS = ("detection", "fuzzing")
+"""Those that are asked about images."""
 _FORMS: Mapping[int, Mapping[Any, float]] = {1: {True: 1.0, False: 0.0}, 2: {"A": 1.0, "B": 0.0}}
 """By the number of passages: what may be answered, and the probability that it stands for."""
 _WORDS: Mapping[int, tuple[str, str]] = {1: ("true", "false"), 2: ("A", "B")}
@@ -80,9 +88,12 @@ class LLMJudge:
     @property
     def settings(self) -> Mapping[str, Any]:
         """JSON of what decides the answers."""
+        prompts = {task: self._template(task) for task in TASKS}
+        if self._chat.features.pictures:
+            prompts |= {f"{task}-pictures": self._template(task, pictures=True) for task in SEEN_TASKS}
         return {
             "model": self._chat.name,
-            "prompts": {task: template_hash(self._template(task)) for task in TASKS},
+            "prompts": {task: template_hash(name) for task, name in prompts.items()},
             "per_prompt": self._per_prompt,
             "probabilities": self._probabilities,
             "seed": self._seed,
@@ -95,14 +106,18 @@ class LLMJudge:
             TransportError: the model could not be reached; the other requests are given up.
             UserError: there is no prompt for the task, or it does not hold.
         """
+        ask = partial(self._ask_all, task, explanation)
+        return await (ask(questions) if self._chat.features.pictures else ask_in_words(ask, questions))
+
+    async def _ask_all(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
         size = self._per_prompt
         batches = [questions[start : start + size] for start in range(0, len(questions), size)]
         asked = await together(self._ask_batch(task, explanation, batch) for batch in batches)
         return [answer for answers in asked for answer in answers]
 
-    def _template(self, task: str) -> str:
+    def _template(self, task: str, pictures: bool = False) -> str:
         if not task.endswith(".md"):
-            return f"score/{task}-one" if self._probabilities else f"score/{task}"
+            return f"score/{task}{'-one' if self._probabilities else ''}{'-pictures' if pictures else ''}"
         if self._probabilities:
             raise UserError(f"The prompt {task} asks several questions. Ask it without probabilities.")
         return task
@@ -110,7 +125,9 @@ class LLMJudge:
     async def _ask_batch(self, task: str, explanation: str, batch: Sequence[Question]) -> list[Answer]:
         (n_passages,) = {len(question.passages) for question in batch}
         items = [question.passages for question in batch]
-        prompt = render(self._template(task), explanation=explanation, items=items)
+        passages = [passage for item in items for passage in item]
+        template = self._template(task, any(passage.picture for passage in passages))
+        prompt = showing(render(template, explanation=explanation, items=items), passages)
         try:
             if self._probabilities:
                 first, second = _WORDS[n_passages]
@@ -125,13 +142,9 @@ class LLMJudge:
             return [Answer(None, error.failure, str(error))] * len(batch)
 
     async def _reply(self, task: str, prompt: Prompt, n: int, choices: Sequence[Any]) -> str:
-        reply = await self._chat.chat(
-            prompt.messages,
-            schema=_schema(n, choices),
-            # An answer costs two or three tokens; the rest is the frame and a model's white space.
-            max_tokens=64 + 8 * n,
-            seed=derive_seed(self._seed, task),
-        )
+        # An answer costs two or three tokens; the rest is the frame and a model's white space.
+        room, seed = 64 + 8 * n, derive_seed(self._seed, task)
+        reply = await self._chat.chat(Request(prompt.messages, _schema(n, choices), max_tokens=room, seed=seed))
         return reply.text
 
 

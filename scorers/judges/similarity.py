@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Embedder, Float32, TokenVectors
 from neurogloss.records import Answer, Passage, Question
+from neurogloss.scorers.judges.words import ask_in_words
 
 
 class SimilarityJudge:
@@ -42,7 +44,10 @@ class SimilarityJudge:
         return {"judge": self.name, "background": len(self._plain)}
 
     async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        """A probability for every question."""
+        """A probability for every question; an image is its caption, and one without words is not answered."""
+        return await ask_in_words(partial(self._ask, explanation), questions)
+
+    async def _ask(self, explanation: str, questions: Sequence[Question]) -> list[Answer]:
         if not questions:
             return []
         vectors = self._embedder.embed_tokens([explanation])[0].vectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
@@ -26,6 +27,7 @@ from neurogloss.sources.dictionaries import (
 from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights
 from neurogloss.sources.dictionaries.heads import Heads
 from neurogloss.sources.dictionaries.neurons import Neurons
+from neurogloss.sources.dictionaries.randomised import randomised
 
 if TYPE_CHECKING:
     import torch
@@ -125,19 +127,23 @@ WHOLE_FOLDERS = ("ae.pt", "params.npz", "params.safetensors", "sae.safetensors",
 def open_dictionary(spec: str, width: int | None) -> Dictionary:
     """The dictionary that `spec` names, for a hookpoint of that width (None: not known yet).
 
-    `neurons`, `heads:NUMBER`, `directions:FILE`, one that ships with the package (`sae-0`, `sae-1`), or the
-    path of a file or folder in any of the formats above.
+    `neurons`, `voxels` (the same by another name), `heads:NUMBER`, `directions:FILE`,
+    one that ships with the package (`sae-0`, `sae-1`), the path of a
+    file or folder in any of the formats above, or `random:` (`random-SEED:`) and one of the last two: random
+    directions in place of its own.
 
     Raises:
         UserError: an unknown name, files that no reader knows or that are broken, a dictionary for another width.
     """
     kind, _, rest = spec.partition(":")
-    if spec == "neurons":
-        return Neurons(_known(width, "neurons"))
+    if spec in ("neurons", "voxels"):
+        return Neurons(_known(width, spec), spec)
     if kind == "heads" and rest:
         if not (rest.isascii() and rest.isdigit()):
             raise UserError(f"Expected heads:NUMBER, the number of attention heads, found {spec!r}.")
         return Heads(_known(width, "heads"), int(rest))
+    if (random := _RANDOM.fullmatch(spec)) is not None:
+        return randomised(open_dictionary(random["of"], width), int(random["seed"] or 0))
     dictionary: Dictionary
     if spec in PACKAGED:
         with resources.as_file(resources.files("neurogloss.sources") / "data" / "sae" / PACKAGED[spec]) as folder:
@@ -148,6 +154,8 @@ def open_dictionary(spec: str, width: int | None) -> Dictionary:
         check_width(dictionary, width)
     return dictionary
 
+
+_RANDOM = re.compile(r"random(?:-(?P<seed>[0-9]{1,9}))?:(?P<of>.+)")
 
 PACKAGED = {"sae-0": "seed-0", "sae-1": "seed-1"}
 """Dictionaries that ship with the package, by the names that mean them: their folders in `data/sae`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from neurogloss.agent.exchange import diff, export, import_labels
     from neurogloss.agent.plan import plan
     from neurogloss.agent.report.page import report
-    from neurogloss.agent.run import Run, collect, merge, open_run, search
+    from neurogloss.agent.run import Run, collect, collect_images, collect_responses, merge, open_run, search
     from neurogloss.agent.scoring import score, score_async
     from neurogloss.agent.similarity import similar
     from neurogloss.agent.steps.runnable import label_runnable
@@ -59,6 +59,8 @@ _HOME = {
     "import_labels": "agent.exchange",
     "Run": "agent.run",
     "collect": "agent.run",
+    "collect_images": "agent.run",
+    "collect_responses": "agent.run",
     "merge": "agent.run",
     "open_run": "agent.run",
     "search": "agent.run",
@@ -97,6 +99,8 @@ __all__ = (
     "UnitId",
     "UserError",
     "collect",
+    "collect_images",
+    "collect_responses",
     "diff",
     "export",
     "import_labels",

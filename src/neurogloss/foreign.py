@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import orjson
@@ -17,8 +18,18 @@ def read_json(text: str | bytes) -> Any:
 
 
 def write_json(value: Any) -> bytes:
-    """One text for one value: keys sorted, UTF-8; half a surrogate pair, which is no UTF-8, as its escape."""
+    """One text for one value, which may hold dataclasses and bytes (in hexadecimal): keys sorted, UTF-8; what is
+    none (half a surrogate pair) as its escape.
+    """
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value, _plain, orjson.OPT_SORT_KEYS)
     except TypeError:
-        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,7 @@ from neurogloss.records import (
     SteeredText,
     Steering,
 )
+from neurogloss.voxels import MeasuredOf
 
 Float32 = NDArray[np.float32]
 
@@ -55,6 +56,23 @@ class Message:
     """Of an assistant's turn that asks for tools."""
     answers: str = ""
     """Of a tool's turn: the id of the call that it answers."""
+    pictures: tuple[bytes, ...] = field(default=(), repr=False)
+    """PNG or JPEG files that follow the content; only for a model whose `features` have pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A conversation to be continued, and all that decides how."""
+
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any] | None = None
+    """JSON schema that the answer is to fit."""
+    tools: tuple[Tool, ...] = ()
+    """What the model may call instead of answering."""
+    temperature: float = 0.0
+    max_tokens: int = 256
+    """Of the answer; a server's own default is far too long."""
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +114,8 @@ class Features:
     """Tool calls; without them a menu is offered through structured answers."""
     prompt_logprobs: bool = False
     """Log probabilities of a prompt's own tokens: simulation, surprisal, PMI."""
+    pictures: bool = False
+    """Several pictures in a message; without them images are shown by their captions."""
 
 
 class ChatModel(Protocol):
@@ -109,17 +129,8 @@ class ChatModel(Protocol):
     @property
     def features(self) -> Features: ...
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
-        """Answer, in the form of the JSON `schema` where one is given, or by calling some of the tools.
+    async def chat(self, request: Request) -> Reply:
+        """Answer, in the form of the request's schema where it has one, or by calling some of its tools.
 
         Raises:
             AnswerError: one of its subclasses, where there is no usable answer.
@@ -156,6 +167,26 @@ class CausalModel(Protocol):
 
     async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """log p(continuation | prefix) of each continuation, the prefix computed once."""
+        ...
+
+
+@runtime_checkable
+class PromptReader(Protocol):
+    """What a chat model whose `features` have prompt log probabilities can do with a text of ours."""
+
+    async def blanks(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Sequence[Sequence[float]]:
+        """What could stand right after each mark of the text, which is read once, after the prefix.
+
+        Args:
+            mark: one character.
+            choices: each one token.
+
+        Returns:
+            A row a mark: the probability of each choice, given all that stands before. They sum to 1 at most.
+
+        Raises:
+            AnswerError: the model does not say.
+        """
         ...
 
 
@@ -264,6 +295,8 @@ class Instruments:
     subject: Callable[[], LiveSubject] | None = None
     lexical: Callable[[UnitId], Judge | None] | None = None
     """A unit's predictor from the words of the explain half: a floor for whoever is asked questions."""
+    responses: MeasuredOf | None = None
+    """How a voxel responded to the stimuli of the score half."""
 
 
 Answered = tuple[Question, Answer]
@@ -308,7 +341,7 @@ class DirectScorer(Scorer, Protocol):
     @property
     def needs(self) -> frozenset[str]:
         """What it cannot do without: an `explanation`, `steered` texts, those of `rivals`, and instruments by the
-        names of their fields (`chat|embedder`: one of the two).
+        names of their fields (`chat|embedder`: one of the two); `prompt_logprobs`: that the chat model has these.
         """
         ...
 
@@ -328,6 +361,17 @@ class DirectScorer(Scorer, Protocol):
         Raises:
             TransportError: a model could not be reached. What else goes wrong is the state of an answer.
         """
+        ...
+
+
+@runtime_checkable
+class DetailedScorer(DirectScorer, Protocol):
+    """One with figures of its own beside its metric."""
+
+    def further(
+        self, answered: Sequence[Answered], held_out: HeldOut, instruments: Instruments
+    ) -> Mapping[str, float]:
+        """Further metrics by name, of what it answered for the unit's own explanation; NaN where undefined."""
         ...
 
 

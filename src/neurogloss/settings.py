@@ -15,6 +15,10 @@ DEMO_SUBJECT = "smollm2-135m-instruct"
 """Name of the packaged subject."""
 DEMO_CORPUS = "demo"
 """Name of the corpus that ships with the package."""
+DEMO_VISION = "shapes-cnn"
+"""Name of the packaged image classifier."""
+DEMO_PICTURES = "shapes"
+"""Name of the images that the package renders."""
 
 
 class Settings(BaseModel):
@@ -79,6 +83,83 @@ class CollectSettings(PassSettings):
     writing the sketches cheap."""
 
 
+class ResponseSettings(PassSettings):
+    """What one pass over the responses of an experiment collects."""
+
+    dictionaries: tuple[str, ...] = ("voxels",)
+    """`voxels`: each by itself, both signs; or a file of directions over all of them."""
+    responses: tuple[str, ...] = ()
+    """Files of (rows, voxels), one after another: .npy, .npz, .h5, .zarr, .nii; `FILE:KEY` where one holds several
+    arrays. None where they are predicted."""
+    stimuli: str
+    """Table of what each row answers to: CSV, TSV or JSON lines with `text` or `path`, and where known `id`,
+    `split` (train, test), `session`, `onset`."""
+    pictures: str = ""
+    """Folder that paths of the table start from; by default the table's own."""
+    hookpoints: tuple[str, ...] = ("measured",)
+    """`measured`, or `predicted` by what was fitted in another run."""
+    predicted_by: str = ""
+    """Run folder with measured responses, whose encoding model predicts those to these stimuli."""
+    mask: str = ""
+    """Of NIfTI responses: the file whose positive voxels are kept."""
+    rois: str = ""
+    """JSON of region to voxel indices, or .npz of boolean arrays, or a NIfTI file of labels beside the mask."""
+    ceiling: str = ""
+    """File with one number a voxel; by default it is estimated from repeats."""
+    ceiling_kind: Literal["ncsnr", "percent"] = "ncsnr"
+    """What those numbers are: signal-to-noise ratios, or explainable variance of the means, 0 to 100."""
+    scale: Literal["none", "nsd"] = "none"
+    """nsd: volume betas as they are stored, percent signal change times 300."""
+    standardize: Literal["none", "session"] = "none"
+    """session: each voxel is z-scored within each session of the table, or each file where it names none."""
+    tr: float | None = Field(default=None, gt=0)
+    """Seconds between two rows, where rows are scans and the table holds words with their onsets."""
+    first_tr: int = Field(default=0, ge=0)
+    """Number of the scan that the first row of each file is; 10 in the data of the Huth lab."""
+    features: tuple[str, ...] = ()
+    """Arrays of (rows of the table, features) from which responses are predicted; by default the embedded texts.
+    Several are feature spaces of a banded ridge regression."""
+    predict: bool = True
+    """Whether responses are predicted, so that voxels not predicted above chance are told apart."""
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """False discovery rate at which a voxel counts as predicted above chance."""
+    active_quantile: float = Field(default=0.9, gt=0, lt=1)
+    """A stimulus activates a voxel's side where the response is above this quantile."""
+    calibration_contexts: int = Field(default=10_000, ge=16)
+    """Stimuli of the explain half, drawn by hash, on which those quantiles are set."""
+
+
+class ImageSettings(PassSettings):
+    """What one pass over images collects."""
+
+    subject: str = DEMO_VISION
+    """A packaged classifier (`shapes-cnn`, `shapes-vit`, `digits-cnn`), a folder with an image model of Hugging
+    Face, `torchvision:NAME` or `timm:NAME`."""
+    weights: str | None = None
+    """File of the state dict of a torchvision or timm model; without one its weights are random."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the subject computes in; auto: bfloat16 on CUDA, float32 elsewhere."""
+    device: str = "auto"
+    """Where the subject runs; auto: CUDA, else MPS, else the CPU."""
+    pictures: str = DEMO_PICTURES
+    """A folder of images, whose subfolders are tags, a folder that `datasets` saved, or one of the sets that ship:
+    `shapes` (rendered, with captions) and `digits`."""
+    captions: str | None = None
+    """CSV or JSON-lines table with the columns `path`, from the folder on, and `caption`."""
+    image_column: str = "image"
+    """The column of a saved data set that is the image."""
+    caption_column: str | None = None
+    """The column of a saved data set that is the caption."""
+    images: int = Field(default=100_000, ge=1)
+    """Stop after this many images."""
+    mask_quantile: float = Field(default=0.99, gt=0, lt=1)
+    """Masks are drawn where a unit lies above this quantile of all its cells."""
+    mask_images: int = Field(default=1_024, ge=1)
+    """Images of the explain half on which that quantile is set."""
+    shard_images: int | None = Field(default=None, ge=1)
+    """Images between two states on disk; by default as many as make writing the sketches cheap."""
+
+
 class LabelSettings(Settings):
     """How units are explained and scored."""
 
@@ -91,6 +172,9 @@ class LabelSettings(Settings):
     """URL of an OpenAI-compatible server, or `scripted:FILE`."""
     model: str | None = None
     """Name of the model on that server; its only one where it has one."""
+    embedder: str | None = None
+    """What embeds texts: the folder of a sentence-transformers model or the URL of an embeddings server; by
+    default all-MiniLM-L6-v2."""
     judge: Literal["similarity", "likelihood", "llm"] | None = None
     """Who answers the scorers' questions; by default the LLM where one is given, otherwise `similarity`."""
     scorers: tuple[str, ...] = ("detection", "fuzzing", "intervention")
@@ -110,13 +194,25 @@ class LabelSettings(Settings):
     """Nor after so many seconds. What is the same on every machine is lost with it."""
     per_prompt: int = Field(default=5, ge=1)
     """Questions that an LLM as judge is asked in one prompt."""
+    together: int = Field(default=1, ge=1)
+    """Explanations that an LLM is asked about in one prompt, where stored ones are scored. With 2 or more, the
+    detection of so many units asks about each context once, and discrimination is read off the same answers."""
     probabilities: bool = False
     """Whether it is asked one a prompt instead, for the probability of its answer."""
+    pictures: Literal["auto", "captions"] = "auto"
+    """What an LLM is shown of images. auto: the pictures, where it sees them; captions: what is said of them."""
     floors: int | None = Field(default=None, ge=1)
     """Explanations of other units that each unit's questions are asked of as well; by default 1 with an LLM
     as judge, which costs calls, and 5 without."""
     questions: int = Field(default=100, ge=4)
     """Questions a scorer at most, half of them true."""
+    stop: Literal["width", "settled"] | None = None
+    """When a judge is asked no more: the interval of the balanced accuracy is narrow enough, or that of its excess
+    lies above or below 0. Such scores are balanced accuracies, with intervals that hold whenever one stops."""
+    stop_width: float = Field(default=0.2, gt=0, lt=1)
+    """Width of the interval that is narrow enough."""
+    stop_error: float = Field(default=0.05, gt=0, lt=1)
+    """The chance that such intervals do not hold, over all scorers of a unit together."""
     min_active: int = Field(default=10, ge=2)
     """Active contexts needed in each half; with fewer the state is too_little_evidence."""
     kl: float = Field(default=1.0, gt=0)

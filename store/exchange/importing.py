@@ -10,19 +10,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neurogloss.errors import UserError
-from neurogloss.ids import UnitId, canonical_json, content_id
-from neurogloss.records import Explanation, State, UnitStatistics
-from neurogloss.store import rows
-from neurogloss.store.database import connect, transaction
+from neurogloss.ids import UnitId, content_id
+from neurogloss.records import Explanation, UnitStatistics
 from neurogloss.store.exchange.files import digest, plain
 from neurogloss.store.exchange.records import Found, Reading
 from neurogloss.store.ledger import Ledger
@@ -101,32 +97,12 @@ def write(ledger: Path, plan: Plan) -> Imported:
     """
     with Ledger(ledger) as opened:
         again = sorted(plan.methods.keys() & opened.methods().keys())
-    if again:
-        raise UserError(f"{plan.origin.path} was imported already, as {', '.join(again)}. Nothing was imported.")
-    with closing(connect(ledger, read_only=False)) as connection:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        with transaction(connection):
-            _insert(connection, plan)
+        if again:
+            raise UserError(
+                f"{plan.origin.path} was imported already, as {', '.join(again)}. Nothing was imported."
+            )
+        opened.record_imported(plan.methods, plan.units, plan.explanations)
     return Imported(Counter(explanation.method for explanation in plan.explanations), plan.without_text)
-
-
-def _insert(connection: sqlite3.Connection, plan: Plan) -> None:
-    connection.executemany(
-        "INSERT INTO methods (id, settings) VALUES (?, ?)",
-        [(id, canonical_json(dict(settings))) for id, settings in plan.methods.items()],
-    )
-    connection.executemany(
-        "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        (rows.unit_row(unit, statistics) for unit, statistics in plan.units.items()),
-    )
-    connection.executemany(
-        "INSERT INTO explanations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(rows.explanation_row, plan.explanations)
-    )
-    connection.executemany(
-        "INSERT INTO labels (method, unit, state, reason, attempts, explanation) VALUES (?, ?, ?, '', 0, ?)",
-        ((e.method, str(e.unit), State.EXPLAINED.value, e.id) for e in plan.explanations),
-    )
 
 
 def _methods(reading: Reading, origin: Origin) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -20,8 +20,12 @@ from neurogloss.ids import UnitId
 from neurogloss.prompts.render import template_hash
 from neurogloss.protocols import CausalModel, ChatModel, Likelihood, Material
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
+from neurogloss.voxels import Readout
 
-ALL = ("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "promoted", "facets", "ranked")
+ALL = (
+    *("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "promoted", "facets", "ranked"),
+    *("lavca", "lavca-keywords"),
+)
 
 
 class Likes:
@@ -49,7 +53,11 @@ def chat(tmp_path: Path) -> ChatModel:
 
 
 def parts(chat: ChatModel | None, causal: CausalModel | None = None) -> Parts:
-    return Parts(chat, causal or Likes("snow"), MiniLM(), n=3)
+    return Parts(chat, causal or Likes("snow"), MiniLM(), n=3, readout=_no_readout)
+
+
+def _no_readout(unit: UnitId) -> Readout:
+    raise AssertionError("nothing is explained by it here")
 
 
 def material() -> Material:
@@ -79,6 +87,8 @@ def test_the_names_are_those_that_can_be_got(chat: ChatModel) -> None:
             "promoted",
             "facets-llm",
             "ranked-llm",
+            "lavca",
+            "lavca-keywords",
         )
     ]
 

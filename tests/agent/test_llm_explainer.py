@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ from neurogloss.errors import (
 )
 from neurogloss.ids import UnitId
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Choice, Features, Material, Message, Reply, Tool
+from neurogloss.protocols import Choice, Features, Material, Message, Reply, Request
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
 
 UNIT = UnitId("tiny", "model.layers.1.mlp.down_proj.input", "neurons", 3)
@@ -44,22 +43,11 @@ class FakeChat:
     answers: list[str | Exception]
     name: str = "fake"
     features: Features = Features()
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         answer = self.answers[len(self.requests)]
-        self.requests.append(
-            {"asked": messages[-1].content, "schema": schema, "temperature": temperature, "seed": seed}
-        )
+        self.requests.append(request)
         if isinstance(answer, Exception):
             raise answer
         return Reply(answer)
@@ -87,10 +75,10 @@ def candidates(chat: FakeChat, given: Material | None = None) -> list[str]:
 def test_the_first_is_asked_for_at_temperature_zero_and_every_seed_is_its_own() -> None:
     chat = FakeChat([said("a"), said("b"), said("c")])
     assert candidates(chat) == ["a", "b", "c"]
-    assert [request["temperature"] for request in chat.requests] == [0.0, 0.7, 0.7]
-    assert len({request["seed"] for request in chat.requests}) == 3
-    assert all(request["schema"] == SCHEMA for request in chat.requests)
-    assert len({request["asked"] for request in chat.requests}) == 1
+    assert [request.temperature for request in chat.requests] == [0.0, 0.7, 0.7]
+    assert len({request.seed for request in chat.requests}) == 3
+    assert all(request.schema == SCHEMA for request in chat.requests)
+    assert len({request.messages for request in chat.requests}) == 1
 
 
 def test_the_same_seed_asks_the_same_and_another_does_not() -> None:
@@ -98,7 +86,7 @@ def test_the_same_seed_asks_the_same_and_another_does_not() -> None:
     for seed in (1, 1, 2):
         chat = FakeChat([said("a"), said("b")])
         candidates(chat, material(example(1, 2.0), seed=seed))
-        seeds.append([request["seed"] for request in chat.requests])
+        seeds.append([request.seed for request in chat.requests])
     assert seeds[0] == seeds[1] != seeds[2]
 
 
@@ -140,6 +128,8 @@ def test_name_and_settings_say_what_decides_the_candidates() -> None:
         "explainer": "llm",
         "model": "fake",
         "prompt": template_hash("explain/default"),
+        "stimuli": template_hash("explain/default-pictures"),
+        "pictures": False,
         "n": 2,
         "temperature": 0.5,
         "examples": 8,
@@ -159,7 +149,7 @@ def test_a_prompt_of_one_s_own_is_filled_in_with_the_same_values(tmp_path: Path)
     own.write_text("## user\n{{ examples | length }} passages, {{ promoted | length }} tokens", encoding="utf-8")
     chat = FakeChat([said("x")])
     found(chat, material(example(1, 4.0), promoted=(" rain", " snow")), replace(DEFAULT, prompt=str(own)))
-    assert chat.requests[0]["asked"] == "1 passages, 2 tokens"
+    assert chat.requests[0].messages[-1].content == "1 passages, 2 tokens"
 
 
 # --- no pattern, and sides -----------------------------------------------------------------------------
@@ -190,7 +180,7 @@ def test_of_an_ensemble_the_model_says_the_side() -> None:
         Candidate("snow", Side.MIXED),
         Candidate("no pattern", Side.UNCLEAR),
     ]
-    assert [request["schema"] for request in chat.requests] == [SIDED_SCHEMA] * 3
+    assert [request.schema for request in chat.requests] == [SIDED_SCHEMA] * 3
 
 
 @pytest.mark.parametrize(

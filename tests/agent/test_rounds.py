@@ -21,7 +21,7 @@ from neurogloss.agent.trace import Step, pack, traced, unpack
 from neurogloss.engines.usage import Call
 from neurogloss.errors import RefusalError, TransportError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Features, Material, Message, Reply, Tool, ToolCall
+from neurogloss.protocols import Features, Material, Message, Reply, Request, ToolCall
 from neurogloss.records import (
     Answer,
     Candidate,
@@ -94,20 +94,11 @@ class Chat:
     answers: list[str | tuple[ToolCall, ...] | Exception]
     features: Features = Features(tools=True)
     name: str = "chat"
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Tool] = (),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         answer = self.answers[len(self.requests)]
-        self.requests.append({"messages": tuple(messages), "schema": schema, "tools": tuple(tools), "seed": seed})
+        self.requests.append(request)
         if isinstance(answer, Exception):
             raise answer
         return Reply(answer) if isinstance(answer, str) else Reply("", calls=answer)
@@ -124,7 +115,7 @@ def test_refining_shows_the_mistakes_and_nothing_of_the_validation_slice() -> No
     chat = Chat([said("colours")])
     found = asyncio.run(Refine(chat, Words())(state()))
     assert (found["candidates"], found["origin"], found["rounds"]) == ([Candidate("colours")], "refine", 1)
-    asked = chat.requests[0]["messages"][-1].content
+    asked = chat.requests[0].messages[-1].content
     missed, wrong = asked.split("Missed:")[1].split("Wrong:")
     assert "the<< pink>> sky" in missed and "red door" not in missed
     assert "red tape and law" in wrong and '"a door"' not in wrong
@@ -145,7 +136,7 @@ def test_only_so_many_mistakes_are_shown() -> None:
     )
     chat = Chat([said("colours")])
     asyncio.run(Refine(chat, Words(), n=3)(state(practice=many)))
-    assert chat.requests[0]["messages"][-1].content.count("<< pink>>") == 3
+    assert chat.requests[0].messages[-1].content.count("<< pink>>") == 3
 
 
 @pytest.mark.parametrize("answer", ["not JSON", RefusalError("will not"), said(" ")])
@@ -240,8 +231,8 @@ def test_tools_are_called_and_their_results_go_back() -> None:
     chat = Chat([(CALL, replace(CALL, name="contexts", arguments={"quantile": 0}, id="c2")), said("red things")])
     found = asyncio.run(Experiment(chat, EVERYTHING)(state()))
     assert (found["candidates"], found["origin"], found["rounds"]) == ([Candidate("red things")], "experiment", 1)
-    assert {tool.name for tool in chat.requests[0]["tools"]} >= {"activations", "steer"}
-    turn, first, second = chat.requests[1]["messages"][-3:]
+    assert {tool.name for tool in chat.requests[0].tools} >= {"activations", "steer"}
+    turn, first, second = chat.requests[1].messages[-3:]
     assert (turn.role, turn.calls[0].id, first.role, first.answers, second.answers) == (
         "assistant", "c1", "tool", "c1", "c2",
     )  # fmt: skip
@@ -254,19 +245,19 @@ def test_experiments_are_counted_and_then_it_has_to_answer() -> None:
     found = asyncio.run(Experiment(chat, EVERYTHING, steps=2)(state()))
     assert len(found["facts"]["experiments"]) == 2 and found["candidates"] == [Candidate("red things")]
     last = chat.requests[-1]
-    assert last["tools"] == () and last["schema"] is not None and last["messages"][-1].role == "user"
-    assert [m.answers for m in last["messages"] if m.role == "tool"] == ["c1", "c1", "c2"], "each call is answered"
-    assert "no experiments are left" in last["messages"][-2].content
+    assert last.tools == () and last.schema is not None and last.messages[-1].role == "user"
+    assert [m.answers for m in last.messages if m.role == "tool"] == ["c1", "c1", "c2"], "each call is answered"
+    assert "no experiments are left" in last.messages[-2].content
 
 
 def test_without_tool_calls_the_menu_is_a_structured_answer() -> None:
     asks = json.dumps({"experiment": "activations", "arguments": {"texts": ["my red hat"]}})
     chat = Chat([asks, said("red things")], Features(tools=False))
     found = asyncio.run(Experiment(chat, EVERYTHING)(state()))
-    assert found["candidates"] == [Candidate("red things")] and chat.requests[0]["tools"] == ()
-    assert "activations" in json.dumps(chat.requests[0]["schema"])
-    assert "activations: How strongly" in chat.requests[0]["messages"][0].content
-    result = chat.requests[1]["messages"][-1]
+    assert found["candidates"] == [Candidate("red things")] and chat.requests[0].tools == ()
+    assert "activations" in json.dumps(chat.requests[0].schema)
+    assert "activations: How strongly" in chat.requests[0].messages[0].content
+    result = chat.requests[1].messages[-1]
     assert result.role == "user" and result.content.startswith('Found: "[{') and "\n" not in result.content
 
 

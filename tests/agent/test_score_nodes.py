@@ -41,6 +41,7 @@ from neurogloss.scorers.floors import Floor
 from neurogloss.scorers.fuzzing import Fuzzing
 from neurogloss.scorers.intervention import Intervention
 from neurogloss.scorers.judges.lexical import LexicalJudge
+from neurogloss.scorers.sequential import Stop
 from neurogloss.settings import LabelSettings
 
 UNIT = UnitId("tiny", "model.layers.1.mlp.down_proj.input", "neurons", 3, -1)
@@ -180,7 +181,12 @@ def test_the_same_questions_are_asked_of_the_explanation_and_of_its_floors() -> 
     got = asyncio.run(ScoreNode(judge)(scoring(Detection(8))))
     assert judge.asked == [("detection", text) for text in ("words for rain", "numbers", "names")]
     (score,) = got["scores"]
-    assert (score.score.value, score.floor.value, score.excess.value) == (1.0, 0.5, 0.5)
+    assert (score.score.value, score.floor.value, score.excess.value) == (
+        pytest.approx(1.0),
+        0.0,
+        pytest.approx(1),
+    )
+    assert score.metric == "correlation_at_density" and score.metrics["auroc"] == 1.0
     assert (score.scorer, score.judge, score.n_questions) == ("detection", "fake", 8)
     asked = Detection(8).questions(scoring(Detection(8))["held_out"])
     for start, id in enumerate((OWN.id, "b2:first", "b2:second")):
@@ -233,7 +239,7 @@ def test_a_scorer_whose_instrument_is_missing_is_refused_before_it_asks() -> Non
 def test_the_words_of_the_explain_half_are_a_floor_of_their_own() -> None:
     instruments = Instruments(lexical=lambda unit: LexicalJudge(half_of()) if unit == UNIT else None)
     (score,) = asyncio.run(ScoreNode(FakeJudge(), instruments)(scoring(Detection(8))))["scores"]
-    assert score.metrics["lexical_floor"] == 1.0 and score.metrics["lexical_floor_p"] == 1.0
+    assert score.metrics["lexical_floor"] == pytest.approx(1.0) and score.metrics["lexical_floor_p"] == 1.0
     (direct,) = asyncio.run(ScoreNode(FakeJudge(), instruments)(scoring(Counted())))["scores"]
     assert "lexical_floor" not in direct.metrics
 
@@ -242,6 +248,43 @@ def test_the_words_of_the_explain_half_are_a_floor_of_their_own() -> None:
 def test_no_score_is_made_where_the_judge_was_not_reached(explanation: str) -> None:
     with pytest.raises(TransportError):
         asyncio.run(ScoreNode(FakeJudge({explanation: Failure.TRANSPORT}))(scoring(Detection(8))))
+
+
+# --- stopping early ------------------------------------------------------------------------------------
+
+
+def stopping(judge: FakeJudge, state: ScorerState, rule: Any = "settled", error: float = 0.05) -> ScoreState:
+    return asyncio.run(ScoreNode(judge, stop=Stop(rule, error, batch=4))(state))
+
+
+def large(scorer: Any) -> ScorerState:
+    return {**scoring(scorer), "held_out": HeldOut(UNIT, half_of(30, 30), (), seed=11)}
+
+
+def test_a_settled_score_asks_no_more_and_never_the_same_twice() -> None:
+    judge = FakeJudge()
+    got = stopping(judge, large(Detection(60)))
+    (score,) = got["scores"]
+    asked = {outcome.question for outcome in got["outcomes"]}
+    assert score.n_questions == len(asked) < 60 and len(got["outcomes"]) == 3 * len(asked)
+    assert asked < set(Detection(60).questions(large(Detection(60))["held_out"]))
+    assert len(judge.asked) == 3 * len(asked) / 4, "explanation and floors, a batch at a time"
+    assert score.metrics["questions_spared"] == 60 - len(asked)
+    assert score.metric == "balanced_accuracy" and score.excess.low > 0 and score.p_value < 0.05
+    assert got == stopping(FakeJudge(), large(Detection(60)))
+
+
+def test_a_stricter_error_asks_more_and_what_is_not_settled_asks_all() -> None:
+    first, second = (stopping(FakeJudge(), large(Detection(60)), error=e)["scores"][0] for e in (0.05, 1e-4))
+    assert first.n_questions < second.n_questions
+    same = {**large(Detection(60)), "floors": [Floor("b2:same", "more rain")]}
+    (all_of_it,) = stopping(FakeJudge(), same)["scores"]  # type: ignore[arg-type]
+    assert (all_of_it.n_questions, all_of_it.metrics["questions_spared"]) == (60, 0)
+
+
+def test_a_scorer_that_answers_by_itself_does_not_stop() -> None:
+    (score,) = stopping(FakeJudge(), scoring(Counted()))["scores"]
+    assert score.metric == "hit_rate" and "questions_spared" not in score.metrics
 
 
 # --- verdict -------------------------------------------------------------------------------------------

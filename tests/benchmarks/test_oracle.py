@@ -15,7 +15,7 @@ from benchmarks.planted.units import bank, units
 from neurogloss.agent.explainers.show import show
 from neurogloss.errors import RefusalError
 from neurogloss.prompts.render import Prompt, render
-from neurogloss.protocols import Message
+from neurogloss.protocols import Message, Request
 from neurogloss.records import Context, Example, Passage, Question
 from neurogloss.scorers.judges.llm import LLMJudge
 
@@ -33,7 +33,7 @@ def explain(rule: Rule, *texts: str) -> Prompt:
 
 
 def ask(prompt: Prompt, temperature: float = 0.0, seed: int = 0) -> str:
-    reply = asyncio.run(Oracle().chat(prompt.messages, temperature=temperature, seed=seed))
+    reply = asyncio.run(Oracle().chat(Request(prompt.messages, temperature=temperature, seed=seed)))
     assert reply.prompt_tokens > 100 and reply.completion_tokens > 0
     return str(json.loads(reply.text)["explanation"])
 
@@ -126,6 +126,6 @@ def test_it_errs_as_often_as_told() -> None:
 def test_an_explanation_that_names_no_rule_is_refused() -> None:
     prompt = render("score/detection", explanation="good things", items=[(Passage((" a",)),)])
     with pytest.raises(RefusalError, match="good things"):
-        asyncio.run(Oracle().chat(prompt.messages))
+        asyncio.run(Oracle().chat(Request(prompt.messages)))
     with pytest.raises(RefusalError, match="no such prompt"):
-        asyncio.run(Oracle().chat([Message("user", "How are you?")]))
+        asyncio.run(Oracle().chat(Request((Message("user", "How are you?"),))))

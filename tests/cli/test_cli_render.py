@@ -52,6 +52,16 @@ def test_bars_leave_out_empty_ends() -> None:
     assert render.bars([0, 0]) == render.bars([]) == ""
 
 
+def test_of_an_image_path_caption_and_cells_are_printed() -> None:
+    """Of 2 x 3 cells two reach three tenths of the peak: the last one, and the second of the first row."""
+    cat = Example(Context("00", ("a \x1bcat",), "pictures/cat.png"), (0.0, 2.5, 0.0, 1.0, 0.0, 5.0), (2, 3))
+    whole = Example(Context("01", (), "pictures/dog.png"), (3.0,), (1, 1))
+    assert printed(render.contexts_table([cat, whole], marked=True)) == [
+        "5.00 pictures/cat.png  a ␛cat  cells of 2 x 3: 2|3 5.00, 1|2 2.50",
+        "3.00 pictures/dog.png",
+    ]
+
+
 def test_numbers_and_intervals() -> None:
     assert (render.number(0.606), render.number(-0.5), render.number(NAN)) == ("0.61", "-0.50", "–")
     assert render.interval(Interval(0.61, 0.5, 0.7)) == "0.61 [0.50, 0.70]"
@@ -143,6 +153,7 @@ def test_scores_table_holds_score_floor_and_difference() -> None:
     lines = printed(render.scores_table([score("detection", 0.7, 0.5, Interval(0.2, 0.1, 0.3)), few]))
     assert lines[2].split() == [
         "detection",
+        "auroc",
         "0.70",
         "[0.70,",
         "0.70]",

@@ -126,6 +126,23 @@ def test_status_counts_units_by_state(invoke: Invoke, small_run: Path, small_lab
     assert (row["collected"], row["complete"]) == (counts, True)
 
 
+def test_status_puts_scores_beside_their_floors(
+    invoke: Invoke, small_run: Path, small_labels: list[ng.Label]
+) -> None:
+    shown = invoke("status", small_run).out
+    assert max(map(len, shown.splitlines()[2:])) <= 80
+    (row,) = invoke("status", small_run, "--json").rows
+    for told in row["scores"][small_labels[0].method]:
+        scores = [s for label in small_labels for s in label.scores if s.scorer == told["scorer"]]
+        assert (told["score"]["n"], told["score"]["undefined"]) == (len(scores), 0)
+        for name in ("score", "floor", "excess"):
+            mean = sum(getattr(score, name).value for score in scores) / len(scores)
+            assert told[name]["mean"]["value"] == pytest.approx(mean)
+        (line,) = (line for line in shown.splitlines() if line.split()[:1] == [told["scorer"]])
+        assert f"{told['score']['mean']['value']:.2f} [" in line
+        assert line.split()[-1] in (f"{told['p_value']:.3f}", "<.001")
+
+
 def test_status_lists_labels(invoke: Invoke, run_copy: Path, small_labels: list[ng.Label]) -> None:
     accept(run_copy, small_labels[2], 0.87)
     rows = invoke("status", run_copy, "--labels", "--json").rows

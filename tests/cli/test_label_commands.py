@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,22 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(
     (planned,) = invoke(*flags, "--json").rows
     assert planned["units"] == 4 and planned["usage"]["requests"] > 4 and planned["seconds"] > 0
     assert (run_copy / "ledger.sqlite").stat().st_mtime_ns == before
+
+
+def test_several_explanations_are_scored_at_once_and_not_again(
+    invoke: Invoke, run_copy: Path, tmp_path: Path, write_script: Callable[..., str]
+) -> None:
+    script = tmp_path / "lists.jsonl"
+    script.write_text(json.dumps({"match": "Explanations:", "reply": {"answers": [[1], [1], [], [], [2]]}}))
+    flags = ["score", run_copy, "--llm", f"scripted:{script}", "--scorers", "detection", "--together", 3]
+    (summary,) = invoke(*flags, "--questions", 20, "--json").rows
+    labels = ng.open_run(run_copy).labels()
+    found = [[score.scorer for score in label.scores] for label in labels if label.explanation]
+    assert found and all({"detection-inverted", "discrimination-inverted"} <= set(names) for names in found)
+    assert summary["usage"]["requests"] > 0
+    assert invoke(*flags, "--questions", 20, "--json").rows[0]["usage"]["requests"] == 0
+    refused = invoke("label", run_copy, *flags[2:-2], "--stop", "soon")
+    assert refused.code == 2 and "stop" in refused.err
 
 
 def test_status_tells_what_models_were_asked(invoke: Invoke, small_run: Path) -> None:

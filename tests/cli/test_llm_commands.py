@@ -160,7 +160,7 @@ def plain_server() -> Iterator[str]:
 
 def test_a_plain_server_is_told_apart_from_one_that_can_do_all(invoke: Invoke, plain_server: str) -> None:
     (row,) = invoke("llm", "check", plain_server, "--json").rows
-    assert row["features"] == {"schema": False, "choices": False, "tools": False, "prompt_logprobs": False}
+    assert row["features"] == dict.fromkeys(("schema", "choices", "tools", "prompt_logprobs", "pictures"), False)
     assert (row["model"], row["context_length"]) == ("tiny", 4096)
     assert row["url"] == f"{plain_server}/v1" and row["round_trip_s"] > 0
     assert row["scorers"]["detection"] and not row["scorers"]["surprisal"]
@@ -169,7 +169,7 @@ def test_a_plain_server_is_told_apart_from_one_that_can_do_all(invoke: Invoke, p
 def test_what_is_done_without_a_feature_is_said(invoke: Invoke, plain_server: str) -> None:
     ended = invoke("llm", "check", plain_server)
     assert ended.code == 0 and "4,096 tokens" in ended.out
-    assert " ".join(ended.out.split()).count("no ") >= 4 and "read strictly" in ended.out
+    assert " ".join(ended.out.split()).count("no ") >= 5 and "read strictly" in ended.out
 
 
 def test_what_is_no_url(invoke: Invoke) -> None:

@@ -92,3 +92,35 @@ def test_contexts(invoke: Invoke, run_copy: Path) -> None:
     assert alone.code == 2 and "Contexts are searched by QUERY" in alone.err
     assert invoke("index", "rebuild", run_copy).code == 0
     assert invoke("index", "contexts", run_copy).out == "0 contexts indexed\n", "they outlive the other index"
+
+
+def test_open_shows_the_best_on_the_page_of_the_run(
+    invoke: Invoke, run_copy: Path, small_labels: list[ng.Label], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: not shown.append(url))
+    search = ["search", QUESTION, "--run", run_copy, "-k", 1]
+    unit = invoke(*search, "--json").rows[0]["label"]["unit"]
+
+    missing = invoke(*search, "--open")
+    assert missing.code == 2 and f"Make it with:  neurogloss report {run_copy}" in missing.err
+    page = run_copy / "report.html"
+    page.write_text("other units", encoding="utf-8")
+    lacking = invoke(*search, "--open")
+    assert lacking.code == 2 and f"neurogloss show {unit} --run" in lacking.err and shown == []
+
+    page.write_text(f"<h3>{unit}</h3>", encoding="utf-8")
+    assert invoke(*search, "--open", "--json").rows[0]["label"]["unit"] == unit
+    assert shown == [f"{page.resolve().as_uri()}#{unit}"]
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    assert f"the page is {page.resolve().as_uri()}#{unit}" in invoke(*search, "--open").err
+
+
+def test_an_embedder_that_is_none(invoke: Invoke, small_run: Path, tmp_path: Path) -> None:
+    for command in (
+        ["search", "x", "--run", small_run],
+        ["similar", small_run, small_run],
+        ["index", "check", small_run],
+    ):
+        ended = invoke(*command, "--embedder", tmp_path)
+        assert ended.code == 2 and "Expected a sentence-transformers folder" in ended.err and ended.out == ""

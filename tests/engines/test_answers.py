@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from neurogloss.engines import answers
 from neurogloss.engines.answers import AnswerFile, StoredModel
 from neurogloss.engines.usage import Reading
 from neurogloss.errors import TransportError, UserError
-from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Tool, ToolCall
+from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Request, Tool, ToolCall
 
 ASK = (Message("user", "Why?"),)
 
@@ -37,7 +38,7 @@ class Counting:
             raise TransportError("away")
         return self.asked
 
-    async def chat(self, messages: Sequence[Message], **request: object) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         n = self.count()
         return Reply(f"answer {n}", 7, 2, 1, (ToolCall("steer", {"strength": n}, "id"),))
 
@@ -51,7 +52,7 @@ class Counting:
 def test_a_second_run_is_served_from_the_first(tmp_path: Path) -> None:
     async def ask(model: Counting) -> tuple[Reply, Choice, Reading]:
         async with StoredModel(model, tmp_path / "new" / "answers.db") as chat:
-            return await chat.chat(ASK), await chat.choose(ASK, ["a", "b"]), await chat.read("p", ["c"])
+            return await chat.chat(Request(ASK)), await chat.choose(ASK, ["a", "b"]), await chat.read("p", ["c"])
 
     first, second = Counting(), Counting()
     reply, choice, reading = asyncio.run(ask(first))
@@ -71,6 +72,8 @@ OTHERS: list[Mapping[str, Any]] = [
     {"messages": (*ASK, Message("assistant", "Because."))},
     {"messages": (Message("user", "Why?", calls=(ToolCall("steer", {}),)),)},
     {"messages": (Message("user", "Why?", answers="id"),)},
+    {"messages": (Message("user", "Why?", pictures=(b"a picture",)),)},
+    {"messages": (Message("user", "Why?", pictures=(b"a pictura",)),)},
     {"schema": {"type": "object"}},
     {"schema": {"type": "array"}},
     {"tools": (TOOL,)},
@@ -85,9 +88,9 @@ def test_all_that_decides_an_answer_is_part_of_the_question(tmp_path: Path) -> N
         model = Counting()
         async with StoredModel(model, tmp_path / "answers.db") as chat:
             for _ in range(2):
-                await chat.chat(ASK)
+                await chat.chat(Request(ASK))
                 for other in OTHERS:
-                    await chat.chat(**{"messages": ASK, **other})
+                    await chat.chat(replace(Request(ASK), **other))
                 await chat.choose(ASK, ["a", "b"])
                 await chat.choose(ASK, ["b", "a"])
                 await chat.read("p", ["c"])
@@ -95,10 +98,10 @@ def test_all_that_decides_an_answer_is_part_of_the_question(tmp_path: Path) -> N
         assert model.asked == 1 + len(OTHERS) + 4
         other_model, other_form = Counting("n"), Counting(features=Features(schema=False))
         async with StoredModel(other_model, tmp_path / "answers.db") as chat:
-            await chat.chat(ASK)
+            await chat.chat(Request(ASK))
         async with StoredModel(other_form, tmp_path / "answers.db") as chat:
-            await chat.chat(ASK)
-            await chat.chat(ASK, schema={"type": "object"})
+            await chat.chat(Request(ASK))
+            await chat.chat(Request(ASK, {"type": "object"}))
         assert (other_model.asked, other_form.asked) == (1, 1)
 
     asyncio.run(ask())
@@ -106,13 +109,13 @@ def test_all_that_decides_an_answer_is_part_of_the_question(tmp_path: Path) -> N
 
 def test_half_a_surrogate_pair_is_kept(tmp_path: Path) -> None:
     class Broken(Counting):
-        async def chat(self, messages: Sequence[Message], **request: object) -> Reply:
+        async def chat(self, request: Request) -> Reply:
             self.count()
             return Reply("\ud800")
 
     async def ask(model: Broken) -> Reply:
         async with StoredModel(model, tmp_path / "answers.db") as chat:
-            return await chat.chat([Message("user", "\udfff")])
+            return await chat.chat(Request((Message("user", "\udfff", pictures=(b"a picture",)),)))
 
     asyncio.run(ask(Broken()))
     assert asyncio.run(ask(Broken(fails=1))) == Reply("\ud800", stored=True)
@@ -123,8 +126,8 @@ def test_a_failure_is_asked_again(tmp_path: Path) -> None:
         model = Counting(fails=1)
         async with StoredModel(model, tmp_path / "answers.db") as chat:
             with pytest.raises(TransportError):
-                await chat.chat(ASK)
-            assert (await chat.chat(ASK)).text == "answer 2"
+                await chat.chat(Request(ASK))
+            assert (await chat.chat(Request(ASK))).text == "answer 2"
 
     asyncio.run(ask())
 
@@ -153,6 +156,7 @@ def test_answers_are_written_in_batches_and_soon(tmp_path: Path, monkeypatch: py
 
 WRITER = """
 import asyncio, sys
+from dataclasses import replace
 from pathlib import Path
 from neurogloss.engines.answers import AnswerFile
 
@@ -194,7 +198,7 @@ def test_a_damaged_file_is_set_aside_and_named(
 
     async def ask() -> list[str]:
         async with StoredModel(Counting(), path) as chat:
-            return [(await chat.chat(ASK, seed=seed)).text for seed in range(300)]
+            return [(await chat.chat(Request(ASK, seed=seed))).text for seed in range(300)]
 
     before = asyncio.run(ask())
     data = bytearray(path.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from neurogloss.errors import (
     UserError,
 )
 from neurogloss.prompts.render import Prompt, render
-from neurogloss.protocols import Features, Message, Tool, ToolCall
+from neurogloss.protocols import Features, Message, Request, Tool, ToolCall
 from neurogloss.records import Passage
 
 
@@ -33,7 +34,7 @@ def script(folder: Path, *rules: dict[str, Any] | str) -> ScriptedModel:
 
 def ask(model: ScriptedModel, question: str | Prompt) -> str:
     messages = question.messages if isinstance(question, Prompt) else (Message("user", question),)
-    return asyncio.run(model.chat(messages)).text
+    return asyncio.run(model.chat(Request(messages))).text
 
 
 def test_the_first_rule_that_matches_answers(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_a_rule_reads_the_last_user_message_or_everything(tmp_path: Path) -> Non
         {"match": "early", "where": "all", "reply": "anywhere"},
     )
     conversation = (Message("user", "early"), Message("assistant", "yes"), Message("user", "late"))
-    assert asyncio.run(model.chat(conversation)).text == "anywhere"
+    assert asyncio.run(model.chat(Request(conversation))).text == "anywhere"
     assert ask(model, "early") == "last only"
 
 
@@ -90,7 +91,7 @@ def test_no_rule_matches(tmp_path: Path) -> None:
 
 def test_tokens_are_counted_as_words(tmp_path: Path) -> None:
     model = script(tmp_path, {"match": "", "reply": "one two"})
-    reply = asyncio.run(model.chat([Message("system", "a b"), Message("user", "c")]))
+    reply = asyncio.run(model.chat(Request((Message("system", "a b"), Message("user", "c")))))
     assert (reply.prompt_tokens, reply.completion_tokens) == (3, 2)
 
 
@@ -149,8 +150,9 @@ def test_a_rule_calls_a_tool_where_there_are_some(tmp_path: Path) -> None:
     assert model.features == Features(tools=True)
 
     async def talk() -> list[tuple[str, tuple[ToolCall, ...]]]:
-        question, tools = [Message("user", "Go on.")], [Tool("contexts", "", {})]
-        replies = [await model.chat(question), *[await model.chat(question, tools=tools) for _ in range(2)]]
+        question = Request((Message("user", "Go on."),))
+        offered = replace(question, tools=(Tool("contexts", "", {}),))
+        replies = [await model.chat(each) for each in (question, offered, offered)]
         return [(reply.text, reply.calls) for reply in replies]
 
     call = ToolCall("contexts", {"quantile": 0.5}, "call")

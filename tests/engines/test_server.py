@@ -23,7 +23,7 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Features, Message, Reply
+from neurogloss.protocols import Features, Message, Reply, Request
 
 SCHEMA = {"type": "object"}
 ASK = (Message("system", "Be brief."), Message("user", "Why?"))
@@ -100,7 +100,7 @@ def server() -> Iterator[FakeServer]:
 def chat(url: str, model: str | None = None, retries: int = 2, **request: Any) -> Reply:
     async def ask() -> Reply:
         async with ServerModel(url, model, features=Features(), retries=retries) as chat:
-            return await chat.chat(ASK, **request)
+            return await chat.chat(Request(ASK, **request))
 
     return asyncio.run(ask())
 
@@ -156,12 +156,18 @@ def test_the_key_comes_from_the_argument_or_the_environment(
     assert server.keys == {"Bearer none", "Bearer from-environment", "Bearer given"}
 
 
+def test_a_key_that_cannot_be_sent_is_not_shown() -> None:
+    with pytest.raises(UserError, match="API key on one line") as caught:
+        ServerModel("http://127.0.0.1:1", api_key="secret\n")
+    assert "secret" not in str(caught.value) and caught.value.__suppress_context__
+
+
 def test_an_unconnected_model_connects_itself(server: FakeServer) -> None:
     async def ask() -> tuple[str, str]:
         model = ServerModel(server.url, features=Features())
         with pytest.raises(RuntimeError, match="connect"):
             _ = model.name
-        reply = await model.chat(ASK)
+        reply = await model.chat(Request(ASK))
         await model.close()
         return reply.text, model.name
 
@@ -284,10 +290,10 @@ def test_a_server_that_is_no_api(server: FakeServer) -> None:
 def test_a_server_that_stops_between_two_questions(server: FakeServer) -> None:
     async def ask() -> None:
         async with ServerModel(server.url, features=Features(), retries=0) as model:
-            await model.chat(ASK)
+            await model.chat(Request(ASK))
             server.stop()
             with pytest.raises(TransportError, match="was not reached"):
-                await model.chat(ASK)
+                await model.chat(Request(ASK))
 
     asyncio.run(ask())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,12 +24,12 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Tool, ToolCall
+from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Request, Tool, ToolCall
 
 Body = dict[str, Any]
 Respond = Callable[[str, Body], Any]
 ASK = (Message("user", "Why?"),)
-ALL = Features(schema=True, choices=True, tools=True, prompt_logprobs=True)
+ALL = Features(schema=True, choices=True, tools=True, prompt_logprobs=True, pictures=True)
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 
@@ -61,10 +63,20 @@ def echo(prompts: Sequence[str]) -> Body:
     return {"choices": rows[::-1], "usage": {"prompt_tokens": 3 * len(prompts), "completion_tokens": 0}}
 
 
+def parts(body: Body) -> list[Body]:
+    """Of the last message, where it has some."""
+    content = body["messages"][-1]["content"]
+    return content if isinstance(content, list) else []
+
+
 def able(path: str, body: Body) -> Body:
     """A server that can do everything."""
     if path == "/v1/completions":
         return echo(body["prompt"])
+    if pictures := [part for part in parts(body) if part["type"] == "image_url"]:
+        body = message()
+        body["usage"]["prompt_tokens"] += 4 * len(pictures)
+        return body
     if "structured_outputs" in body:
         first, second = body["structured_outputs"]["choice"]
         return logprobs({first: 0.75, second: 0.25})
@@ -121,7 +133,7 @@ def test_a_server_that_can_do_everything() -> None:
 
     found, requests = serving(able, use)
     assert found == (ALL, 4096)
-    assert len(requests) == 4
+    assert len(requests) == 6
 
 
 @pytest.mark.parametrize("respond", [simple, lambda path, body: 400, lambda path, body: 500])
@@ -148,10 +160,74 @@ def test_what_a_server_cannot_do_is_not_asked_for() -> None:
         with pytest.raises(NotImplementedError):
             await model.likelihoods("p", ["c"])
         with pytest.raises(NotImplementedError):
-            await model.chat(ASK, tools=[Tool("steer", "", {})])
+            await model.chat(Request(ASK, tools=(Tool("steer", "", {}),)))
 
     _, requests = serving(simple, use, features=Features())
     assert requests == []
+
+
+# --- pictures ----------------------------------------------------------------------------------------------
+
+PNG, JPEG = b"\x89PNG one", b"\xff\xd8 two"
+SHOW = (*ASK, Message("user", "Which is red?", pictures=(PNG, JPEG)))
+
+
+def test_pictures_follow_the_text_as_data_uris() -> None:
+    async def use(model: ServerModel) -> None:
+        await model.chat(Request(SHOW))
+        await model.chat(Request(SHOW, SCHEMA))
+        await model.choose(SHOW, ["A", "B"])
+
+    def respond(path: str, body: Body) -> Body:
+        return logprobs({"A": 1.0}) if "logprobs" in body else message("{}")
+
+    _, requests = serving(respond, use, features=replace(ALL, schema=False))
+    images = [
+        {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{base64.b64encode(data).decode()}"}}
+        for kind, data in (("png", PNG), ("jpeg", JPEG))
+    ]
+    for request in requests:
+        assert request["messages"][0]["content"] == "Why?"
+        assert parts(request)[1:] == images
+    assert [parts(request)[0]["text"].startswith("Which is red?") for request in requests] == [True] * 3
+    assert parts(requests[1])[0]["text"].endswith(json.dumps(SCHEMA)), "the form is told before the pictures"
+
+
+@pytest.mark.parametrize(
+    "refuses",
+    [
+        lambda body: 400 if parts(body) else message(),  # it reads texts alone, and says so
+        lambda body: 400 if len(parts(body)) > 2 else able("", body),  # it takes one picture
+        lambda body: message(),  # it leaves pictures out, and does not say so
+    ],
+)
+def test_who_does_not_see_several_pictures_sees_none(refuses: Callable[[Body], Any]) -> None:
+    found, _ = serving(lambda path, body: refuses(body), features)
+    assert not found.pictures
+
+
+def test_who_sees_no_pictures_is_sent_none() -> None:
+    async def use(model: ServerModel) -> None:
+        with pytest.raises(NotImplementedError, match="sees no pictures"):
+            await model.chat(Request(SHOW))
+        with pytest.raises(NotImplementedError, match="sees no pictures"):
+            await model.choose(SHOW, ["A", "B"])
+
+    _, requests = serving(simple, use, features=Features(choices=True))
+    assert requests == []
+
+
+def test_a_model_may_be_shown_none_though_it_could_see_them() -> None:
+    async def use(model: ServerModel) -> tuple[bool, bool]:
+        both = [load_chat_model(model.url, pictures=shown) for shown in (True, False)]
+        for each in both:
+            await each.connect()
+        found = both[0].features.pictures, both[1].features.pictures
+        for each in both:
+            await each.close()
+        return found
+
+    assert serving(able, use, features=ALL)[0] == (True, False)
 
 
 # --- forms without the server's help -----------------------------------------------------------------------
@@ -159,7 +235,7 @@ def test_what_a_server_cannot_do_is_not_asked_for() -> None:
 
 def test_a_form_is_told_in_words_and_read_strictly() -> None:
     async def use(model: ServerModel) -> Reply:
-        return await model.chat([*ASK, Message("user", "Now.")], schema=SCHEMA)
+        return await model.chat(Request((*ASK, Message("user", "Now.")), SCHEMA))
 
     answered, (request,) = serving(
         lambda path, body: message('Here it is:\n```json\n{"answer": "x"}\n```'),
@@ -205,7 +281,7 @@ def test_tools_are_offered_called_and_answered() -> None:
     )
 
     async def use(model: ServerModel) -> Reply:
-        return await model.chat([*ASK, *before], tools=[tool])
+        return await model.chat(Request((*ASK, *before), tools=(tool,)))
 
     reply, (request,) = serving(able, use, features=ALL)
     assert reply.calls == (ToolCall("report", {"number": 7}, "c1"),) and reply.text == ""
@@ -223,7 +299,7 @@ def test_a_call_whose_arguments_are_no_object(arguments: str) -> None:
     call = {"id": "c", "function": {"name": "report", "arguments": arguments}}
 
     async def use(model: ServerModel) -> Reply:
-        return await model.chat(ASK, tools=[Tool("report", "", {})])
+        return await model.chat(Request(ASK, tools=(Tool("report", "", {}),)))
 
     with pytest.raises(UnparseableError, match="tool call"):
         serving(lambda path, body: message(None, tool_calls=[call]), use, features=ALL)
@@ -353,7 +429,7 @@ def test_reasoning_that_used_up_the_room_gets_more_once(alone: Body) -> None:
         return message(**alone, finish="length") if body["max_tokens"] == 9 else message("Because.", cached=5)
 
     async def use(model: ServerModel) -> Reply:
-        return await model.chat(ASK, max_tokens=9)
+        return await model.chat(Request(ASK, max_tokens=9))
 
     reply, requests = serving(respond, use, features=ALL)
     assert reply == Reply("Because.", 14, 4, 5)
@@ -388,7 +464,7 @@ def test_many_requests_are_in_flight_and_a_server_that_refuses_gets_fewer() -> N
         async with TestServer(app) as server:
             model = ServerModel(str(server.make_url("")), features=ALL, retries=20)
             async with model:
-                return await asyncio.gather(*(model.chat(ASK, seed=seed) for seed in range(800)))
+                return await asyncio.gather(*(model.chat(Request(ASK, seed=seed)) for seed in range(800)))
 
     async def _models() -> web.Response:
         return web.json_response({"data": [{"id": "tiny"}]})
@@ -400,7 +476,7 @@ def test_many_requests_are_in_flight_and_a_server_that_refuses_gets_fewer() -> N
 def test_an_answer_has_a_deadline_over_all_attempts() -> None:
     async def use(model: ServerModel) -> None:
         with pytest.raises(TransportError):
-            await model.chat(ASK)
+            await model.chat(Request(ASK))
 
     _, requests = serving(lambda path, body: 500, use, features=ALL, retries=10**6, deadline=0.5)
     assert len(requests) > 1
@@ -409,7 +485,7 @@ def test_an_answer_has_a_deadline_over_all_attempts() -> None:
 def test_a_request_too_long_fails_alone() -> None:
     async def use(model: ServerModel) -> None:
         with pytest.raises(RefusalError, match="no"):
-            await model.chat(ASK)
+            await model.chat(Request(ASK))
 
     _, requests = serving(lambda path, body: 400, use, features=ALL)
     assert len(requests) == 1

@@ -25,7 +25,7 @@ from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.engines.server import ServerModel
 from neurogloss.ids import derive_seed, hash64
-from neurogloss.protocols import Float32, Message
+from neurogloss.protocols import Float32, Message, Request
 
 RULES = (
     {"match": "^Say hello", "reply": {"word": "zephyr"}},
@@ -98,10 +98,11 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
         def do_POST(self) -> None:
             request = json.loads(self.body())
-            if self.path != "/v1/chat/completions" or "tools" in request or "logprobs" in request:
+            chat = self.path == "/v1/chat/completions" and not {"tools", "logprobs"} & set(request)
+            if not chat or any(isinstance(turn["content"], list) for turn in request["messages"]):
                 self.send(400, b'{"error": {"message": "not here"}}')
                 return
-            asked = [Message(turn["role"], turn["content"]) for turn in request["messages"]]
+            asked = Request(tuple(Message(turn["role"], turn["content"]) for turn in request["messages"]))
             message = {"role": "assistant", "content": asyncio.run(script.chat(asked)).text}
             choice = {"index": 0, "finish_reason": "stop", "message": message}
             self.send(200, json.dumps({"choices": [choice], "usage": {"prompt_tokens": 9}}).encode())

@@ -24,16 +24,25 @@ SHOWN = [ShownExample(Passage(("a", " b"), (1,)), ((" b", 10),))]
 OUTPUTS = {"promoted": [" a"], "suppressed": [], "raised": [], "lowered": []}
 VALUES: dict[str, dict[str, Any]] = {
     "explain/default": {"examples": SHOWN, "promoted": []},
-    "explain/contrastive": {"examples": SHOWN, "silent": ["x"]},
+    "explain/default-pictures": {"examples": SHOWN},
+    "explain/contrastive": {"examples": SHOWN, "silent": [Passage(("x",))]},
+    "explain/contrastive-pictures": {"examples": SHOWN, "silent": [Passage(("x",))]},
     "explain/pairs": {"examples": [[("a", 0)]]},
     "explain/output": OUTPUTS,
     "explain/ensemble": {**OUTPUTS, "examples": SHOWN},
+    "explain/lavca": {"keywords": ["rain", "storm"], "captions": ['a "wet" street']},
     "refine/mistakes": {
         "examples": SHOWN,
         "promoted": [],
         "explanation": "rain",
         "missed": [Passage(("it", " rained"), (1,))],
         "wrong": [Passage(("dry",))],
+    },
+    "refine/mistakes-pictures": {
+        "examples": SHOWN,
+        "explanation": "rain",
+        "missed": [Passage(("a storm",))],
+        "wrong": [Passage(("a desert",))],
     },
     "refine/experiment": {
         "examples": SHOWN,
@@ -42,6 +51,15 @@ VALUES: dict[str, dict[str, Any]] = {
         "tools": [Tool("contexts", "Passages.", {"type": "object"})],
         "called": False,
     },
+    "refine/experiment-pictures": {
+        "examples": SHOWN,
+        "silent": [Passage(("a desert",))],
+        "explanation": "rain",
+        "steps": 3,
+        "tools": [Tool("crop", "Parts.", {"type": "object"})],
+        "called": False,
+    },
+    "read/simulation": {"explanation": "rain", "tokens": ["it", " rained"]},
     "score/detection": {"explanation": "rain", "items": [(Passage(("it rained",)),)]},
     "score/fuzzing": {"explanation": "rain", "items": [(Passage(("it", " rained"), (1,)),)]},
     "score/intervention": {"explanation": "rain", "items": [PAIR]},

@@ -21,15 +21,15 @@ from neurogloss.protocols import (
     Float32,
     HeldOut,
     Instruments,
-    Message,
     Reply,
+    Request,
 )
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, SteeredText
 from neurogloss.scorers.intruder import Intruder
 from neurogloss.scorers.measure import measure
 from neurogloss.scorers.output import Output
 from neurogloss.scorers.rated import AT_ONCE, Faithfulness, Responsiveness
-from neurogloss.scorers.simulation import Simulation
+from neurogloss.scorers.simulation import WrittenSimulation
 from neurogloss.scorers.written import Clarity, Sensitivity
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)
@@ -50,9 +50,10 @@ class Chat:
     features: Features = Features()
     asked: list[str] = field(default_factory=list)
 
-    async def chat(self, messages: Sequence[Message], *, schema: Mapping[str, Any], **_: Any) -> Reply:
-        self.asked.append(messages[-1].content)
-        found = self.rule(messages[-1].content, schema)
+    async def chat(self, request: Request) -> Reply:
+        assert request.schema is not None
+        self.asked.append(request.messages[-1].content)
+        found = self.rule(self.asked[-1], request.schema)
         if isinstance(found, Exception):
             raise found
         return Reply(found if isinstance(found, str) else json.dumps(found))
@@ -102,7 +103,7 @@ def steered(words: str, n: int = 6) -> tuple[SteeredText, ...]:
 
 FULL = held_out(steered=steered("rain"), rivals=(steered("sun"), steered("snow")))
 EMPTY = held_out(EvidenceHalf((), (), ()))
-ALL = [Simulation(4), Intruder(4), Output(), Responsiveness(4), Faithfulness(), Clarity(3), Sensitivity(3)]
+ALL = [WrittenSimulation(4), Intruder(4), Output(), Responsiveness(4), Faithfulness(), Clarity(3), Sensitivity(3)]
 
 
 @pytest.mark.parametrize("scorer", ALL, ids=lambda s: s.name)
@@ -137,7 +138,7 @@ def test_without_evidence_nothing_is_asked(scorer: Any) -> None:
     assert answered(scorer, EMPTY, chat=chat, subject=Reader) == []
 
 
-# --- simulation ----------------------------------------------------------------------------------------
+# --- simulation in writing -----------------------------------------------------------------------------
 
 
 def simulate(message: str, schema: Mapping[str, Any]) -> Any:
@@ -146,7 +147,7 @@ def simulate(message: str, schema: Mapping[str, Any]) -> Any:
 
 def test_numbers_that_follow_the_activations_correlate_with_them() -> None:
     chat = Chat(simulate)
-    found = answered(Simulation(8), held_out(), chat=chat)
+    found = answered(WrittenSimulation(8), held_out(), chat=chat)
     assert len(found) == len(chat.asked) == 8 and shown(chat.asked[0])[0] == "the"
     x = np.concatenate([q.activations for q, _ in found])
     y = np.concatenate([[10.0 * ("rain" in t) for t in q.passages[0].tokens] for q, _ in found])
@@ -156,7 +157,7 @@ def test_numbers_that_follow_the_activations_correlate_with_them() -> None:
 
 
 def test_a_number_too_few_is_no_simulation() -> None:
-    found = answered(Simulation(2), held_out(), chat=Chat(lambda *_: {"answers": [0, 0]}))
+    found = answered(WrittenSimulation(2), held_out(), chat=Chat(lambda *_: {"answers": [0, 0]}))
     assert {answer.failure for _, answer in found} == {Failure.UNPARSEABLE}
 
 

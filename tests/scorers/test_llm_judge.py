@@ -13,7 +13,7 @@ import pytest
 
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UserError
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Choice, Features, Judge, Message, Reply
+from neurogloss.protocols import Choice, Features, Judge, Message, Reply, Request
 from neurogloss.records import Answer, Failure, Passage, Question
 from neurogloss.scorers.judges.llm import TASKS, LLMJudge
 
@@ -28,19 +28,11 @@ class FakeChat:
     schemas: list[Mapping[str, Any]] = field(default_factory=list)
     features: Features = Features()
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-    ) -> Reply:
-        assert schema is not None and temperature == 0.0
-        self.asked.append(messages[-1].content)
-        self.schemas.append(schema)
-        return Reply(self.reply(schema["properties"]["answers"]["maxItems"]))
+    async def chat(self, request: Request) -> Reply:
+        assert request.schema is not None and request.temperature == 0.0
+        self.asked.append(request.messages[-1].content)
+        self.schemas.append(request.schema)
+        return Reply(self.reply(request.schema["properties"]["answers"]["maxItems"]))
 
 
 def one(text: str, truth: bool = True) -> Question:

@@ -12,7 +12,7 @@ import pytest
 
 from neurogloss.records import Answer, Failure, Passage, Question, Score
 from neurogloss.scorers import metrics
-from neurogloss.scorers.measure import accepted, measure
+from neurogloss.scorers.measure import accepted, headline, measure
 
 FAILED = Answer(None, Failure.UNPARSEABLE, "not JSON")
 REFUSED = Answer(None, Failure.REFUSAL, "no")
@@ -246,3 +246,54 @@ def test_two_alternatives_are_tested_against_a_coin() -> None:
     given = [(Question(both, i % 2 == 0), Answer(float(i % 2 == 0) if i else 0.5)) for i in range(6)]
     assert measured(given).metrics["chance_p"] == pytest.approx(metrics.chance_of(5, 6, 0.5)), "undecided: no hit"
     assert "chance_p" not in score(TRUTHS, PERFECT).metrics
+
+
+# --- at the natural rate -------------------------------------------------------------------------------
+
+
+def at_density(p: Sequence[float], density: float, truths: Sequence[bool] = TRUTHS) -> Score:
+    given = list(zip(questions(truths), answers(p), strict=True))
+    return measure("detection", "judge", given, [], density, 0, "correlation_at_density")
+
+
+@pytest.mark.parametrize("density", [0.3, 0.01])
+def test_the_headline_of_contexts_is_the_correlation_of_a_population_with_that_rate(density: float) -> None:
+    p = np.random.default_rng(0).random(len(TRUTHS))
+    weights = np.where(TRUTHS, density, 1 - density)
+    centred = [x - np.average(x, weights=weights) for x in (np.array(TRUTHS, float), p)]
+    xy, xx, yy = (
+        (weights * a * b).sum() for a, b in ((centred[0], centred[1]), [centred[0]] * 2, [centred[1]] * 2)
+    )
+    found = at_density(p.tolist(), density)
+    assert found.score.value == pytest.approx(xy / math.sqrt(xx * yy))
+    assert found.metrics["auroc"] == metrics.auroc(TRUTHS, p.tolist())
+
+
+def test_of_yes_and_no_it_is_the_matthews_correlation() -> None:
+    p = [float(i % 3 == 0) for i in range(len(TRUTHS))]
+    assert at_density(p, 0.05).score.value == pytest.approx(at_density(p, 0.05).metrics["mcc_at_density"])
+
+
+def test_it_falls_by_three_tenths_for_half_the_contexts_and_for_twice_as_many() -> None:
+    """Where one in eleven is active, the broad one is wrong about one in ten of the others."""
+    truths = [True] * 10 + [False] * 10
+    right, narrow, broad = ([1.0] * n + [0.0] * (20 - n) for n in (10, 5, 11))
+    values = [at_density(p, 1 / 11, truths).score.value for p in (right, narrow, broad)]
+    assert values == pytest.approx([1, math.sqrt(10 / 21), math.sqrt(9 / 20)])
+    halves = [
+        measure("d", "j", list(zip(questions(truths), answers(p), strict=True)), [], 1 / 11, 0)
+        for p in (right, narrow, broad)
+    ]
+    assert [score.score.value for score in halves] == pytest.approx([1, 0.75, 0.95])
+
+
+def test_an_answer_that_is_always_the_same_has_no_correlation_and_an_interval() -> None:
+    assert astuple(at_density([1.0] * 20, 0.1).score) == (0, 0, 0)
+    assert not at_density([], 0.1, []).score.defined
+
+
+@pytest.mark.parametrize("density, expected", [(0.1, "correlation_at_density"), (0.0, "auroc"), (1.0, "auroc")])
+def test_where_there_is_no_natural_rate_the_headline_is_the_area(density: float, expected: str) -> None:
+    asked = questions(TRUTHS)
+    assert headline(asked, density) == expected
+    assert headline([replace(q, stratum="neighbours") if not q.truth else q for q in asked], density) == "auroc"

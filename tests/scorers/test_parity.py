@@ -14,7 +14,7 @@ import pytest
 
 from neurogloss.errors import RefusalError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Answered, Features, HeldOut, Message, Reply
+from neurogloss.protocols import Answered, Features, HeldOut, Reply, Request
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers import metrics
 from neurogloss.scorers.detection import Detection
@@ -39,7 +39,7 @@ class Replies:
     def __init__(self, replies: Sequence[str | None]) -> None:
         self._replies = iter(replies)
 
-    async def chat(self, messages: Sequence[Message], **_: Any) -> Reply:
+    async def chat(self, request: Request) -> Reply:
         reply = next(self._replies)
         if reply is None:
             raise RefusalError("the client raised")

@@ -72,7 +72,7 @@ def test_each_has_its_name_and_says_what_it_needs(name: str) -> None:
     assert isinstance(scorer, QuestionScorer) != isinstance(scorer, DirectScorer)
     instruments = set(Instruments.__dataclass_fields__) - {"lexical"}
     for need in answering.needs(scorer):
-        assert set(need.split("|")) <= instruments | {"explanation", "steered", "rivals"}
+        assert set(need.split("|")) <= instruments | {"explanation", "steered", "rivals", "prompt_logprobs"}
     loads = {"subject", "steered", "rivals"} & answering.needs(scorer)
     assert scorer.needs_subject == bool(loads)
     if isinstance(scorer, DirectScorer):
@@ -121,9 +121,9 @@ def test_the_hard_negatives_that_scorers_ask_about() -> None:
 
 
 def test_what_a_scorer_lacks_is_said_before_anything_is_asked() -> None:
-    simulation, intruder, detection = registry.get(["simulation", "intruder", "detection"], 10)
+    simulation, intruder, detection = registry.get(["simulation-written", "intruder", "detection"], 10)
     answering.require(detection, Instruments())
-    with pytest.raises(UserError, match="simulation needs an LLM"):
+    with pytest.raises(UserError, match="simulation-written needs an LLM"):
         answering.require(simulation, Instruments())
     with pytest.raises(UserError, match="intruder needs an LLM .* or an embedding model"):
         answering.require(intruder, Instruments())

@@ -25,46 +25,57 @@ def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def of_matrix(matrix: np.ndarray, seed: int = 0, level: float = 0.95) -> Interval:
-    draws = Draws.of(matrix.shape, generator(seed))
-    return interval(float(matrix.mean()), draws.means(matrix) if draws else None, level)
+def of_difference(true: np.ndarray, false: np.ndarray, seed: int = 0, level: float = 0.95) -> Interval:
+    """The mean of the true ones less that of the false ones, drawn apart."""
+    draws = Draws.of((len(true), len(false)), generator(seed))
+    assert draws is not None
+    of_true, of_false = draws.means([true, false])
+    return interval(float(true.mean() - false.mean()), of_true - of_false, level)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 2**32))
 def test_the_interval_holds_the_value_and_stays_within_the_range(n_true: int, n_false: int, seed: int) -> None:
-    matrix = (generator(seed).random((n_true, n_false)) > 0.4).astype(float)
-    found = of_matrix(matrix, seed)
-    assert found.value == pytest.approx(matrix.mean())
-    assert -1e-9 <= found.low <= found.value + 1e-9 and found.value <= found.high + 1e-9 <= 1 + 1e-8
+    rng = generator(seed)
+    found = of_difference(
+        (rng.random(n_true) > 0.4).astype(float), (rng.random(n_false) > 0.4).astype(float), seed
+    )
+    assert -1 <= found.low <= found.value + 1e-9 and found.value <= found.high + 1e-9 <= 1 + 1e-8
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
-    matrix = generator(1).random((9, 7)) - 0.3
-    first, again, other = (of_matrix(matrix, seed) for seed in (5, 5, 6))
+    true, false = generator(1).random(9), generator(2).random(7)
+    first, again, other = (of_difference(true, false, seed) for seed in (5, 5, 6))
     assert first == again
     assert first != other and first.low == pytest.approx(other.low, abs=0.05)
 
 
 def test_the_interval_is_as_wide_as_the_standard_error_says() -> None:
-    """In the matrix only the true questions differ, so that its mean has the standard error of 40 numbers."""
-    column = generator(2).normal(size=40)
+    column, constant = generator(2).normal(size=40), np.zeros(6)
     error = column.std(ddof=1) / math.sqrt(40)
-    for found in (of_matrix(np.repeat(column[:, None], 6, axis=1)), mean_interval(column.tolist(), generator())):
+    for found in (of_difference(column, constant), mean_interval(column.tolist(), generator())):
         assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
 
 
+def test_true_and_false_questions_are_drawn_apart() -> None:
+    """The variances of the two means add up."""
+    true, false = generator(3).normal(size=40), generator(4).normal(size=60)
+    error = math.sqrt(true.var(ddof=1) / 40 + false.var(ddof=1) / 60)
+    found = of_difference(true, false)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+
+
 def test_the_interval_of_few_questions_is_not_too_narrow() -> None:
-    """Two true questions, one for and one against: a resample of one of them is at 1 or at -1, as often."""
-    matrix = np.array([[1.0, 1.0], [-1.0, -1.0]])
-    assert of_matrix(matrix) == Interval(0.0, -1.0, 1.0)
-    draws = Draws.of(matrix.shape, generator())
-    assert draws is not None and p_value(draws.means(matrix), 0.0) == pytest.approx(0.5, abs=0.05)
+    """Two questions, one for and one against: a resample of one of them is at 1 or at -1, as often."""
+    column = np.array([1.0, -1.0])
+    assert mean_interval(column.tolist(), generator()) == Interval(0.0, -1.0, 1.0)
+    draws = Draws.of((2,), generator())
+    assert draws is not None and p_value(draws.means([column])[0], 0.0) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_higher_level_gives_a_wider_interval() -> None:
-    matrix = generator(3).random((20, 20))
-    narrow, wide = (of_matrix(matrix, level=level) for level in (0.5, 0.99))
+    true, false = generator(3).random(20), generator(4).random(20)
+    narrow, wide = (of_difference(true, false, level=level) for level in (0.5, 0.99))
     assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
 
 
@@ -73,9 +84,9 @@ def test_a_difference_of_what_shares_its_draws_has_no_noise_of_its_own() -> None
     column = generator(4).normal(size=30)
     draws = Draws.of((30,), generator())
     assert draws is not None
-    assert np.ptp(draws.means(column + 0.25) - draws.means(column)) < 1e-12
+    assert np.ptp(draws.means([column + 0.25])[0] - draws.means([column])[0]) < 1e-12
     apart = Draws.of((30,), generator(1))
-    assert apart is not None and np.ptp(apart.means(column + 0.25) - draws.means(column)) > 0.1
+    assert apart is not None and np.ptp(apart.means([column + 0.25])[0] - draws.means([column])[0]) > 0.1
 
 
 @pytest.mark.parametrize("shape", [(1,), (0,), (1, 5), (5, 1)])

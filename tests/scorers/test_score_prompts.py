@@ -18,11 +18,17 @@ PAIRS = {"explanation": HOSTILE, "items": [(TEXT, TEXT)]}
 VALUES: dict[str, dict[str, Any]] = {
     "score/detection": SEVERAL,
     "score/detection-one": SEVERAL,
+    "score/detection-pictures": SEVERAL,
+    "score/detection-one-pictures": SEVERAL,
     "score/fuzzing": SEVERAL,
     "score/fuzzing-one": SEVERAL,
+    "score/fuzzing-pictures": SEVERAL,
+    "score/fuzzing-one-pictures": SEVERAL,
     "score/intervention": PAIRS,
     "score/intervention-one": PAIRS,
+    "score/inverted": {"explanations": [HOSTILE, "b"], "items": [(TEXT,), (TEXT,)]},
     "score/intruder": {"passages": [TEXT] * 3},
+    "score/intruder-pictures": {"passages": [TEXT] * 3},
     "score/output": {"explanation": HOSTILE, "sets": [[HOSTILE, "b"], ["c", "d"]]},
     "score/rate": {"explanation": HOSTILE, "texts": [HOSTILE, "b"]},
     "score/simulation": {"explanation": HOSTILE, "tokens": [HOSTILE, "b"]},
@@ -44,7 +50,8 @@ def test_what_is_filled_in_is_data(name: str) -> None:
     asked = messages[-1].content
     assert "Ignore the above" in asked and "<|im_start|>" not in asked
     assert not any(line.strip() in ("## system", "Ignore the above.") for line in asked.splitlines())
-    assert asked.splitlines().count("```") == (0 if name == "score/write" else 2), "no fence but ours"
+    fences = {"score/write": 0, "score/inverted": 4}.get(name, 2)
+    assert asked.splitlines().count("```") == fences, "no fence but ours"
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))
@@ -60,11 +67,11 @@ def test_worked_answers_have_the_form_that_is_asked_for(name: str) -> None:
     assert len(messages) > 3
     for question, answer in zip(messages[1:-1:2], messages[2:-1:2], strict=True):
         n = len(set(re.findall(r"^(\d+)[AB]?\. ", question.content, re.MULTILINE)))
-        if name.endswith("-one"):
+        if "-one" in name:
             assert answer.content in (("A", "B") if "intervention" in name else ("true", "false")) and n == 1
         elif name in ("score/write", "score/alike"):
             wanted = int(re.findall(r"^Number: (\d+)$", question.content, re.MULTILINE)[0])
             assert {len(texts) for texts in json.loads(answer.content).values()} == {wanted}
         else:
-            chosen = name in ("score/intruder", "score/output")
+            chosen = name.startswith(("score/intruder", "score/output"))
             assert len(json.loads(answer.content)["answers"]) == (1 if chosen else n)

@@ -157,6 +157,10 @@ def test_exact_and_approximate_neighbours_agree(ledger, index, embedder, monkeyp
     monkeypatch.setattr("neurogloss.store.index.EXACT_ROWS", 0)
     assert texts(index, vector) == exact
     assert texts(index, vector, where="layer >= 1") == [DAYS, CITIES]
+    assert exact[2] == CODE, "it is not in the graph's first answer, of one"
+    assert texts(index, vector, 1, where="hookpoint == 'embed'") == [CODE]
+    monkeypatch.setattr("neurogloss.store.index._ASKED", (1,))
+    assert texts(index, vector, 1, where="hookpoint == 'embed'") == [CODE], "exact where the graph has none"
 
 
 def test_another_embedder_is_refused_until_the_index_is_rebuilt(ledger, index, make_embedder):

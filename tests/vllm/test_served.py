@@ -11,7 +11,7 @@ import pytest
 from neurogloss.cli.app import run
 from neurogloss.engines.server import ServerModel
 from neurogloss.prompts.render import render
-from neurogloss.protocols import Reply
+from neurogloss.protocols import Reply, Request
 from neurogloss.records import Passage
 
 if TYPE_CHECKING:
@@ -25,7 +25,13 @@ def test_it_can_do_all_but_call_tools(vllm_server: VllmServer, capsys: pytest.Ca
     capsys.readouterr()
     assert run(["llm", "check", vllm_server.url, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["features"] == {"schema": True, "choices": True, "tools": False, "prompt_logprobs": True}
+    assert found["features"] == {
+        "schema": True,
+        "choices": True,
+        "tools": False,
+        "prompt_logprobs": True,
+        "pictures": False,
+    }  # noqa: E501
     assert (found["model"], found["context_length"]) == (vllm_server.model, 4096)
     assert all(found["scorers"].values())
 
@@ -34,7 +40,7 @@ def test_a_prompt_that_begins_as_one_before_is_found_in_the_prefix_cache(vllm_se
     async def ask(explanation: str) -> Reply:
         prompt = render("score/detection", explanation=explanation, items=[(Passage(("rain",)),)])
         async with ServerModel(vllm_server.url) as chat:
-            return await chat.chat(prompt.messages, max_tokens=4)
+            return await chat.chat(Request(prompt.messages, max_tokens=4))
 
     asyncio.run(ask("words for weather"))
     reply = asyncio.run(ask("names of rivers"))

@@ -17,7 +17,7 @@ from neurogloss.engines.server import ServerModel
 from neurogloss.errors import RefusalError, TransportError, UnparseableError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.prompts.quote import quote
-from neurogloss.protocols import Choice, Features, Likelihood, Material, Message
+from neurogloss.protocols import Choice, Features, Likelihood, Material, Message, Request
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, OutputTokens, Passage, Question
 from neurogloss.scorers.judges.llm import LLMJudge
 
@@ -98,7 +98,7 @@ def judge(server: VllmServer, task: str) -> list[Answer]:
 def chat(server: VllmServer, text: str, max_tokens: int = 40) -> str:
     async def ask() -> str:
         async with ServerModel(server.url, features=Features()) as model:
-            return (await model.chat([Message("user", text)], schema=SCHEMA, max_tokens=max_tokens)).text
+            return (await model.chat(Request((Message("user", text),), SCHEMA, max_tokens=max_tokens))).text
 
     return asyncio.run(ask())
 

@@ -11,6 +11,7 @@ import pytest
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import Explanation, Facet, Side, State, UnitStatistics
+from neurogloss.store import rows
 from neurogloss.store.exchange import importing
 from neurogloss.store.exchange.importing import Imported, Origin
 from neurogloss.store.exchange.records import Found, Reading
@@ -173,14 +174,14 @@ def test_an_import_that_breaks_off_leaves_nothing(
     ledger: Ledger, reading: Reading, statistics: UnitStatistics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = ledger.dump()
-    store = importing.rows.explanation_row
+    store = rows.explanation_row
 
     def full(explanation: Explanation) -> tuple[object, ...]:
         if explanation.text == "felines":
             raise OSError("no space left")
         return store(explanation)
 
-    monkeypatch.setattr(importing.rows, "explanation_row", full)
+    monkeypatch.setattr(rows, "explanation_row", full)
     with pytest.raises(OSError, match="no space left"):
         write(ledger.path, reading, statistics)
     assert ledger.dump() == before

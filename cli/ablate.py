@@ -1,0 +1,101 @@
+"""neurogloss ablate"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neurogloss.cli.options import JsonOption, RunArgument
+
+if TYPE_CHECKING:
+    from neurogloss.agent.run import Run
+    from neurogloss.ids import UnitId
+    from neurogloss.sources.vision.ablation import Ablated
+
+SHOWN = 5
+"""Classes at each end."""
+
+
+def ablate(
+    run: RunArgument,
+    where: Annotated[
+        str,
+        typer.Option(help="Filter on labels: 'explanation ~ \"red\" and detection > 0.2', else as of search."),
+    ] = "",
+    units: Annotated[str, typer.Option(help="Units instead: 3,7-9, sample:N or full ids.")] = "",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images with a subfolder a class.", show_default="that of the run"),
+    ] = None,
+    images: Annotated[int, typer.Option(help="Images to classify.", min=1)] = 500,
+    value: Annotated[float, typer.Option(help="What the units' activations are set to.")] = 0.0,
+    draws: Annotated[int, typer.Option(help="Times that as many random units are ablated.", min=0)] = 20,
+    seed: Annotated[int, typer.Option(help="Decides the random units.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Take units out of an image classifier: accuracy before and after, beside as many random units."""
+    import neurogloss as ng
+    from neurogloss.cli import progress, render
+    from neurogloss.errors import UserError
+    from neurogloss.settings import ImageSettings
+    from neurogloss.sources.vision import ablation
+    from neurogloss.sources.vision.subject import VisionSubject
+
+    if bool(where) == bool(units):
+        raise UserError("Expected units to ablate, by --where or by --units; found neither or both.")
+    opened = ng.open_run(run)
+    if opened.cache.manifest.get("measure") != "images":
+        raise UserError(f"Expected a run of images in {run}, found one of something else. Collect one first.")
+    subject = VisionSubject.of(ImageSettings(**opened.cache.manifest["settings"]))
+    if subject.fingerprint != opened.cache.manifest["subject"]["fingerprint"]:
+        raise UserError(
+            f"Expected the subject that {run} was collected with, found other weights in "
+            f"{opened.cache.manifest['settings']['subject']}. Bring back those."
+        )
+    folder = pictures or Path(opened.cache.manifest["pictures"])
+    chosen = _chosen(opened, where, units, seed)
+    with progress.shown() as bars:
+        labelled = ablation.labelled(folder, subject, images, bars)
+        found = ablation.ablate(
+            opened.cache, subject, chosen, labelled, value=value, draws=draws, seed=seed, progress=bars
+        )
+    if json:
+        render.print_json([{**dataclasses.asdict(found), "units": sorted(map(str, chosen))}])
+    else:
+        _tell(found)
+
+
+def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
+    """The units meant, sorted."""
+    from neurogloss.agent.filtering import units_where
+    from neurogloss.agent.units import select
+
+    if units:
+        return list(select(opened.cache, units, 1, seed))
+    with opened.ledger() as ledger:
+        return units_where(ledger, where)
+
+
+def _tell(found: Ablated) -> None:
+    from rich.table import Table
+
+    from neurogloss.cli import render
+
+    out = render.console()
+    drop = f"{found.drop.value:+.3f} [{found.drop.low:+.3f}, {found.drop.high:+.3f}]"
+    out.print(f"{found.n_units} units, {found.n_images} images")
+    out.print(f"accuracy {found.before:.3f} before, {found.after:.3f} after; drop {drop} (95 % over images)")
+    if found.random:
+        low, middle, high = (sorted(found.random)[i] for i in (0, len(found.random) // 2, -1))
+        out.print(
+            f"{found.n_units} random units, {len(found.random)} draws: drop {middle:+.3f} in the middle, from "
+            f"{low:+.3f} to {high:+.3f}; p = {found.p_value:.3f}"
+        )
+    table = Table("class", "logit", "its images told right", title="Classes most changed")
+    ends = [*found.classes[:SHOWN], *found.classes[max(SHOWN, len(found.classes) - SHOWN) :]]
+    for name, logit, told in ends:
+        table.add_row(name, f"{logit:+.2f}", f"{told:+.3f}" if told == told else "")
+    out.print(table)

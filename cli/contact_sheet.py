@@ -1,0 +1,71 @@
+"""A picture of units: a row each, the images with the largest peaks, outlined where the unit is active."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from neurogloss.agent.run import Run
+    from neurogloss.records import Example, Label
+
+SIDE = 128
+"""Pixels of an image's side."""
+COLUMNS = 8
+GAP, HEAD = 6, 34
+"""Pixels between images, and above a row for its text."""
+OUTLINE = (255, 128, 0)
+DIMMED = 0.25
+"""Light of what lies outside the mask (as in MILAN's masked views)."""
+
+
+def contact_sheet(run: Run, labels: Sequence[Label], path: Path) -> None:
+    """Write a PNG: for each label its unit and explanation, above its top images, as they are on the left of each
+    pair and masked on the right."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    from neurogloss.sources.vision import masks
+
+    width, height = GAP + COLUMNS * (SIDE + GAP), len(labels) * (HEAD + SIDE + GAP) + GAP
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for row, label in enumerate(labels):
+        top = GAP + row * (HEAD + SIDE + GAP)
+        text = label.explanation.text if label.explanation else label.state.value
+        draw.text(
+            (GAP, top),
+            f"{label.unit.hookpoint} {label.unit.index}{'-' if label.unit.sign < 0 else ''}",
+            "gray",
+            font,
+        )
+        draw.text((GAP, top + 15), text, "black", font)
+        above = masks.threshold(run.cache, label.unit)
+        examples = run.evidence(label.unit).explain.top[: COLUMNS // 2]
+        for i, example in enumerate(examples):
+            left = GAP + 2 * i * (SIDE + GAP)
+            plain = _picture(example)
+            sheet.paste(Image.fromarray(plain), (left, top + HEAD))
+            masked = _masked(plain, masks.mask(example, above, (SIDE, SIDE)))
+            sheet.paste(Image.fromarray(masked), (left + SIDE + GAP, top + HEAD))
+    sheet.save(path, "PNG")
+
+
+def _picture(example: Example) -> Any:
+    """(SIDE, SIDE, 3) uint8."""
+    from PIL import Image
+
+    from neurogloss.sources.vision.pictures import open_picture
+
+    return np.asarray(open_picture(Path(example.context.picture)).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def _masked(pixels: Any, inside: Any) -> Any:
+    """The image with its mask outlined, and dark outside."""
+    from scipy.ndimage import binary_erosion
+
+    out = np.where(inside[..., None], pixels, (pixels * DIMMED).astype(np.uint8))
+    out[inside & ~binary_erosion(inside, iterations=2, border_value=1)] = OUTLINE
+    return out

@@ -1,0 +1,137 @@
+"""Arrays out of the files that experiments are kept in: .npy, .npz, HDF5, zarr, NIfTI with a mask.
+
+Pickles are refused. Files that git-annex or Git LFS left in place of the data are named as what they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurogloss.errors import MissingExtra, UserError, first_line
+
+INSTALL = "pip install himalaya h5py nibabel zarr   (the extra [brain])"
+HDF5 = (".h5", ".hf5", ".hdf5", ".hdf")
+NIFTI = (".nii", ".nii.gz")
+POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex", b".git/annex/objects")
+"""What the files begin with, or hold, that stand for data elsewhere."""
+
+
+def existing(spec: str, what: str) -> Path:
+    """The path. Raises UserError where nothing is there, or a pointer to data that was never fetched."""
+    path = Path(spec)
+    if path.is_symlink() and not path.exists():
+        raise UserError(
+            f"Expected {what} at {path}, found a git-annex link without its data. Fetch it: git annex get {path}"
+        )
+    if not path.exists():
+        raise UserError(f"Expected {what} at {path}, found nothing there. Check the path.")
+    if path.is_file() and path.stat().st_size < 1024:
+        with open(path, "rb") as file:
+            head = file.read(300)
+        if any(mark in head for mark in POINTERS):
+            raise UserError(
+                f"Expected {what} at {path}, found a pointer to data that was never fetched. "
+                "Fetch it with `git annex get` or `git lfs pull`, or download it again."
+            )
+    return path
+
+
+def read_array(spec: str, what: str) -> NDArray[Any]:
+    """The array in a file, `FILE` or `FILE:KEY`; of NIfTI the volume.
+
+    Raises:
+        MissingExtra: h5py, zarr or nibabel is not installed.
+        UserError: no such file or key, several arrays and no key, or a file that is not what its suffix says.
+    """
+    file, key = _split(spec)
+    path = existing(file, what)
+    name = path.name.lower()
+    try:
+        if name.endswith(".npy"):
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        if name.endswith(".npz"):
+            with np.load(path, allow_pickle=False) as found:
+                return np.asarray(found[_key(list(found.files), key, path)])
+        if name.endswith(HDF5):
+            with package("h5py").File(path, "r") as found:
+                return np.asarray(found[_key(_datasets(found), key, path)])
+        if name.endswith(".zarr"):
+            return _zarr(path, key)
+        if name.endswith(NIFTI):
+            return np.asarray(package("nibabel").load(path).dataobj)
+    except MissingExtra:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"Expected {what} in {path}, found what does not read as its suffix says: {first_line(error)} "
+            "Copy the file again. Arrays of Python objects are not read."
+        ) from None
+    raise UserError(
+        f"Expected {what} as .npy, .npz, {', '.join(HDF5)}, .zarr or .nii, found {path}. Save it as one of those."
+    )
+
+
+def read_named(spec: str, what: str) -> Mapping[str, NDArray[Any]]:
+    """All arrays of an .npz or .json file by name. Raises UserError."""
+    path = existing(spec, what)
+    try:
+        if path.suffix.lower() == ".json":
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return {str(name): np.asarray(value) for name, value in dict(values).items()}
+        with np.load(path, allow_pickle=False) as found:
+            return {name: np.asarray(found[name]) for name in found.files}
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"Expected {what} in {path}, JSON of name to indices or .npz of boolean arrays, found: "
+            f"{first_line(error)}. Save it as one of those."
+        ) from None
+
+
+def is_nifti(spec: str) -> bool:
+    return spec.lower().endswith(NIFTI)
+
+
+def package(name: str) -> Any:
+    """A package of the extra [brain], or a module of one."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingExtra(name.partition(".")[0], INSTALL) from None
+
+
+def _split(spec: str) -> tuple[str, str]:
+    """File and key; a colon inside a path that is there belongs to the path."""
+    file, colon, key = spec.rpartition(":")
+    return (file, key) if colon and file and not Path(spec).exists() else (spec, "")
+
+
+def _key(names: list[str], key: str, path: Path) -> str:
+    if key in names:
+        return key
+    if not key and len(names) == 1:
+        return names[0]
+    raise UserError(
+        f"Expected {'the array ' + repr(key) if key else 'one array'} in {path}, found "
+        f"{', '.join(sorted(names)[:8]) or 'none'}. Name one of them, as {path}:NAME."
+    )
+
+
+def _datasets(file: Any) -> list[str]:
+    found: list[str] = []
+    file.visititems(lambda name, item: found.append(name) if hasattr(item, "dtype") else None)
+    return found
+
+
+def _zarr(path: Path, key: str) -> NDArray[Any]:
+    opened = package("zarr").open(str(path), mode="r")
+    if hasattr(opened, "shape"):
+        return np.asarray(opened[...])
+    return np.asarray(opened[_key(list(opened.array_keys()), key, path)][...])

@@ -1,0 +1,60 @@
+"""Where in an image a unit is active: its map, upsampled, above the quantile that was set in the pass.
+
+1. The map is upsampled bilinearly. A cell's value stands in the middle of the area that the cell covers
+   (`align_corners=False`): nothing is shifted.
+2. The mask is where the upsampled map exceeds the unit's 0.99 quantile over all cells of all images (Hernandez et
+   al. 2022, arXiv:2201.11114; after Bau et al. 2017, arXiv:1704.05796).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurogloss.errors import UserError
+from neurogloss.ids import UnitId
+from neurogloss.protocols import Float32
+from neurogloss.records import Example
+from neurogloss.sources.cache import Cache, read_arrays
+
+FILE = "masks.safetensors"
+"""In the cache: by site, (sides,) float32."""
+
+
+def threshold(cache: Cache, unit: UnitId) -> float:
+    """What a cell has to exceed to be in the unit's mask. Raises UserError where the run is not of images."""
+    if not (cache.path / FILE).is_file():
+        measure = cache.manifest.get("measure", "tokens")
+        raise UserError(f"Expected a run of images in {cache.path.parent}, found one of {measure}: no mask there.")
+    return float(read_arrays(cache.path / FILE)[cache.site(unit).name][cache.side(unit)])
+
+
+def mask(example: Example, above: float, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(height, width): where the unit is active in the example's image.
+
+    Args:
+        above: of the unit, as `threshold` gives it. Where even the peak is not above it, the mask is empty.
+    """
+    return upsampled(example, size) > above
+
+
+def upsampled(example: Example, size: tuple[int, int]) -> Float32:
+    """(height, width): the unit's activations over the example's image."""
+    if example.grid is None:
+        raise ValueError("only an example of an image has a map")
+    found = np.array(example.activations, np.float32).reshape(example.grid)
+    for axis, wanted in enumerate(size):
+        found = _stretched(found, axis, wanted)
+    return found
+
+
+def _stretched(values: Float32, axis: int, wanted: int) -> Float32:
+    """Linear interpolation along an axis, cells' middles kept."""
+    cells = values.shape[axis]
+    at = np.clip((np.arange(wanted) + 0.5) * cells / wanted - 0.5, 0, cells - 1)
+    low = np.floor(at).astype(int)
+    high = np.minimum(low + 1, cells - 1)
+    share = (at - low).astype(np.float32)
+    share = share[:, None] if axis == 0 else share
+    stretched: Float32 = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
+    return stretched

@@ -1,0 +1,237 @@
+"""A vision model as a subject: run up to the last hookpoint and no further, its outputs read as cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from neurogloss.errors import UserError
+from neurogloss.protocols import Float32
+from neurogloss.settings import ImageSettings
+from neurogloss.sources.hookpoints import Hookpoint, resolve
+from neurogloss.sources.loading import require_torch
+from neurogloss.sources.vision.cells import Cells
+from neurogloss.sources.vision.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    import torch
+
+Edit = Callable[["torch.Tensor"], "torch.Tensor"]
+"""(N, positions, width) vectors of a module to those that take their place."""
+
+
+class _Stop(Exception):
+    """Ends a forward pass that has delivered all its hookpoints."""
+
+
+class VisionSubject:
+    """Any torch model that reads images (N, channels, height, width), in evaluation mode.
+
+    Implements `neurogloss.sources.source.Listened`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        preprocess: Preprocess,
+        fingerprint: str | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
+        """
+        Args:
+            model: a torch module; of a model of Hugging Face that reads texts, too, the vision tower is run.
+            fingerprint: hash of the weights; by default of all parameters and buffers.
+            classes: names of what a classifier's outputs stand for, in their order.
+        """
+        require_torch()
+        self.name, self.preprocess, self.classes = name, preprocess, tuple(classes)
+        self.model = model.eval()
+        self.fingerprint = fingerprint or _fingerprint(model)
+        self._cells: dict[Hookpoint, Cells] = {}
+
+    @classmethod
+    def of(cls, settings: ImageSettings) -> VisionSubject:
+        """The subject that the settings name. Raises UserError and MissingExtra as `loading.load` does."""
+        from neurogloss.sources.vision import loading
+
+        return loading.load(settings.subject, settings.weights, device=settings.device, dtype=settings.dtype)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """JSON: what a manifest says of it."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "preprocess": self.preprocess.facts,
+            "classes": list(self.classes),
+        }
+
+    @cached_property
+    def _some_weight(self) -> Any:
+        return next(self.model.parameters(), None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        import torch
+
+        return torch.device("cpu") if self._some_weight is None else self._some_weight.device
+
+    @cached_property
+    def modules(self) -> dict[str, Any]:
+        """Every module by its path."""
+        return dict(self.model.named_modules())
+
+    def hookpoint(self, name: str) -> Hookpoint:
+        """The hookpoint of that name. Raises UserError that lists the nearest."""
+        return resolve(name, self.modules)
+
+    def width(self, hookpoint: Hookpoint) -> int:
+        """Channels of a map, numbers in a token."""
+        return self.cells(hookpoint).width
+
+    def grid(self, hookpoint: Hookpoint) -> tuple[int, int]:
+        """Rows and columns of cells, 28 x 28 at most."""
+        return self.cells(hookpoint).grid
+
+    def cells(self, hookpoint: Hookpoint) -> Cells:
+        """How the output there is read. Raises UserError where it is no map of the image."""
+        if hookpoint not in self._cells:
+            import torch
+
+            images = torch.zeros(2, len(self.preprocess.mean), *self.preprocess.size)
+            shape = self._run(images, [hookpoint])[hookpoint].shape
+            found = Cells.of(shape, self._patches) if shape[0] == 2 else None
+            if found is None:
+                raise UserError(
+                    f"Expected a map, patch tokens or one vector an image at {hookpoint}, found an output of "
+                    f"shape {tuple(shape)} for two images. Name another module, such as a block or a convolution."
+                )
+            self._cells[hookpoint] = found
+        return self._cells[hookpoint]
+
+    def vectors(self, images: Float32, hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:
+        """What passes each hookpoint while preprocessed images (N, channels, height, width) are read.
+
+        Returns:
+            For each hookpoint (N * cells, width), image after image and row by row, float32 on the model's device.
+
+        Raises:
+            UserError: a hookpoint is not reached, or passes no map.
+        """
+        import torch
+
+        found = self._run(torch.from_numpy(images), hookpoints)
+        return {hookpoint: self.cells(hookpoint).vectors(value).float() for hookpoint, value in found.items()}
+
+    def logits(self, images: Float32, edits: Mapping[Hookpoint, Edit] | None = None) -> Float32:
+        """(N, classes) of a classifier, with what its modules pass on edited.
+
+        Raises:
+            UserError: the model is no classifier.
+        """
+        import torch
+
+        with torch.inference_mode(), self._edited(edits or {}):
+            out = self._forward(torch.from_numpy(images))
+        out = getattr(out, "logits", out)
+        if not isinstance(out, torch.Tensor) or out.ndim != 2:
+            raise UserError(
+                f"Expected a classifier, whose output is a row of logits an image; {self.name} gives something "
+                "else. Use a subject with a classification head."
+            )
+        logits: Float32 = out.float().cpu().numpy()
+        return logits
+
+    def _forward(self, images: torch.Tensor) -> Any:
+        images = images.to(self.device)
+        if self._some_weight is not None and self._some_weight.is_floating_point():
+            images = images.to(self._some_weight.dtype)
+        tower = getattr(self.model, "vision_model", self.model)  # CLIP and its kin read texts, too
+        return tower(pixel_values=images) if hasattr(tower, "base_model_prefix") else tower(images)
+
+    def _run(self, images: torch.Tensor, hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:
+        import torch
+
+        found: dict[Hookpoint, torch.Tensor] = {}
+
+        def keep(hookpoint: Hookpoint, value: Any) -> None:
+            found[hookpoint] = _tensor(value)
+            if len(found) == len(set(hookpoints)):
+                raise _Stop
+
+        handles = []
+        for hookpoint in dict.fromkeys(hookpoints):
+            module = self.modules[hookpoint.module]
+            if hookpoint.at_input:
+                handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: keep(at, args)))
+            else:
+                handles.append(module.register_forward_hook(lambda _, __, out, at=hookpoint: keep(at, out)))
+        try:
+            with torch.inference_mode():
+                self._forward(images)
+        except _Stop:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        for hookpoint in hookpoints:
+            if getattr(found.get(hookpoint), "ndim", 0) < 2:
+                how = "passes something else" if hookpoint in found else "is never reached"
+                raise UserError(
+                    f"Expected a map, tokens or a vector an image at {hookpoint}, which {how}. "
+                    "Name another module."
+                )
+        return found
+
+    @contextmanager
+    def _edited(self, edits: Mapping[Hookpoint, Edit]) -> Iterator[None]:
+        def changed(hookpoint: Hookpoint, value: Any) -> Any:
+            tensor, cells = _tensor(value), self.cells(hookpoint)
+            edited = cells.unflat(edits[hookpoint](cells.flat(tensor)), tensor.shape)
+            return (edited, *value[1:]) if isinstance(value, tuple) else edited
+
+        handles = []
+        for hookpoint in edits:
+            self.cells(hookpoint)  # before hooks are there, which it would see
+            module = self.modules[hookpoint.module]
+            if hookpoint.at_input:
+                handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: changed(at, args)))
+            else:
+                handles.append(module.register_forward_hook(lambda _, __, out, at=hookpoint: changed(at, out)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @cached_property
+    def _patches(self) -> tuple[int, int] | None:
+        """Rows and columns of patches, where the first convolution cuts some; None where it does not."""
+        import torch
+
+        first = next((m for m in self.model.modules() if isinstance(m, torch.nn.Conv2d)), None)
+        if first is None or first.kernel_size != first.stride or first.stride[0] < 2:
+            return None
+        height, width = self.preprocess.size
+        return height // first.stride[0], width // first.stride[1]
+
+
+def _tensor(value: Any) -> Any:
+    """The tensor in what a module passes: the first of several, the last hidden state of an output."""
+    value = getattr(value, "last_hidden_state", value)
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _fingerprint(model: Any) -> str:
+    import torch
+
+    digest = blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return "b2:" + digest.hexdigest()

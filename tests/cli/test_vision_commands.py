@@ -1,0 +1,158 @@
+"""collect-images, ablate and the vision demo, on few images and the packaged classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import neurogloss as ng
+from neurogloss.cli import contact_sheet, demo_vision
+from neurogloss.sources.vision import shipped
+
+if TYPE_CHECKING:
+    from conftest import Invoke
+
+HOOKPOINT = "resnet.encoder.stages.2"
+RULES = (
+    {"match": "Stimuli:", "reply": '{"explanation": "a word that says something"}'},
+    {"match": "exts:", "words": "explanation"},
+)
+LABEL = {"scorers": ("detection",), "min_active": 2, "questions": 8, "effort": "low"}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 digits in a subfolder a class."""
+    folder = tmp_path_factory.mktemp("digits")
+    for path, data, _ in islice(shipped.digits(), 120):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(data())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Collected, and labelled by a script."""
+    from neurogloss.cli.app import run
+
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    arguments = [
+        "--subject",
+        "digits-cnn",
+        "--hookpoint",
+        HOOKPOINT,
+        "--pictures",
+        str(pictures),
+        "--device",
+        "cpu",
+    ]
+    assert run(["collect-images", str(folder), *arguments]) == 0
+    return folder
+
+
+@pytest.fixture
+def labelled_run(image_run: Path, minilm: None, tmp_path: Path, write_script: Callable[..., str]) -> Path:
+    ng.label(image_run, units="sample:3", llm=write_script(tmp_path / "script.jsonl", *RULES), **LABEL)
+    return image_run
+
+
+def test_collect_images_says_what_it_read(invoke: Invoke, image_run: Path, pictures: Path) -> None:
+    again = invoke(
+        *(
+            "collect-images",
+            image_run,
+            "--subject",
+            "digits-cnn",
+            "--hookpoint",
+            HOOKPOINT,
+            "--pictures",
+            pictures,
+        ),
+        *("--device", "cpu"),
+    )
+    assert again.code == 0, again.err
+    assert again.out.startswith(f"120 images, 64 units in {image_run}. Next:  neurogloss label {image_run}")
+    other = invoke("collect-images", image_run, "--hookpoint", HOOKPOINT)
+    assert other.code == 2 and "other settings" in other.err
+    wrong = invoke("collect-images", image_run.parent / "new", "--hookpoint", "resnet.encoder.stages.7")
+    assert wrong.code == 2 and "resnet.encoder.stages.2" in " ".join(wrong.err.split())
+
+
+def test_ablate_shows_accuracy_beside_random_units(invoke: Invoke, image_run: Path, pictures: Path) -> None:
+    arguments = ["ablate", image_run, "--units", "0-3", "--images", 40, "--draws", 3]
+    told = invoke(*arguments)
+    assert told.code == 0, told.err
+    assert "4 units, 40 images" in told.out and "4 random units, 3 draws" in told.out
+    (found,) = invoke(*arguments, "--json", "--pictures", pictures).rows
+    assert found["n_images"] == 40 and len(found["random"]) == 3 and len(found["classes"]) == 10
+    assert found["before"] > 0.8 and found["drop"]["value"] == pytest.approx(found["before"] - found["after"])
+    assert [unit.rpartition("/")[2] for unit in found["units"]] == ["0", "1", "2", "3"]
+
+
+def test_ablate_takes_the_units_whose_labels_pass_a_filter(invoke: Invoke, labelled_run: Path) -> None:
+    explained = {label.unit for label in ng.open_run(labelled_run).labels() if label.explanation}
+    assert explained
+    (found,) = invoke(
+        *("ablate", labelled_run, "--where", 'explanation ~ "word"', "--images", 20, "--draws", 0, "--json")
+    ).rows
+    assert found["units"] == sorted(map(str, explained)) and found["random"] == [] and found["p_value"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [([], "neither or both"), (["--units", "0", "--where", "density < 1"], "neither or both")],
+)
+def test_ablate_needs_one_choice_of_units(
+    arguments: list[str], expected: str, invoke: Invoke, image_run: Path
+) -> None:
+    ended = invoke("ablate", image_run, *arguments)
+    assert ended.code == 2 and expected in ended.err
+
+
+def test_ablate_is_for_runs_of_images(invoke: Invoke, small_run: Path) -> None:
+    ended = invoke("ablate", small_run, "--units", "0")
+    assert ended.code == 2 and "Expected a run of images" in ended.err
+
+
+def test_what_needs_a_subject_that_reads_texts_is_refused_on_images(invoke: Invoke, labelled_run: Path) -> None:
+    firing = invoke("search", "--by-activation", "seven", "--run", labelled_run)
+    assert firing.code == 2 and "one over images" in " ".join(firing.err.split())
+
+
+def test_a_contact_sheet_has_a_row_a_unit_and_outlines_the_mask(labelled_run: Path, tmp_path: Path) -> None:
+    run = ng.open_run(labelled_run)
+    labels = [label for label in run.labels() if label.explanation][:2]
+    contact_sheet.contact_sheet(run, labels, tmp_path / "sheet.png")
+    pixels = np.asarray(Image.open(tmp_path / "sheet.png"))
+    side, gap, head = contact_sheet.SIDE, contact_sheet.GAP, contact_sheet.HEAD
+    assert pixels.shape == (
+        gap + len(labels) * (head + side + gap),
+        gap + contact_sheet.COLUMNS * (side + gap),
+        3,
+    )
+    masked = pixels[gap + head : gap + head + side, 2 * gap + side : 2 * (gap + side)]
+    assert (masked == contact_sheet.OUTLINE).all(2).any()
+
+
+def test_the_vision_demo_collects_labels_searches_and_draws(
+    invoke: Invoke,
+    minilm: None,
+    tmp_path: Path,
+    write_script: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(shipped.SETS, "shapes", lambda: shipped.shapes(80))
+    script = write_script(tmp_path / "script.jsonl", *RULES)
+    monkeypatch.setattr(ng, "label", partial(ng.label, llm=script, min_active=2, questions=8, effort="low"))
+    ended = invoke("demo", "--vision", "--run", tmp_path / "run", "--units", "sample:3")
+    assert ended.code == 0, ended.err
+    assert "Channels drawn at random" in ended.out and demo_vision.QUERY in ended.out
+    assert Image.open(tmp_path / "run" / demo_vision.SHEET).width > 1_000
+    assert f"neurogloss ablate {tmp_path / 'run'}" in ended.out

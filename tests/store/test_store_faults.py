@@ -1,0 +1,233 @@
+"""What disks, other processes and other versions do to the store: named, and nothing is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurogloss.errors import UserError
+from neurogloss.records import State
+from neurogloss.store.documents import documents
+from neurogloss.store.index import Index
+from neurogloss.store.ledger import Ledger
+
+UNITS = 300
+
+
+@pytest.fixture
+def ledger(tmp_path, unit, statistics, explanation) -> Path:
+    """Of 300 explained units."""
+    path = tmp_path / "run" / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger.add_method("m1", {})
+        ledger.add_units((unit(i), statistics) for i in range(UNITS))
+        for i in range(UNITS):
+            ledger.record_explained(explanation(i, f"the number {i} " * 10), [])
+    return path
+
+
+def fill_up(connection: sqlite3.Connection) -> None:
+    """SQLite takes its file for a disk without room for one page more."""
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_is_named_and_what_was_recorded_stays(ledger, unit, explanation):
+    with Ledger(ledger) as opened:
+        before = opened.dump()
+        fill_up(opened._connection)
+        with pytest.raises(UserError, match=r"Expected room to write .*ledger.sqlite.* disk is full\. Make room"):
+            opened.record_explained(explanation(0, "long " * 10_000), [explanation(0, "a loser", rank=1)])
+        assert opened.dump() == before
+        opened.record_failure(unit(0), "m1", State.TRANSPORT, "down")
+    with Ledger(ledger) as opened:
+        opened.record_explained(explanation(0, "long " * 10_000), [])
+        assert opened.label(unit(0)).explanation.text == "long " * 10_000
+
+
+def test_a_disk_that_fills_up_under_the_catalogue_leaves_it_as_it_was(tmp_path, ledger, embedder):
+    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
+        some = list(documents(opened))
+        catalogue = index.catalogue
+        catalogue.add(some[:10], embedder.embed([document.text for document in some[:10]]))
+        fill_up(catalogue._connection)
+        vectors = embedder.embed([document.text for document in some[10:]])
+        with pytest.raises(UserError, match=r"Expected room to write .*explanations.sqlite"):
+            catalogue.add(some[10:], vectors)
+        assert len(catalogue) == 10 and catalogue.rows().tolist() == list(range(10))
+        catalogue.add(some[10:], vectors)
+        assert len(catalogue) == UNITS
+        assert catalogue.cosines(vectors[-1], np.array([UNITS - 1])) == pytest.approx([1], abs=1e-3)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_no_room_for_vectors_leaves_no_row_without_one(tmp_path, ledger, embedder):
+    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
+        [document, other, *_] = documents(opened)
+        index.catalogue.add([document], embedder.embed([document.text]))
+        vectors = index.path / "explanations.f16"
+        vectors.rename(vectors.with_suffix(".kept"))
+        vectors.symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left"):
+            index.catalogue.add([other], embedder.embed([other.text]))
+        vectors.unlink()
+        vectors.with_suffix(".kept").rename(vectors)
+        assert [*index.catalogue.ids()] == [document.id]
+
+
+def spoil(path: Path, pages: Callable[[int], bool]) -> None:
+    """Overwrite pages of an SQLite file."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
+    data = bytearray(path.read_bytes())
+    for page in range(1, len(data) // size):
+        if pages(page):
+            data[page * size : (page + 1) * size] = b"\xa5" * size
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_damaged_pages_of_a_ledger_are_named_by_whatever_meets_them(ledger, unit, explanation, read_only):
+    spoil(ledger, lambda page: page > 20)
+    before = ledger.read_bytes()
+
+    def uses(opened):
+        return [
+            lambda: list(opened.labels()),
+            lambda: opened.label(unit(7)),
+            lambda: opened.states("m1"),
+            opened.dump,
+            *([] if read_only else [lambda: opened.record_explained(explanation(7, "other"), [])]),
+        ]
+
+    with Ledger(ledger, read_only=read_only) as opened:
+        for use in uses(opened):
+            with pytest.raises(UserError, match=r"ledger.sqlite, found: .*malformed.*\.recover"):
+                use()
+    assert ledger.read_bytes() == before
+
+
+def test_a_catalogue_with_damaged_pages_is_named_and_can_be_rebuilt(tmp_path, ledger, embedder):
+    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
+        index.sync(opened)
+        index.close()
+        spoil(index.path / "explanations.sqlite", lambda page: page > 20)
+        with pytest.raises(UserError, match=r"SQLite cannot read: .*malformed.*neurogloss index rebuild"):
+            index.check(opened)
+        index.rebuild(opened)
+        assert index.check(opened).ok
+
+
+HOLDING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_ledger_that_another_process_holds_is_named(ledger, unit, monkeypatch):
+    monkeypatch.setattr("neurogloss.store.database._BUSY_SECONDS", 0.1)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(ledger)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with Ledger(ledger, read_only=True) as reader:
+            assert reader.n_explained() == UNITS
+        with pytest.raises(UserError, match=r"Another process is writing to .*ledger.sqlite\. Wait"):
+            Ledger(ledger)
+        other.kill()
+    with Ledger(ledger) as opened:
+        opened.record_failure(unit(0), "m1", State.TRANSPORT, "down")
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from neurogloss.store.catalogue import Catalogue
+from neurogloss.store.columns import Columns
+from neurogloss.store.documents import Document
+
+class Embedder:
+    name, dimension = "words", 64
+
+put, left = Columns._put, int(sys.argv[2])
+def dying(*arguments):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(*arguments)
+Columns._put = dying
+catalogue = Catalogue(Path(sys.argv[1]), Embedder())
+for batch in range(3):
+    some = [Document(f"b2:{batch}-{i}", f"text {i}", {"layer": batch}) for i in range(100)]
+    catalogue.add(some, np.eye(100, 64, dtype=np.float32))
+    print(batch, flush=True)
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 14, 25])
+def test_a_catalogue_s_writer_killed_in_mid_transaction(tmp_path, make_embedder, moment):
+    """Each batch writes ten columns: those of batches before the kill are whole, of the last there is nothing."""
+    folder = tmp_path / "run" / "index"
+    done = subprocess.run([sys.executable, "-c", DYING, str(folder), str(moment)], capture_output=True, text=True)
+    assert done.returncode == -9
+    batches = len(done.stdout.split())
+    assert batches == (moment - 1) // 10
+    with Index(folder, make_embedder()) as index:
+        if batches == 0:
+            assert not index.catalogue.exists() or len(index.catalogue) == 0
+            return
+        catalogue = index.catalogue
+        assert len(catalogue) == len(catalogue.rows()) == batches * 100
+        assert catalogue.stored([f"b2:{batches - 1}-7"]) == {f"b2:{batches - 1}-7": {"layer": batches - 1}}
+        assert catalogue.stored([f"b2:{batches}-7"]) == {}
+
+
+def test_no_room_for_chroma_is_named(tmp_path, ledger, embedder, monkeypatch):
+    """In the words that its folder on a full file system gave."""
+    from chromadb.errors import InternalError
+
+    def full(self, create):
+        raise InternalError("error returned from database: (code: 13) database or disk is full")
+
+    monkeypatch.setattr("neurogloss.store.chroma.Chroma._open", full)
+    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
+        with pytest.raises(UserError, match=r"Expected room to write .*index, found: .*disk is full\. Make room"):
+            index.sync(opened)
+
+
+def chroma_of(index: Index) -> sqlite3.Connection:
+    index.close()
+    return sqlite3.connect(index.path / "chroma.sqlite3", isolation_level=None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE migrations SET hash = 'of another version'",
+        "ALTER TABLE collections RENAME COLUMN name TO title",
+        "DROP TABLE embeddings",
+    ],
+)
+def test_a_chroma_folder_of_another_version_is_named_and_can_be_rebuilt(tmp_path, ledger, embedder, change):
+    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
+        index.sync(opened)
+        connection = chroma_of(index)
+        connection.execute(change)
+        connection.close()
+        with pytest.raises(UserError, match=r"that Chroma cannot read.*neurogloss index rebuild"):
+            index.check(opened)
+        index.rebuild(opened)
+        assert index.check(opened).ok
