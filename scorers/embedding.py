@@ -8,14 +8,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from neurogloss.protocols import Answered, HeldOut, Instruments
-from neurogloss.records import Answer
+from neurogloss.records import Answer, Question
 from neurogloss.scorers.detection import Detection
+from neurogloss.scorers.judges.words import ask_in_words
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,17 @@ class Embedding:
 
     async def answered(self, explanation: str, held_out: HeldOut, instruments: Instruments) -> list[Answered]:
         """The cosine is each answer's value."""
-        assert instruments.embedder is not None
         questions = Detection(self.n_questions).questions(held_out)
+        answers = await ask_in_words(partial(self._answers, explanation, instruments), questions)
+        return list(zip(questions, answers, strict=True))
+
+    async def _answers(
+        self, explanation: str, instruments: Instruments, questions: Sequence[Question]
+    ) -> list[Answer]:
         if not questions:
             return []
+        assert instruments.embedder is not None
         texts = [question.passages[0].text for question in questions]
         vectors = instruments.embedder.embed([self.instruction + explanation, *texts])
         cosines = np.clip(vectors[1:] @ vectors[0], -1, 1).tolist()
-        answers = [Answer((1 + cosine) / 2, values=(cosine,)) for cosine in cosines]
-        return list(zip(questions, answers, strict=True))
+        return [Answer((1 + cosine) / 2, values=(cosine,)) for cosine in cosines]

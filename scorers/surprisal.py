@@ -15,10 +15,11 @@ from typing import ClassVar
 
 from neurogloss.errors import AnswerError
 from neurogloss.protocols import Answered, HeldOut, Instruments
-from neurogloss.records import Answer
+from neurogloss.records import Answer, Question
 from neurogloss.scorers.chats import failed
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.judges.likelihood import GENERIC, PREFIX
+from neurogloss.scorers.judges.words import ask_in_words
 from neurogloss.tasks import together
 
 
@@ -40,10 +41,16 @@ class Surprisal:
 
     async def answered(self, explanation: str, held_out: HeldOut, instruments: Instruments) -> list[Answered]:
         """The gain in nats is each answer's value."""
-        assert instruments.causal is not None
         questions = Detection(self.n_questions).questions(held_out)
+        answers = await ask_in_words(partial(self._answers, explanation, instruments), questions)
+        return list(zip(questions, answers, strict=True))
+
+    async def _answers(
+        self, explanation: str, instruments: Instruments, questions: Sequence[Question]
+    ) -> list[Answer]:
         if not questions:
             return []
+        assert instruments.causal is not None
         texts = [question.passages[0].text for question in questions]
         try:
             given, generic = await together(
@@ -51,10 +58,9 @@ class Surprisal:
                 for words in (explanation, self.generic)
             )
         except AnswerError as error:
-            return [(question, failed(error)) for question in questions]
+            return [failed(error)] * len(questions)
         gains = [one.total - other.total for one, other in zip(given, generic, strict=True)]
-        answers = [Answer(logistic(gain), values=(gain,)) for gain in gains]
-        return list(zip(questions, answers, strict=True))
+        return [Answer(logistic(gain), values=(gain,)) for gain in gains]
 
 
 def logistic(x: float) -> float:

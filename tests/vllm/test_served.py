@@ -31,7 +31,7 @@ def test_it_can_do_all_but_call_tools(vllm_server: VllmServer, capsys: pytest.Ca
         "tools": False,
         "prompt_logprobs": True,
         "pictures": False,
-    }  # noqa: E501
+    }
     assert (found["model"], found["context_length"]) == (vllm_server.model, 4096)
     assert all(found["scorers"].values())
 
