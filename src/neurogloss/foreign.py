@@ -12,6 +12,10 @@ import orjson
 def read_json(text: str | bytes) -> Any:
     """The value that `text` is. Raises ValueError where it is none, or one nested too deep to be read."""
     try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass  # half surrogate pairs and NaN, say, which the standard library reads
+    try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None

@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
-from neurogloss.protocols import Likelihood
+from neurogloss.ids import UnitId
+from neurogloss.protocols import DirectScorer, HeldOut, Instruments, Likelihood
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
+from neurogloss.scorers.embedding import Embedding
 from neurogloss.scorers.judges.lexical import LexicalJudge
 from neurogloss.scorers.judges.likelihood import LikelihoodJudge
 from neurogloss.scorers.judges.words import UNWORDED, ask_in_words
+from neurogloss.scorers.surprisal import Surprisal
 
 GRID = (2, 2)
+UNIT = UnitId("cnn", "layer", "neurons", 0)
 
 
 def image(caption: str, *marks: int) -> Question:
@@ -72,3 +77,27 @@ def test_a_causal_model_reads_captions() -> None:
         judge.ask("detection", "cats", [image("a cat"), Question((Passage(("a cat",)),), True), image("")])
     )
     assert seen == read and none == UNWORDED
+
+
+class Ones:
+    """Every text is the same vector."""
+
+    name, dimension = "ones", 2
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        assert all(text.strip() for text in texts)
+        return np.tile(np.array([1, 0], np.float32), (len(texts), 1))
+
+
+@pytest.mark.parametrize("scorer", [Embedding(4), Surprisal(4)])
+def test_what_measures_words_itself_leaves_out_images_without_any(scorer: DirectScorer) -> None:
+    def context(number: int, caption: str) -> Context:
+        return Context(f"{number:016x}", (caption,) if caption else (), f"{number}.png")
+
+    active = tuple(Example(context(i, said), (1.0, 0.0, 0.0, 0.0), GRID) for i, said in enumerate(("a cat", "")))
+    held_out = HeldOut(UNIT, EvidenceHalf((), active, (context(8, "a dog"), context(9, ""))), (), 0)
+    instruments: Any = Instruments(causal=Length(), embedder=Ones())  # type: ignore[arg-type]
+    answered = asyncio.run(scorer.answered("cats", held_out, instruments))
+    assert len(answered) == 4
+    for question, answer in answered:
+        assert (answer == UNWORDED) is not bool(question.passages[0].text)
