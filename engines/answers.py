@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from typing import Any
 from neurogloss.engines.prompt_logprobs import Blanks
 from neurogloss.engines.usage import Filler, Reader, Reading, Wrapped
 from neurogloss.errors import UserError
-from neurogloss.foreign import write_json
+from neurogloss.foreign import read_json, write_json
 from neurogloss.protocols import ChatModel, Choice, Likelihood, Message, Reply, Request, ToolCall
 
 _log = logging.getLogger(__name__)
@@ -123,7 +122,7 @@ class AnswerFile:
                 if row is None:
                     return None
                 (text,) = row
-            return json.loads(text)
+            return read_json(text)
         except sqlite3.OperationalError as error:
             raise self._unusable(error) from None
         except (sqlite3.DatabaseError, ValueError) as error:
@@ -132,7 +131,7 @@ class AnswerFile:
 
     def put(self, key: bytes, value: Any) -> None:
         """Keep a value; written soon, and by `close` at the latest. Needs a running event loop."""
-        self._waiting[key] = json.dumps(value)
+        self._waiting[key] = write_json(value).decode()
         if len(self._waiting) % BATCH == 0:
             self.flush()
         elif self._timer is None:

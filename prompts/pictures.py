@@ -37,8 +37,10 @@ def showing(prompt: Prompt, passages: Iterable[Passage]) -> Prompt:
         MissingExtra: Pillow is not installed.
         UserError: an image is not there any more, or does not decode.
     """
-    *before, last = prompt.messages
     pictures = tuple(draw(p.picture, p.marks, p.grid) for p in passages if p.picture)
+    if not pictures:
+        return prompt
+    *before, last = prompt.messages
     return replace(prompt, messages=(*before, replace(last, pictures=pictures)))
 
 

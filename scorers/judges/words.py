@@ -19,6 +19,8 @@ async def ask_in_words(
     ask: Callable[[Sequence[Question]], Awaitable[list[Answer]]], questions: Sequence[Question]
 ) -> list[Answer]:
     """What `ask` answers to the questions that can be put into words, and UNWORDED for each of the others."""
+    if not any(passage.picture for question in questions for passage in question.passages):
+        return await ask(questions)
     worded = [all_in_words(question.passages) for question in questions]
     asked = [replace(q, passages=words) for q, words in zip(questions, worded, strict=True) if words is not None]
     answers = iter(await ask(asked))
