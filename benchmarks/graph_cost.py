@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.planted.run import collect, unit_id
 from benchmarks.planted.units import units as planted
@@ -54,11 +55,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     chosen = planted()[: options.units]
-    with tempfile.TemporaryDirectory() as folder:
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
         cache = collect(RunFolder(Path(folder)), chosen)
         found = [evidence(cache, unit_id(i)) for i in range(len(chosen))]
-    # On the loop that labelling runs on.
-    return report(f"LangGraph, {len(found)} units", [wait(partial(row, found))], options.json)
+        # On the loop that labelling runs on.
+        rows = [wait(partial(row, found))]
+    return report(f"LangGraph, {len(found)} units, one thread", rows, options.json)
 
 
 @dataclass(frozen=True)

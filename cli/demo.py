@@ -75,11 +75,10 @@ def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
     from neurogloss.cli.units import names
 
     out = render.console()
-    out.print(
-        render.labels_table(
-            labels, title="Neurons and SAE features drawn at random, none picked. Scores are AUROC."
-        )
+    title = (
+        "Neurons and SAE features drawn at random, none picked. Detection is a correlation, the others are AUROC."
     )
+    out.print(render.labels_table(labels, title=title))
     out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
     best = max(labels, key=_excess)
     show_unit(opened, best, opened.evidence(best.unit), contexts=4)
