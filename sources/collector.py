@@ -54,6 +54,8 @@ from neurogloss.sources.texts import Texts
 
 Shard = list[tuple[Document, Sequence[Section]]]
 """Documents that are read between two states on disk."""
+BATCHES_PER_TRIM = 4
+"""Batches until freed memory goes back to the system: more often takes time, more seldom takes memory."""
 
 
 def collect(
@@ -243,8 +245,10 @@ class _Pass:
         """Read one more shard, which is on disk when this returns."""
         sections = [section for _, parts in shard for section in parts]
         hookpoints = [listener.hookpoint for listener in self.listeners]
-        for batch in self.source.batches(sections):
+        for number, batch in enumerate(self.source.batches(sections)):
             reader.take(self.source.read(batch, hookpoints))
+            if number % BATCHES_PER_TRIM == 0:
+                trim()
             self.progress.advance(sum(section.size for section in batch))
         reader.finish()
         contexts = [context for section in sections for context in section.contexts]
@@ -263,7 +267,6 @@ class _Pass:
         write_sketches(sketch_folder(self.cache, self.shards_done), reader.sketches)
         self._write_manifest(complete=False)
         _drop_states(self.cache, self.shards_done)
-        trim()
 
     def _checksums(self) -> dict[str, str]:
         """Of what stays."""

@@ -10,10 +10,12 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from neurogloss.sources.corpus import read_documents
 from neurogloss.sources.loading import packaged_folder
+from neurogloss.sources.vision.shipped import shapes
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,7 +42,7 @@ def test_make_targets_exist() -> None:
 
 @pytest.mark.model
 @pytest.mark.readme
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_commands_run_as_written(tmp_path: Path) -> None:
     """On a small demo run, and with small things under the names that the README uses."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
@@ -57,6 +59,15 @@ def test_commands_run_as_written(tmp_path: Path) -> None:
     (tmp_path / "my-texts").mkdir()
     for i, document in enumerate(islice(read_documents("demo"), 100)):
         (tmp_path / "my-texts" / f"{i}.txt").write_text(document.text, encoding="utf-8")
+    (tmp_path / "my-classifier").symlink_to(ROOT / "sources" / "data" / "vision" / "shapes-cnn")
+    for name, read, _ in shapes(200):
+        path = tmp_path / "my-images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(read())
+    texts = [" ".join(document.text.split()[:12]) for document in islice(read_documents("demo"), 200)]
+    rows = "".join('{},"{}"\n'.format(i, text.replace('"', "'")) for i, text in enumerate(texts))
+    (tmp_path / "stimuli.csv").write_text(f"id,text\n{rows}", encoding="utf-8")
+    np.save(tmp_path / "betas.npy", np.random.default_rng(0).normal(size=(len(texts), 8)))
     assert len(runnable()) >= 8
     for command in runnable():
         run(shlex.split(command))
