@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from neurogloss.ids import UnitId
 from neurogloss.records import Ablation, OutputTokens, SteeredText, Steering
 from neurogloss.sources.cache import Site
 from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.hooks import hooked
 from neurogloss.sources.live import Place, UnitReader
 from neurogloss.sources.outputs import KEPT, excess_kurtosis
 from neurogloss.sources.subject import Subject
@@ -298,26 +299,15 @@ class LiveSubject(UnitReader):
         with self._changed(place.reads, remember), self._changed(place.writes, reduce):
             yield
 
-    @contextmanager
-    def _changed(self, hookpoint: Hookpoint, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    def _changed(
+        self, hookpoint: Hookpoint, change: Callable[[torch.Tensor], torch.Tensor]
+    ) -> AbstractContextManager[None]:
         """Put what `change` makes of it in the place of what passes the hookpoint."""
-        module = self.subject.modules[hookpoint.module]
 
-        def at_input(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (change(args[0]), *args[1:])
+        def passing(_: Hookpoint, value: Any) -> Any:
+            return (change(value[0]), *value[1:]) if isinstance(value, tuple) else change(value)
 
-        def at_output(_: Any, __: Any, out: Any) -> Any:
-            return (change(out[0]), *out[1:]) if isinstance(out, tuple) else change(out)
-
-        handle = (
-            module.register_forward_pre_hook(at_input)
-            if hookpoint.at_input
-            else module.register_forward_hook(at_output)
-        )
-        try:
-            yield
-        finally:
-            handle.remove()
+        return hooked(self.subject.modules, [hookpoint], passing)
 
 
 def _parts(places: Mapping[Place, list[int]], size: int) -> Iterator[tuple[Place, list[int]]]:

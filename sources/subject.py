@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +12,7 @@ from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings
 from neurogloss.sources import loading
 from neurogloss.sources.hookpoints import Hookpoint, resolve
+from neurogloss.sources.hooks import heard
 from neurogloss.sources.loading import packaged_folder, require_torch
 from neurogloss.sources.spelling import Speller
 
@@ -44,10 +44,6 @@ class Tokens:
     ids: tuple[int, ...]
     starts: tuple[int, ...]
     """First character of each token in the text."""
-
-
-class _Stop(Exception):
-    """Ends a forward pass that has delivered all its hookpoints."""
 
 
 class Subject:
@@ -196,12 +192,8 @@ class Subject:
         inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
-        found: dict[Hookpoint, torch.Tensor] = {}
-        with torch.inference_mode(), self._listening(hookpoints, found):
-            try:
-                self.model.base_model(**inputs)
-            except _Stop:
-                pass
+        with torch.inference_mode():
+            found = heard(self.modules, hookpoints, _vectors, lambda: self.model.base_model(**inputs))
         for hookpoint in hookpoints:
             if hookpoint not in found:
                 raise _no_vectors(hookpoint, "is never reached by the model's body")
@@ -272,28 +264,13 @@ class Subject:
             both = norm(torch.stack([ones, -ones]).to(self.device, self.model.dtype)).to(like)
         return (both[0] - both[1]) / 2 * ones
 
-    @contextmanager
-    def _listening(self, hookpoints: Sequence[Hookpoint], found: dict[Hookpoint, torch.Tensor]) -> Iterator[None]:
-        def keep(hookpoint: Hookpoint, value: Any) -> None:
-            value = value[0] if isinstance(value, tuple) and value else value
-            if getattr(value, "ndim", 0) != 3:
-                raise _no_vectors(hookpoint, "passes something else, or nothing by position")
-            found[hookpoint] = value
-            if len(found) == len(set(hookpoints)):
-                raise _Stop
 
-        handles = []
-        for hookpoint in dict.fromkeys(hookpoints):
-            module = self.modules[hookpoint.module]
-            if hookpoint.at_input:
-                handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: keep(at, args)))
-            else:
-                handles.append(module.register_forward_hook(lambda _, __, out, at=hookpoint: keep(at, out)))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+def _vectors(hookpoint: Hookpoint, value: Any) -> Any:
+    """The vector at each position in what a module passes."""
+    value = value[0] if isinstance(value, tuple) and value else value
+    if getattr(value, "ndim", 0) != 3:
+        raise _no_vectors(hookpoint, "passes something else, or nothing by position")
+    return value
 
 
 def _no_vectors(hookpoint: Hookpoint, found: str) -> UserError:

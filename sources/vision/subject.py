@@ -12,6 +12,7 @@ from neurogloss.errors import UserError
 from neurogloss.protocols import Float32
 from neurogloss.settings import ImageSettings
 from neurogloss.sources.hookpoints import Hookpoint, resolve
+from neurogloss.sources.hooks import heard, hooked
 from neurogloss.sources.loading import require_torch
 from neurogloss.sources.vision.cells import Cells
 from neurogloss.sources.vision.preprocess import Preprocess
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 Edit = Callable[["torch.Tensor"], "torch.Tensor"]
 """(N, positions, width) vectors of a module to those that take their place."""
-
-
-class _Stop(Exception):
-    """Ends a forward pass that has delivered all its hookpoints."""
 
 
 class VisionSubject:
@@ -157,28 +154,8 @@ class VisionSubject:
     def _run(self, images: torch.Tensor, hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:
         import torch
 
-        found: dict[Hookpoint, torch.Tensor] = {}
-
-        def keep(hookpoint: Hookpoint, value: Any) -> None:
-            found[hookpoint] = _tensor(value)
-            if len(found) == len(set(hookpoints)):
-                raise _Stop
-
-        handles = []
-        for hookpoint in dict.fromkeys(hookpoints):
-            module = self.modules[hookpoint.module]
-            if hookpoint.at_input:
-                handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: keep(at, args)))
-            else:
-                handles.append(module.register_forward_hook(lambda _, __, out, at=hookpoint: keep(at, out)))
-        try:
-            with torch.inference_mode():
-                self._forward(images)
-        except _Stop:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
+        with torch.inference_mode():
+            found = heard(self.modules, hookpoints, lambda _, out: _tensor(out), lambda: self._forward(images))
         for hookpoint in hookpoints:
             if getattr(found.get(hookpoint), "ndim", 0) < 2:
                 how = "passes something else" if hookpoint in found else "is never reached"
@@ -195,19 +172,10 @@ class VisionSubject:
             edited = cells.unflat(edits[hookpoint](cells.flat(tensor)), tensor.shape)
             return (edited, *value[1:]) if isinstance(value, tuple) else edited
 
-        handles = []
         for hookpoint in edits:
             self.cells(hookpoint)  # before hooks are there, which it would see
-            module = self.modules[hookpoint.module]
-            if hookpoint.at_input:
-                handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: changed(at, args)))
-            else:
-                handles.append(module.register_forward_hook(lambda _, __, out, at=hookpoint: changed(at, out)))
-        try:
+        with hooked(self.modules, edits, changed):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     @cached_property
     def _patches(self) -> tuple[int, int] | None:

@@ -34,7 +34,8 @@ class PassSettings(Settings):
     """What is listened to."""
     dictionaries: tuple[str, ...] = Field(default=("neurons",), min_length=1)
     """What to listen with, one for all hookpoints or one for each: `neurons` (the hookpoint's own coordinates,
-    both signs), or the file or folder of an SAE, a transcoder or of directions."""
+    both signs), or the file or folder of an SAE, a transcoder or of directions; with `random:` before one, random
+    directions in its place."""
     hookpoints: tuple[str, ...] = Field(default=(), validate_default=True)
     """Where to listen: module paths, `.input` appended for a module's input; by default where dictionaries say."""
     top: int = Field(default=16, ge=1)
