@@ -254,7 +254,25 @@ def merge(run: str | Path, others: Sequence[str | Path]) -> Mapping[str, Any]:
 
 
 def search(
-    query: str | UnitId, run: str | Path, k: int = 10, *, where: str = "", by: str = "hybrid"
+    query: str | UnitId,
+    run: str | Path | Sequence[str | Path],
+    k: int = 10,
+    *,
+    where: str = "",
+    by: str = "hybrid",
+    states: Collection[State] | None = None,
+    embedder: Embedder | None = None,
 ) -> list[SearchResult]:
-    """Search over a run's explanations: see `Run.search`."""
-    return open_run(run).search(query, k, where=where, by=by)
+    """Search over the explanations of a run, see `Run.search`, or of several, whatever their units are.
+
+    Of several runs the hits stand by their similarity to the query.
+
+    Raises:
+        UserError: as `Run.search`; or several runs are to be searched by words alone, which have no similarity.
+    """
+    paths = [run] if isinstance(run, str | Path) else run
+    if len(paths) > 1 and by == "lexical":
+        raise UserError("Expected one run to search by words, found several. Search them by dense or hybrid.")
+    embedder = embedder or MiniLM()
+    found = [hit for path in paths for hit in Run(path, embedder).search(query, k, states, where=where, by=by)]
+    return sorted(found, key=lambda hit: -hit.similarity)[:k] if len(paths) > 1 else found

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import typer
 
 from neurogloss.cli.index import open_run
-from neurogloss.cli.options import DEFAULT_RUN, EmbedderOption, JsonOption, RunOption
+from neurogloss.cli.options import DEFAULT_RUN, EmbedderOption, JsonOption
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 def search(
     query: Annotated[str, typer.Argument(help="What you look for, in words.", metavar="QUERY")] = "",
-    run: RunOption = DEFAULT_RUN,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--run",
+            help="Run folder; for QUERY, several.",
+            envvar="NEUROGLOSS_RUN",
+            show_default=str(DEFAULT_RUN),
+        ),
+    ] = None,
     where: Annotated[
         str, typer.Option(help="Filter: 'layer >= 10 and detection.auroc > 0.8 and state == \"accepted\"'.")
     ] = "",
@@ -50,37 +58,48 @@ def search(
 ) -> None:
     """Find units by what their explanations say, by another unit, or by what they fire on."""
     import neurogloss as ng
-    from neurogloss.cli import render, units
+    from neurogloss.cli import units
 
     if sum(map(bool, (query, like, by_activation))) != 1:
         raise UserError("Expected one thing to search by: QUERY, --like UNIT or --by-activation TEXT.")
     if kind == "contexts" and (not query or accepted or open):
         raise UserError("Contexts are searched by QUERY, with --where 'half == \"explain\"' if you like, alone.")
-    opened = open_run(run, embedder)
+    runs = run or [DEFAULT_RUN]
+    if len(runs) > 1 and (not query or kind == "contexts" or open):
+        raise UserError("Expected one --run; several are searched for the explanations near to QUERY alone.")
+    named, first = ", ".join(map(str, runs)), runs[0]
+    opened = open_run(first, embedder)
     table: Callable[[Any], Table]
     found: Sequence[Any]
     if kind == "contexts":
         found, table = opened.search_contexts(query, k, where=where, by=by), partial(contexts_table, query)
-        nothing = f"no context of {run} fits"
+        nothing = f"no context of {named} fits"
     elif by_activation:
         states = [f"({where})"] * bool(where) + ['state == "accepted"'] * accepted
         found = opened.firing(by_activation, k, where=" and ".join(states))
-        table, nothing = partial(firing_table, by_activation), f"no unit of {run} fires on that"
+        table, nothing = partial(firing_table, by_activation), f"no unit of {named} fires on that"
     else:
         asked = opened.label(units.find(opened, like)).unit if like else query
-        found = opened.search(asked, k, {ng.State.ACCEPTED} if accepted else None, where=where, by=by)
+        only = {ng.State.ACCEPTED} if accepted else None
+        found = ng.search(asked, runs, k, where=where, by=by, states=only, embedder=opened.embedder)
         table = partial(results_table, query or f"like {like}")
-        fits = f"no label in {run} fits" if where or by == "lexical" else ""
-        nothing = fits or f"no {'accepted ' if accepted else ''}label in {run} yet"
+        fits = f"no label in {named} fits" if where or by == "lexical" else ""
+        nothing = fits or f"no {'accepted ' if accepted else ''}label in {named} yet"
+    _print(found, table, nothing, json)
+    if open and found:
+        best: Any = found[0]
+        open_page(first, best.unit if by_activation else best.label.unit)
+
+
+def _print(found: Sequence[Any], table: Callable[[Any], Table], nothing: str, json: bool) -> None:
+    from neurogloss.cli import render
+
     if json:
         render.print_json(found)
     elif found:
         render.console().print(table(found))
     else:
         render.console().print(nothing, soft_wrap=True)
-    if open and found:
-        best: Any = found[0]
-        open_page(run, best.unit if by_activation else best.label.unit)
 
 
 def open_page(run: Path, unit: UnitId) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -23,6 +24,20 @@ def test_ways_to_search(invoke: Invoke, small_run: Path, small_labels: list[ng.L
     assert (rows[0]["similarity"] is None) == (by == "lexical")
     assert by == "lexical" or rows[0]["similarity"] == pytest.approx(1, abs=1e-3)
     assert sum(row["same"] for row in rows) <= len(explained)
+
+
+def test_several_runs_by_similarity(
+    invoke: Invoke, small_run: Path, small_labels: list[ng.Label], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    copytree(small_run, other)
+    rows = invoke("search", QUESTION, "--run", small_run, "--run", other, "-k", 4, "--json").rows
+    near = [row["similarity"] for row in rows]
+    assert len(rows) == 4 and near == sorted(near, reverse=True)
+    units = [row["label"]["unit"] for row in rows]
+    assert units[0] == units[1] and units[2] == units[3]  # each once from either
+    for wrong in (["--by", "lexical"], ["--kind", "contexts"], ["--open"]):
+        assert invoke("search", QUESTION, "--run", small_run, "--run", other, *wrong).code == 2
 
 
 def test_filters(invoke: Invoke, small_run: Path, small_labels: list[ng.Label], hookpoints: list[str]) -> None:
