@@ -66,7 +66,8 @@ def main() -> int:
     run = ng.open_run(arguments.run)
     labels = [label for label in run.labels(method=summary.method) if label.scores]
     rows = [*_scores(labels), *asyncio.run(_comparisons(run, labels))]
-    return report(f"{len(labels)} units drawn at random; detection in correlation, all else in AUROC", rows, arguments.json)
+    title = f"{len(labels)} units drawn at random; detection in correlation, all else in AUROC"
+    return report(title, rows, arguments.json)
 
 
 def _scores(labels: Sequence[Label]) -> list[Row]:
