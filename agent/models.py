@@ -153,7 +153,7 @@ def text_settings(cache: Cache) -> CollectSettings:
 
 def _measure(cache: Cache) -> str:
     """What the run is counted in: `tokens` where it is over texts."""
-    return str(cache.manifest.get("measure", "tokens"))
+    return str(cache.manifest["measure"])
 
 
 def lexical_judge(half: EvidenceHalf) -> Judge | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import JsonOption, RunArgument, said
 
 
 def collect(
@@ -43,6 +43,7 @@ def collect(
     import neurogloss as ng
     from neurogloss.cli import progress, render
     from neurogloss.errors import UserError
+    from neurogloss.sources.cache import Site
 
     given: dict[str, Any] = {
         "hookpoints": tuple(hookpoint) if hookpoint else None,
@@ -56,21 +57,21 @@ def collect(
         "tokens": tokens,
         "seed": seed,
     }
-    said = {key: value for key, value in given.items() if value is not None}
-    if merge and said:
+    chosen = said(given)
+    if merge and chosen:
         raise UserError(
-            f"Expected --merge alone, found {', '.join(said)} beside it. Merged runs keep their settings."
+            f"Expected --merge alone, found {', '.join(chosen)} beside it. Merged runs keep their settings."
         )
     if merge:
         manifest = ng.merge(run, merge)
     else:
         with progress.shown() as bars:
-            manifest = ng.collect(run, progress=bars, **said)
+            manifest = ng.collect(run, progress=bars, **chosen)
     if json:
         render.print_json([manifest])
         return
     counts = manifest["counts"]
-    units = sum(site["units"] * (2 if site["signed"] else 1) for site in manifest["sites"])
+    units = sum(Site.of(site).sides for site in manifest["sites"])
     render.console().print(
         f"{counts['tokens']:,} tokens of {counts['documents']:,} documents, {counts['contexts']:,} contexts, "
         f"{units:,} units in {run}. Next:  neurogloss label {run} --units sample:24",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import JsonOption, RunArgument, said
 
 
 def collect_images(
@@ -41,6 +41,7 @@ def collect_images(
     """
     import neurogloss as ng
     from neurogloss.cli import progress, render
+    from neurogloss.sources.cache import Site
 
     given: dict[str, Any] = {
         "hookpoints": tuple(hookpoint) if hookpoint else None,
@@ -56,14 +57,13 @@ def collect_images(
         "device": device,
         "seed": seed,
     }
-    said = {key: value for key, value in given.items() if value is not None}
     with progress.shown() as bars:
-        manifest = ng.collect_images(run, progress=bars, **said)
+        manifest = ng.collect_images(run, progress=bars, **said(given))
     if json:
         render.print_json([manifest])
         return
     counts = manifest["counts"]
-    units = sum(site["units"] * (2 if site["signed"] else 1) for site in manifest["sites"])
+    units = sum(Site.of(site).sides for site in manifest["sites"])
     render.console().print(
         f"{counts['images']:,} images, {units:,} units in {run}. Next:  "
         f"neurogloss label {run} --units sample:24 --scorers detection",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import JsonOption, RunArgument, said
 
 
 def collect_responses(
@@ -67,9 +67,8 @@ def collect_responses(
         "alpha": alpha,
         "seed": seed,
     }
-    said = {key: value for key, value in given.items() if value is not None}
     with progress.shown() as bars:
-        manifest = ng.collect_responses(run, progress=bars, **said)
+        manifest = ng.collect_responses(run, progress=bars, **said(given))
     if json:
         render.print_json([manifest])
         return

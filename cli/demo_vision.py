@@ -23,13 +23,10 @@ def demo(run: Path, units: str, json: bool) -> int:
     """Collect from rendered images, label by captions, search, draw a contact sheet; returns the exit code."""
     import neurogloss as ng
     from neurogloss.cli import progress, render
-    from neurogloss.folder import RunFolder
-    from neurogloss.settings import ImageSettings
-    from neurogloss.sources.vision.images import collect_images
 
     began = time.monotonic()
     with progress.shown() as bars:
-        collect_images(RunFolder(run), ImageSettings(hookpoints=(HOOKPOINT,)), progress=bars)
+        ng.collect_images(run, hookpoints=(HOOKPOINT,), progress=bars)
         summary = ng.label(run, units=units, scorers=SCORERS, progress=bars)
     opened = ng.open_run(run)
     labels = list(opened.labels(method=summary.method))

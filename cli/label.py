@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument
+from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument, said
 
 if TYPE_CHECKING:
     from neurogloss.agent.sweeps import Summary
@@ -77,7 +77,7 @@ def label(
     }
     from neurogloss.settings import LabelSettings, make
 
-    settings = make(LabelSettings, {key: value for key, value in given.items() if value is not None})
+    settings = make(LabelSettings, said(given))
     return plan_and_report(run, settings, json) if dry_run else label_and_report(run, settings, json)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,3 +24,8 @@ EmbedderOption = Annotated[
         envvar="NEUROGLOSS_EMBEDDER",
     ),
 ]
+
+
+def said(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given; the others are for the settings to decide."""
+    return {name: value for name, value in given.items() if value is not None}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import JsonOption, RunArgument, said
 
 
 def score(
@@ -50,7 +50,7 @@ def score(
         "concurrency": concurrency,
         "seed": seed,
     }
-    settings = make(LabelSettings, {key: value for key, value in given.items() if value is not None})
+    settings = make(LabelSettings, said(given))
     with progress.shown() as bars:
         summary = ng.score(run, method, settings, progress=bars)
     return report(run, summary, json)

@@ -56,7 +56,7 @@ def _tell(opened: Run, json: bool) -> None:
         render.print_json([{**told, "usage": usage, "scores": scores}])
         return
     if manifest:
-        counts, measure = manifest["counts"], manifest.get("measure", "tokens")
+        counts, measure = manifest["counts"], manifest["measure"]
         out.print(f"{run}: {counts[measure]:,} {measure}, {counts['contexts']:,} contexts", soft_wrap=True)
     else:
         out.print(f"{run}: labels only, nothing was collected", soft_wrap=True)

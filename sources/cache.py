@@ -278,7 +278,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise UserError(
             f"Expected version {VERSION} of a cache in {file}, found another. Collect again into a new run folder."
         )
-    return manifest
+    # Caches from before there were other kinds are of texts.
+    return {"measure": "tokens", **manifest}
 
 
 def sketch_folder(cache: Path, shards_done: int | None) -> Path:
