@@ -81,7 +81,7 @@ class Models:
     @property
     def laboratory(self) -> Laboratory:
         """What experiments are made with: the subject where torch is installed, and it reads texts or images."""
-        reads = _measure(self._cache) if has_subject_packages() else ""
+        reads = self._cache.measure if has_subject_packages() else ""
         return Laboratory(
             (lambda: self.live) if reads == "tokens" else None,
             self._together,
@@ -129,7 +129,7 @@ class Models:
     def _load_causal(self) -> CausalModel:
         from neurogloss.sources.subject import Subject
 
-        same = _measure(self._cache) == "tokens" and text_settings(self._cache).subject == DEMO_SUBJECT
+        same = self._cache.measure == "tokens" and text_settings(self._cache).subject == DEMO_SUBJECT
         subject = self._subject if same else Subject.load(DEMO_SUBJECT, self._progress)
         return EmbeddedModel(subject.model, subject.tokenizer, DEMO_SUBJECT)
 
@@ -142,18 +142,13 @@ class Models:
 
 def text_settings(cache: Cache) -> CollectSettings:
     """How a run of texts was collected. Raises UserError where the run is of images or responses."""
-    if _measure(cache) != "tokens":
+    if cache.measure != "tokens":
         raise UserError(
-            f"Expected a run over texts, found one over {_measure(cache)} in {cache.path.parent}: its subject "
+            f"Expected a run over texts, found one over {cache.measure} in {cache.path.parent}: its subject "
             "reads no texts, so there is no steering, firing or experiment. Use scorers without a subject:  "
             "--scorers detection"
         )
     return CollectSettings(**cache.manifest["settings"])
-
-
-def _measure(cache: Cache) -> str:
-    """What the run is counted in: `tokens` where it is over texts."""
-    return str(cache.manifest["measure"])
 
 
 def lexical_judge(half: EvidenceHalf) -> Judge | None:

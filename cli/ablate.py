@@ -47,7 +47,7 @@ def ablate(
     if bool(where) == bool(units):
         raise UserError("Expected units to ablate, by --where or by --units; found neither or both.")
     opened = ng.open_run(run)
-    if opened.cache.manifest["measure"] != "images":
+    if opened.cache.measure != "images":
         raise UserError(f"Expected a run of images in {run}, found one of something else. Collect one first.")
     subject = VisionSubject.of(ImageSettings(**opened.cache.manifest["settings"]))
     if subject.fingerprint != opened.cache.manifest["subject"]["fingerprint"]:

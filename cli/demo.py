@@ -80,7 +80,7 @@ def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
     )
     out.print(render.labels_table(labels, title=title))
     out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
-    best = max(labels, key=_excess)
+    best = max(labels, key=detection_excess)
     show_unit(opened, best, opened.evidence(best.unit), contexts=4)
     out.print()
     out.print(results_table(QUERY, opened.search(QUERY, 3)))
@@ -95,7 +95,7 @@ def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
     )
 
 
-def _excess(label: Label) -> float:
-    """How far detection lies above its floor, for choosing the unit that is shown."""
+def detection_excess(label: Label) -> float:
+    """How far detection lies above its floor, for choosing what is shown."""
     found = [score.excess.value for score in label.scores if score.scorer == "detection" and score.excess.defined]
     return found[0] if found else -1.0

@@ -40,13 +40,14 @@ def demo(run: Path, units: str, json: bool) -> int:
 def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
     from neurogloss.cli import render
     from neurogloss.cli.contact_sheet import contact_sheet
+    from neurogloss.cli.demo import detection_excess
     from neurogloss.cli.search import results_table
 
     out = render.console()
     out.print(render.labels_table(labels, title="Channels drawn at random, none picked."))
     out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
     out.print(results_table(QUERY, opened.search(QUERY, 3)))
-    best = sorted(labels, key=_excess, reverse=True)[:UNITS]
+    best = sorted(labels, key=detection_excess, reverse=True)[:UNITS]
     contact_sheet(opened, best, run / SHEET)
     out.print(
         f"\n{seconds:.0f} seconds. What excites {len(best)} units most, and where: {run / SHEET}. Next:\n"
@@ -55,9 +56,3 @@ def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
         f"  neurogloss show {best[0].unit} --run {run}",
         soft_wrap=True,
     )
-
-
-def _excess(label: Label) -> float:
-    """How far detection lies above its floor, for choosing the units that are drawn."""
-    found = [score.excess.value for score in label.scores if score.excess.defined]
-    return found[0] if found else -1.0

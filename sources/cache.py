@@ -92,6 +92,8 @@ class Cache:
                 f"The collection in {path.parent} is not finished. Run the same collect command again."
             )
         self.subject: str = self.manifest["subject"]["name"]
+        self.measure: str = self.manifest["measure"]
+        """What it is counted in: `tokens` of texts, `images` or `stimuli`."""
         self.sites = [Site.of(site) for site in self.manifest["sites"]]
         self._sites = {(site.hookpoint, site.dictionary): site for site in self.sites}
 

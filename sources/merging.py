@@ -43,7 +43,7 @@ def merge(run: RunFolder, others: Sequence[RunFolder]) -> dict[str, Any]:
         raise UserError(f"Expected two runs or more to merge, found {len(others)}.")
     caches = [Cache(other.require().cache) for other in others]
     for cache in caches:
-        if (measure := cache.manifest["measure"]) != "tokens":
+        if (measure := cache.measure) != "tokens":
             raise UserError(
                 f"Expected runs over texts, found one over {measure} in {cache.path.parent}. Collect all in "
                 "one run."

@@ -160,7 +160,7 @@ def _shown(run: Run, unit: str, method: str) -> Shown:
 def _corpus(run: Run) -> str:
     if not run.folder.cache.is_dir():
         return "imported labels"
-    counts, measure = run.cache.manifest["counts"], run.cache.manifest["measure"]
+    counts, measure = run.cache.manifest["counts"], run.cache.measure
     return f"{counts[measure]:,} {measure} of {counts['documents']:,} documents"
 
 

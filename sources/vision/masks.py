@@ -24,8 +24,9 @@ FILE = "masks.safetensors"
 def threshold(cache: Cache, unit: UnitId) -> float:
     """What a cell has to exceed to be in the unit's mask. Raises UserError where the run is not of images."""
     if not (cache.path / FILE).is_file():
-        measure = cache.manifest["measure"]
-        raise UserError(f"Expected a run of images in {cache.path.parent}, found one of {measure}: no mask there.")
+        raise UserError(
+            f"Expected a run of images in {cache.path.parent}, found one of {cache.measure}: no mask there."
+        )
     return float(read_arrays(cache.path / FILE)[cache.site(unit).name][cache.side(unit)])
 
 

@@ -57,7 +57,7 @@ def test_thresholds_are_quantiles_of_all_cells_of_the_explain_half(
 def test_a_run_over_texts_has_no_masks(image_run: Cache) -> None:
     class Texts:
         path = image_run.path.parent / "elsewhere"
-        manifest = {"measure": "tokens"}
+        measure = "tokens"
 
     with pytest.raises(UserError, match="run of images"):
         masks.threshold(Texts(), next(image_run.units()))  # type: ignore[arg-type]
