@@ -19,7 +19,9 @@ def label(
     units: Annotated[str | None, typer.Option(help="all, sample:N, 0-99,512- or full unit ids.")] = None,
     explainer: Annotated[str | None, typer.Option(help="pmi, default, contrastive, facets …")] = None,
     effort: Annotated[str | None, typer.Option(help="low, medium or high: what explaining may cost.")] = None,
-    llm: Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server, or scripted:FILE.")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="URL of an OpenAI-compatible server, several by commas, or scripted:FILE.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model on that server.")] = None,
     embedder: EmbedderOption = "",
     judge: Annotated[str | None, typer.Option(help="similarity, likelihood or llm.")] = None,

@@ -14,7 +14,9 @@ def score(
     method: Annotated[str | None, typer.Option(help="Whose explanations; by default the newest.")] = None,
     units: Annotated[str | None, typer.Option(help="all, sample:N, 0-99,512- or full unit ids.")] = None,
     scorers: Annotated[str | None, typer.Option(help="Names or module:Class, separated by commas.")] = None,
-    llm: Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server, or scripted:FILE.")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="URL of an OpenAI-compatible server, several by commas, or scripted:FILE.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model on that server.")] = None,
     judge: Annotated[str | None, typer.Option(help="similarity, likelihood or llm.")] = None,
     together: Annotated[int | None, typer.Option(help="Explanations in one prompt: detection, inverted.")] = None,

@@ -15,15 +15,15 @@ def load_chat_model(
     concurrency: int = 256,
     pictures: bool = True,
 ) -> RecordedModel:
-    """The chat model that `--llm` names: a server's URL, or `scripted:FILE`; its calls are recorded.
+    """The chat model that `--llm` names: URLs of servers, or `scripted:FILE`; its calls are recorded.
 
     Both kinds are used as `async with load_chat_model(spec) as chat:`, inside one event loop.
 
     Args:
-        spec: the URL or the script.
+        spec: the URL, several of servers of one model separated by commas, or the script.
         model: name on the server; None takes its only one. Of a script: what the ledger calls it.
         answers: file in which a server's answers are kept, and from which they are served again.
-        concurrency: requests to the server in flight at most.
+        concurrency: requests in flight at most, at each server.
         pictures: whether it is shown pictures, where it can see them.
 
     Raises:

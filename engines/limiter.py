@@ -45,6 +45,11 @@ class Limiter:
         self._rate = 0.0
         self._begin_round()
 
+    @property
+    def load(self) -> int:
+        """Requests that are in flight or wait."""
+        return self.in_flight + len(self._waiting)
+
     async def acquire(self) -> float:
         """Wait for a slot. Returns the time at which it was got, for `release`."""
         if self.in_flight < self.limit and not self._waiting:

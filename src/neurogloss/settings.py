@@ -170,7 +170,7 @@ class LabelSettings(Settings):
     """Name of an explainer: `pmi`, which needs no instruction-tuned model, or one that asks the LLM; by default
     `default`, where there is an LLM."""
     llm: str | None = None
-    """URL of an OpenAI-compatible server, or `scripted:FILE`."""
+    """URL of an OpenAI-compatible server, or several of one model, separated by commas; or `scripted:FILE`."""
     model: str | None = None
     """Name of the model on that server; its only one where it has one."""
     embedder: str | None = None
