@@ -106,9 +106,11 @@ def pairs_of_entries(entries: Entries, cut: Cut, n_units: int, signed: bool, wid
         vectors, units, values = vectors[used], units[used], values[used]
     if signed:
         units, values = units + n_units * (values < 0), np.abs(values)
-    keys = units * len(cut) + context[vectors]
-    order = np.argsort(keys, kind="stable")
-    keys, values, vectors = keys[order], values[order], vectors[order]
+    # Key and place in one number: sorting numbers is several times faster than finding the order of others.
+    places = len(units).bit_length()
+    ordered = np.sort((units * len(cut) + context[vectors] << places) + np.arange(len(units)))
+    order, keys = ordered & ((1 << places) - 1), ordered >> places
+    values, vectors = values[order], vectors[order]
     first = np.flatnonzero(np.diff(keys, prepend=-1))
     sides, ranks = np.divmod(keys[first], max(len(cut), 1))
     peaks = np.maximum.reduceat(values, first) if len(first) else values
