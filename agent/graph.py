@@ -22,7 +22,7 @@ from langgraph.types import Command, Send
 from neurogloss.agent.effort import Effort
 from neurogloss.agent.nodes.explain import Explain
 from neurogloss.agent.nodes.gather import Gather
-from neurogloss.agent.nodes.prepare import Prepare
+from neurogloss.agent.nodes.prepare import Prepare, Steered
 from neurogloss.agent.nodes.score import Score
 from neurogloss.agent.nodes.screen import Screen
 from neurogloss.agent.nodes.settle import Settle
@@ -31,7 +31,7 @@ from neurogloss.agent.state import Explained, ExplainState, Scored, ScorerState,
 from neurogloss.agent.tools import Scoring
 from neurogloss.agent.trace import Node, traced
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Explainer, Judge, LiveSubject
+from neurogloss.protocols import Explainer, Judge
 from neurogloss.settings import LabelSettings
 
 
@@ -78,7 +78,7 @@ def explain_graph(
 
 def score_graph(
     scoring: Scoring,
-    subject: Callable[[], LiveSubject],
+    subject: Callable[[], Steered],
     rivals: Callable[[UnitId], Sequence[UnitId]],
     settings: LabelSettings,
 ) -> Any:

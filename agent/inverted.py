@@ -5,7 +5,7 @@
    from disk.
 2. The first unit of a group that is to be scored has all members asked (`neurogloss.scorers.inverted`); the others
    wait for the same answers.
-3. Each unit is measured and recorded by itself, as any score is.
+3. Each unit is measured by itself, as any score is.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import numpy as np
 
 from neurogloss.agent.models import Hard, Models
 from neurogloss.agent.nodes.verdict import Verdict
+from neurogloss.agent.results import FailedUnit, Result, ScoredUnit, worked
 from neurogloss.agent.sweeps import Sweeps
 from neurogloss.agent.tools import Scoring
 from neurogloss.engines.usage import Call, recording
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import Answered, HeldOut
-from neurogloss.records import Answer, Explanation, Outcome, Passage, Question, Score, State
+from neurogloss.records import Answer, Explanation, Label, Outcome, Passage, Question, Score, State
 from neurogloss.scorers.choice import shuffled
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.inverted import DETECTION, DISCRIMINATION, fitting
@@ -56,6 +57,8 @@ class Group:
     """One a member, by a context's content."""
     calls: Sequence[Call]
     """Not yet accounted for."""
+    error: AnswerError | None = None
+    """Why there are no answers."""
 
 
 class GroupScoring:
@@ -73,17 +76,18 @@ class GroupScoring:
         self._some: Sequence[UnitId] = ()
         self._group: asyncio.Task[Group] | None = None
 
-    async def __call__(self, unit: UnitId) -> State:
+    async def __call__(self, label: Label) -> Result:
         # Units come in their order: a group is over where the next one begins.
+        unit = label.unit
         if self._group is None or unit not in self._some:
             self._some = next(some for some in self._slices if unit in some)
             self._group = asyncio.create_task(self._ask(self._some))
-        try:
-            group = await self._group
-        except AnswerError as error:
-            return self._sweeps.fail(unit, State(error.failure), str(error), self._sweeps.account("score", ()))
+        group = await self._group
         calls, group.calls = group.calls, ()
-        return await self._record(group, next(i for i, m in enumerate(group.members) if m.unit == unit), calls)
+        if group.error:
+            work = worked("score", calls)
+            return FailedUnit(unit, label.method, State(group.error.failure), str(group.error), work)
+        return await self._result(group, next(i for i, m in enumerate(group.members) if m.unit == unit), calls)
 
     async def _ask(self, some: Sequence[UnitId]) -> Group:
         members = [member for member in map(self._member, some) if member]
@@ -94,9 +98,8 @@ class GroupScoring:
         with recording() as calls:
             try:
                 answers = await fitting(self._chat, texts, asked, settings.per_prompt, settings.seed)
-            except AnswerError:
-                self._sweeps.account("score", calls)
-                raise
+            except AnswerError as error:
+                return Group(members, {}, calls, error)
         return Group(members, dict(zip((p.content for p in asked), answers, strict=True)), calls)
 
     def _member(self, unit: UnitId) -> Member | None:
@@ -114,7 +117,7 @@ class GroupScoring:
             {e.context.content: int(e.context.id, 16) for e in (*found.score.top, *found.score.uniform)},
         )
 
-    async def _record(self, group: Group, at: int, calls: Sequence[Call]) -> State:
+    async def _result(self, group: Group, at: int, calls: Sequence[Call]) -> ScoredUnit:
         mine = group.members[at]
         seed = derive_seed(self._sweeps.settings.seed, str(mine.unit), DETECTION)
         others = [i for i, m in enumerate(group.members) if m.explanation.text != mine.explanation.text]
@@ -134,10 +137,8 @@ class GroupScoring:
             for question, answer in answered
         ]
         verdict = await self._verdict({"scores": scores, "earlier": list(mine.earlier), "outcomes": outcomes})
-        work = self._sweeps.account("score", calls)
-        state, reason = verdict["state"], verdict["reason"]
-        self._sweeps.ledger.record_scores(mine.explanation, state, scores, outcomes, reason, work)
-        return State(state)
+        state, reason = State(verdict["state"]), verdict["reason"]
+        return ScoredUnit(mine.explanation, state, scores, outcomes, reason, worked("score", calls))
 
     def _theirs(self, group: Group, mine: Member) -> list[Question]:
         """Contexts asked about in which others are active, and this one is certified silent."""

@@ -41,7 +41,7 @@ class Contexts(_Arguments):
 
 
 class OutputTokens(_Arguments):
-    """Tokens that the unit makes the model more and less likely to write next."""
+    """Tokens that the unit makes the model more and less likely to write next; of pictures, classes to name."""
 
 
 class Steer(_Arguments):

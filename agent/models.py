@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurogloss.agent.menu import Images, Laboratory
+from neurogloss.agent.menu import Laboratory
+from neurogloss.agent.nodes.prepare import Steered
 from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.embedders import load_embedder
@@ -25,6 +26,9 @@ from neurogloss.sources.evidence import evidence
 from neurogloss.sources.loading import has_subject_packages
 from neurogloss.sources.neighbours import Neighbours
 from neurogloss.voxels import ReadoutOf
+
+if TYPE_CHECKING:
+    from neurogloss.sources.vision.steering import LiveClassifier
 
 RIVALS = 2
 """Other units that an output-side scorer tells a unit from."""
@@ -64,14 +68,19 @@ class Models:
 
         return Live(self._subject, self._cache.sites, self._settings.kl)
 
+    @property
+    def steered(self) -> Steered:
+        """What units are raised in: the subject of texts, or of images."""
+        return self.looking if self._cache.measure == "images" else self.live
+
     @cached_property
-    def looking(self) -> Images:
-        """The subject of a run over images, for experiments."""
-        from neurogloss.sources.vision.live import ImageReader
+    def looking(self) -> LiveClassifier:
+        """The subject of a run over images, for experiments and interventions."""
+        from neurogloss.sources.vision.steering import LiveClassifier
         from neurogloss.sources.vision.subject import VisionSubject
 
         settings = ImageSettings(**self._cache.manifest["settings"])
-        return ImageReader(VisionSubject.of(settings), self._cache.sites)
+        return LiveClassifier(VisionSubject.of(settings), self._cache.sites, self._settings.kl)
 
     @cached_property
     def causal(self) -> CausalModel:
@@ -149,6 +158,17 @@ def text_settings(cache: Cache) -> CollectSettings:
             "--scorers detection"
         )
     return CollectSettings(**cache.manifest["settings"])
+
+
+def require_steering(cache: Cache) -> None:
+    """Refuse a run whose units cannot be raised. Raises UserError."""
+    if cache.measure != "images":
+        text_settings(cache)
+    elif not cache.manifest["subject"]["classes"]:
+        raise UserError(
+            f"Expected a classifier with named classes, in which units can be raised; {cache.subject} has none. "
+            "Use scorers without a subject:  --scorers detection,fuzzing"
+        )
 
 
 def lexical_judge(half: EvidenceHalf) -> Judge | None:

@@ -3,8 +3,8 @@
 1. Some of the units that are left to do are taken through both graphs with a model that asks nobody: its answers
    have the form asked for and say nothing. Their requests are those of the real run, or a few more: a made-up
    answer is never so right that refining ends early.
-2. Their tokens are estimated from characters. A server is sent a few of the requests: it gives its own count of
-   tokens, and its speed with as many requests in flight as the run will have.
+2. Their tokens are estimated from characters, and a usual number for each picture. A server is sent a few of the
+   requests: it gives its own count of tokens, and its speed with as many requests in flight as the run will have.
 3. Totals are those of the sample, times units left over units sampled.
 """
 
@@ -40,6 +40,8 @@ SENT = 16
 """Of their requests, those that a server is really sent."""
 CHARACTERS = 4.0
 """A token's, where no server counts."""
+PICTURE = 256
+"""Tokens of a picture, where no server counts: 16 x 16 patches. Models differ, from about 60 to 600."""
 ANSWER = 20
 """Tokens of an answer that is a text."""
 
@@ -56,6 +58,8 @@ class Plan:
     """Of all units; what the server's prefix cache would serve is not known."""
     seconds: float | None
     """On that server; None without one."""
+    pictures: int
+    """Shown in all requests together."""
     cost: float
     """In the currency of the prices that the settings give; 0 without."""
 
@@ -85,10 +89,12 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         left = _left(folder, chosen, method, settings)
         sample = left[:: max(1, len(left) // SAMPLED)][:SAMPLED]
         if chat is None or stub is None or not sample:
-            return Plan(len(left), len(sample), Usage(), None, 0.0)
+            return Plan(len(left), len(sample), Usage(), None, 0, 0.0)
         with TemporaryDirectory() as scratch, Ledger(Path(scratch) / "ledger.sqlite") as ledger:
             quick = settings.model_copy(update={"trace": False})
             await Batch(cache, method, models, Sweeps(ledger, method.id, quick, sample, progress)).run()
+        if not stub.asked:  # nothing that could be shown: images without captions, to a model that reads
+            return Plan(len(left), len(sample), Usage(), 0.0, 0, 0.0)
         speed, characters = await _try(chat, stub.asked)
         times = len(left) / len(sample)
         usage = Usage(
@@ -96,7 +102,8 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
             prompt_tokens=round(_characters(stub.asked) / characters * times),
             completion_tokens=round(sum(request.max_tokens for request in stub.asked) * times),
         )
-        return Plan(len(left), len(sample), usage, usage.requests / speed, usage.cost(settings.prices))
+        pictures = round(_pictures(stub.asked) * times)
+        return Plan(len(left), len(sample), usage, usage.requests / speed, pictures, usage.cost(settings.prices))
 
 
 def _left(
@@ -120,8 +127,14 @@ async def _try(chat: ChatModel, asked: Sequence[Request]) -> tuple[float, float]
     return len(sent) / (time.monotonic() - began), characters / tokens if tokens else CHARACTERS
 
 
-def _characters(asked: Sequence[Request]) -> int:
-    return sum(len(message.content) for request in asked for message in request.messages)
+def _characters(asked: Sequence[Request]) -> float:
+    """Of all messages, a picture counted as those of as many tokens."""
+    said = sum(len(message.content) for request in asked for message in request.messages)
+    return said + CHARACTERS * PICTURE * _pictures(asked)
+
+
+def _pictures(asked: Sequence[Request]) -> int:
+    return sum(len(message.pictures) for request in asked for message in request.messages)
 
 
 class Unasked:

@@ -3,13 +3,13 @@
 1. A side is a run and a place in it. By text alone its units are those that have an explanation; otherwise those
    that were active in at least `min_active` contexts.
 2. Each kind of evidence has its condition: explanations on both sides; dictionaries that write to one place of one
-   subject; runs that read the same corpus in the same contexts. A kind whose condition fails is missing, with the
-   reason; where none is left, that is an error.
+   subject; runs that read the same corpus in the same contexts, or some of the same stimuli. A kind whose
+   condition fails is missing, with the reason; where none is left, that is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,8 @@ Place = tuple[str | None, str | None]
 ANYWHERE: Place = (None, None)
 MIN_ACTIVE = 5
 """Contexts in which a unit has to be active: two that were active in one each are alike by chance."""
+SHARED = 20
+"""Stimuli that two experiments, or an experiment and a model, have to share."""
 CONTEXT_SETTINGS = ("context_chars", "context_tokens")
 
 
@@ -308,16 +310,39 @@ def _directions(side: _Side) -> tuple[tuple[str, str, str, int], Float32]:
 def _samples(a: _Side, b: _Side) -> tuple[Samples, Samples]:
     """The samples of both sides, over the contexts that both runs have read."""
     one, other = a.cache.manifest, b.cache.manifest
-    if one["corpus"] != other["corpus"]:
-        raise _Absent(
-            f"the runs read different corpora ({one['settings']['corpus']} and {other['settings']['corpus']}, "
-            "by their fingerprints)."
-        )
-    if any(one["settings"][name] != other["settings"][name] for name in CONTEXT_SETTINGS):
-        raise _Absent("the runs cut their corpus into contexts of different lengths.")
     first, second = (np.concatenate([side.cache.hashes(half) for half in HALVES]) for side in (a, b))
     shared = np.intersect1d(first, second)
+    if "stimuli" in (a.cache.measure, b.cache.measure):
+        shared = _whole(a.cache, b.cache, shared)
+        return _sampled(a, shared), _sampled(b, shared)
+    if one["corpus"] != other["corpus"]:
+        raise _Absent(
+            f"the runs read different corpora ({_origin(one)} and {_origin(other)}, by their fingerprints)."
+        )
+    if any(one["settings"].get(name) != other["settings"].get(name) for name in CONTEXT_SETTINGS):
+        raise _Absent("the runs cut their corpus into contexts of different lengths.")
     return _sampled(a, shared), _sampled(b, shared)
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    settings = manifest["settings"]
+    return next(str(settings[name]) for name in ("corpus", "pictures", "stimuli") if settings.get(name))
+
+
+def _whole(a: Cache, b: Cache, shared: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The stimuli that both runs know as a whole: a document that was cut shares the hash of its beginning.
+
+    Raises:
+        _Absent: there are too few.
+    """
+    pairs = ((digest, a.context(digest), b.context(digest)) for digest in shared.tolist())
+    kept = [digest for digest, one, other in pairs if (one.picture and other.picture) or one.text == other.text]
+    if len(kept) < SHARED:
+        raise _Absent(
+            f"the runs share {len(kept)} stimuli, {SHARED} are needed. A text is shared where it is a document of "
+            "its own in the other run's corpus, and one context there (--context-chars)."
+        )
+    return np.array(kept, np.uint64)
 
 
 def _sampled(side: _Side, contexts: NDArray[np.uint64]) -> Samples:

@@ -12,7 +12,7 @@ from typing import Any
 
 from neurogloss.agent.effort import Effort
 from neurogloss.agent.explainers import registry as explainers
-from neurogloss.agent.models import Hard, Models, text_settings
+from neurogloss.agent.models import Hard, Models, require_steering
 from neurogloss.agent.nodes.experiment import Experiment
 from neurogloss.agent.nodes.refine import Refine
 from neurogloss.engines import load_chat_model
@@ -131,15 +131,16 @@ def build_scoring(
     scorers = choose_scorers(settings.scorers, settings.questions, own_scorers)
     if any(scorer.needs_subject for scorer in scorers):
         require_subject_packages()
-        text_settings(cache)
+        require_steering(cache)
     has_subject = has_subject_packages()
     instruments = Instruments(
         chat=chat,
         causal=models.causal if has_subject else None,
         embedder=models.embedder,
-        subject=(lambda: models.live) if has_subject else None,
+        subject=models.laboratory.subject,
         lexical=models.lexical,
         responses=voxels.measured if (voxels := Voxels.of(cache)) else None,
+        readout=models.readout,
     )
     for scorer in scorers:
         answering.require(scorer, instruments)

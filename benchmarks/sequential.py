@@ -36,14 +36,15 @@ from neurogloss.agent import tools
 from neurogloss.agent.inverted import GroupScoring
 from neurogloss.agent.models import Hard
 from neurogloss.agent.nodes.score import Score as ScoreNode
-from neurogloss.agent.scoring import UnitScoring
+from neurogloss.agent.results import Here, Workers, in_flight
+from neurogloss.agent.scoring import unit_workers
 from neurogloss.agent.state import ScorerState
 from neurogloss.agent.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import HeldOut, Quiet
-from neurogloss.records import Explanation, Score
+from neurogloss.records import Explanation, Label, Score
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.floors import Floor
 from neurogloss.scorers.inverted import DETECTION, DISCRIMINATION
@@ -185,9 +186,13 @@ async def _labelled(
         for id, unit in zip(ids, planted, strict=True):
             ledger.record_explained(Explanation(id, unit.rule.words, "planted"), [], Work("explain", Usage()))
         sweeps = Sweeps(ledger, "planted", settings, ids, Quiet())
-        grouped = together > 1
-        work = GroupScoring(sweeps, scoring, models, cache) if grouped else UnitScoring(sweeps, scoring, models)
-        await sweeps.run("scoring", lambda standing: True, work)
+
+        def workers() -> Workers[Label]:
+            if together > 1:
+                return Here(GroupScoring(sweeps, scoring, models, cache), in_flight(settings))
+            return unit_workers(sweeps, scoring, models)
+
+        await sweeps.run("scoring", lambda standing: True, sweeps.explained, workers)
         return [_of(ledger, id) for id in ids], chat.usage
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +12,7 @@ from neurogloss.cli.options import JsonOption, RunArgument, said
 
 def collect_images(
     run: RunArgument,
-    hookpoint: Annotated[
-        list[str] | None, typer.Option(help="Module to listen at; may be given often, with maps of one size.")
-    ] = None,
+    hookpoint: Annotated[list[str] | None, typer.Option(help="Module to listen at; may be given often.")] = None,
     subject: Annotated[
         str | None,
         typer.Option(help="Packaged name, folder of a Hugging Face image model, torchvision:NAME or timm:NAME."),
@@ -25,6 +24,10 @@ def collect_images(
     ] = None,
     pictures: Annotated[
         str | None, typer.Option(help="Folder of images or of a saved data set; or shapes, digits.")
+    ] = None,
+    exemplars: Annotated[
+        str | None,
+        typer.Option(help="Instead of a model: a layer's images, masks and activations, as MILAN writes them."),
     ] = None,
     captions: Annotated[str | None, typer.Option(help="CSV or JSON lines: path, caption.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of a saved data set that is the image.")] = None,
@@ -41,6 +44,7 @@ def collect_images(
     """
     import neurogloss as ng
     from neurogloss.cli import progress, render
+    from neurogloss.errors import UserError
     from neurogloss.sources.cache import Site
 
     given: dict[str, Any] = {
@@ -57,6 +61,14 @@ def collect_images(
         "device": device,
         "seed": seed,
     }
+    if exemplars:
+        if pictures or weights or dictionary:
+            raise UserError("Expected no pictures, weights or dictionary beside --exemplars. Leave them out.")
+        given |= {
+            "subject": f"exemplars:{subject}" if subject else "exemplars",
+            "pictures": exemplars,
+            "hookpoints": tuple(hookpoint or [Path(exemplars).resolve().name]),
+        }
     with progress.shown() as bars:
         manifest = ng.collect_images(run, progress=bars, **said(given))
     if json:

@@ -198,9 +198,10 @@ def usage_text(usage: Usage, cost: float = 0.0) -> str:
 def plan_text(plan: Plan) -> str:
     """An estimate in words."""
     time = f"about {_duration(plan.seconds)}" if plan.seconds is not None else "time unknown"
+    seen = f", {plan.pictures:,} pictures" if plan.pictures else ""
     return (
-        f"{plan.units:,} units to label, estimated from {plan.sampled}: {usage_text(plan.usage, plan.cost)}; "
-        f"{time}."
+        f"{plan.units:,} units to label, estimated from {plan.sampled}: "
+        f"{usage_text(plan.usage, plan.cost)}{seen}; {time}."
     )
 
 

@@ -13,6 +13,7 @@ _HOW: Mapping[str, str] = {
     "causal": "a causal language model that gives log probabilities",
     "embedder": "an embedding model",
     "subject": "the subject model, that is a run that was collected from one",
+    "readout": "an encoding model over sentence vectors, that is a run that was collected from voxels",
     "responses": "measured responses, that is a run that was collected from voxels",
 }
 

@@ -114,6 +114,10 @@ def _products(answered: Sequence[Answered], _: float) -> Tables:
     return (np.array(rows, float).reshape(-1, 6),)
 
 
+def _values(answered: Sequence[Answered], _: float) -> Tables:
+    return (np.array([answer.values[0] for _, answer in answered]),)
+
+
 def _gained(means: Sequence[Floats]) -> Floats:
     raised, clean = means[0][..., 0], means[0][..., 1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -128,8 +132,9 @@ METRICS: Mapping[str, Metric] = {
     "auroc": Metric(_comparisons, _area),
     # Share of questions in which the right one of several was named.
     "hit_rate": Metric(lambda answered, _: (np.array([_probability(a) for a in answered]),)),
-    # Mean of what was measured, in nats.
-    "nats": Metric(lambda answered, _: (np.array([answer.values[0] for _, answer in answered]),)),
+    # Mean of what was measured, in nats; in standard deviations.
+    "nats": Metric(_values),
+    "sigma": Metric(_values),
     # Of texts written with the unit raised and without: how much of what could be gained in fitting ones was.
     "faithfulness": Metric(lambda answered, _: (np.array([answer.values for _, answer in answered]),), _gained),
     # Pearson correlation over all tokens of all questions.
@@ -241,7 +246,7 @@ def _further(given: Sequence[Answered], metric: str, density: float, chance: flo
             exact = metrics.proportion(hits, n)
             tested = {} if chance is None else {"chance": chance, "chance_p": metrics.chance_of(hits, n, chance)}
             return {"hit_rate_low": exact.low, "hit_rate_high": exact.high, **tested}
-        case "nats":
+        case "nats" | "sigma":
             raised, n = sum(answer.values[0] > 0 for _, answer in given), len(given)
             return {
                 "share_raised": metrics.proportion(raised, n).value,

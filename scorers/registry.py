@@ -26,6 +26,7 @@ from neurogloss.scorers.rated import Faithfulness, Responsiveness
 from neurogloss.scorers.simulation import Simulation, WrittenSimulation
 from neurogloss.scorers.surprisal import Surprisal
 from neurogloss.scorers.voxels import VoxelPrediction
+from neurogloss.scorers.voxels_written import VoxelWriting
 from neurogloss.scorers.written import Clarity, Sensitivity
 
 GROUP = "neurogloss.scorers"
@@ -55,6 +56,7 @@ FACTORIES: Mapping[str, Factory] = {
     "responsiveness": lambda n: Responsiveness(n),
     "faithfulness": lambda n: Faithfulness(),
     "voxel-prediction": lambda n: VoxelPrediction(),
+    "voxel-writing": lambda n: VoxelWriting(),
 }
 """Those that make or write texts, or ask for a number a token, ask fewer questions than there are for a judge."""
 

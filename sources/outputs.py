@@ -43,22 +43,27 @@ def write_outputs(cache: Path, subject: Subject, listeners: Sequence[Listener], 
         if residual is None:
             progress.advance(listener.site.units)
             continue
-        names = ("high", "high_logits", "low", "low_logits", "kurtosis")
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        parts: list[dict[str, np.ndarray]] = []
         with torch.inference_mode():
             for rows in residual.split(ROWS):
-                logits = subject.output_logits(rows)
-                for end, largest in (("high", True), ("low", False)):
-                    values, ids = logits.topk(KEPT, largest=largest)
-                    parts[end].append(ids.to(torch.int32).cpu().numpy())
-                    parts[f"{end}_logits"].append(values.cpu().numpy())
-                parts["kurtosis"].append(excess_kurtosis(logits).cpu().numpy())
+                parts.append(extremes(subject.output_logits(rows), KEPT))
                 progress.advance(len(rows))
-        arrays = {name: np.concatenate(part) for name, part in parts.items()}
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         used |= set(np.unique(arrays["high"]).tolist()) | set(np.unique(arrays["low"]).tolist())
         replace_file(cache / "outputs" / f"{listener.site.name}.safetensors", save(arrays))
     vocabulary = {str(i): subject.tokenizer.decode([i]) for i in sorted(used)}
     replace_file(cache / "vocabulary.json", canonical_json(vocabulary).encode())
+
+
+def extremes(logits: torch.Tensor, kept: int) -> dict[str, np.ndarray]:
+    """(n, m) logits as a cache keeps them: `high` and `low` columns (n, kept), their logits, the kurtosis (n,)."""
+    import torch
+
+    found = {"kurtosis": excess_kurtosis(logits).cpu().numpy()}
+    for end, largest in (("high", True), ("low", False)):
+        values, ids = logits.topk(kept, largest=largest)
+        found |= {end: ids.to(torch.int32).cpu().numpy(), f"{end}_logits": values.cpu().numpy()}
+    return found
 
 
 def excess_kurtosis(rows: torch.Tensor) -> torch.Tensor:

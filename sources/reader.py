@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,8 @@ from neurogloss.sources.sites import Listener
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.source import Batch
 
-if TYPE_CHECKING:
-    pass
-
-CODES_AT_ONCE = 2**24
-"""Values of the encoder's product in memory: 64 MiB."""
+CODES_AT_ONCE = 2**23
+"""Values of the encoder's product in memory: 32 MiB."""
 ENTRIES = 2**20
 """Sparse values that are sorted together."""
 
@@ -38,7 +34,7 @@ def encode(listener: Listener, batch: Batch) -> Iterator[tuple[Codes, Cut, Int]]
     """The codes of a batch in parts that end where a context ends, where the contexts lie in them, and which."""
     import torch
 
-    vectors, cut = batch.vectors[listener.hookpoint], batch.cut
+    vectors, cut = batch.vectors[listener.hookpoint], batch.cuts[listener.hookpoint]
     rows = max(CODES_AT_ONCE // listener.dictionary.n_units, 1)
     first = 0
     while first < len(cut):

@@ -72,11 +72,12 @@ class Batch:
 
     vectors: Mapping[Hookpoint, torch.Tensor]
     """(T, width) for each hookpoint."""
-    cut: Cut
+    cuts: Mapping[Hookpoint, Cut]
+    """Where the same C contexts lie among those of each hookpoint: maps of images have different sizes."""
     is_score: NDArray[np.bool_]
     """(C,)"""
     silent: NDArray[np.bool_]
-    """(T,): positions of special tokens, at which no unit counts as active."""
+    """(T,): positions of special tokens, at which no unit counts as active; (0,) of what has none."""
 
 
 class Listened(Protocol):

@@ -24,7 +24,7 @@ from neurogloss.sources.source import Batch
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.tokens import TokenRow, is_token_corpus, read_token_rows
 
-SHARD_TOKENS = 8_192
+SHARD_TOKENS = 32_768
 """Least tokens between two states on disk."""
 TOKENS_PER_SIDE = 4
 """Tokens between two states for each side: then writing them costs a few per cent of the pass at most."""
@@ -83,9 +83,10 @@ class Texts:
         lengths = np.array([c.tokens.stop - c.tokens.start for _, c in contexts])
         ids = np.concatenate([section.ids[c.tokens] for section in sections for c in section.contexts])
         index = torch.from_numpy(at)
+        cut = Cut(np.array([c.digest for _, c in contexts], np.uint64), np.cumsum(lengths) - lengths, lengths)
         return Batch(
             {hookpoint: v.flatten(0, 1)[index.to(v.device)] for hookpoint, v in found.items()},
-            Cut(np.array([c.digest for _, c in contexts], np.uint64), np.cumsum(lengths) - lengths, lengths),
+            dict.fromkeys(found, cut),
             np.array([c.half == "score" for _, c in contexts]),
             np.isin(ids, list(self.subject.special_ids)),
         )

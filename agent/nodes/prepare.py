@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Protocol
 
 from neurogloss.agent.state import ScoreState
 from neurogloss.ids import UnitId, derive_seed
-from neurogloss.protocols import HeldOut, LiveSubject, Scorer
-from neurogloss.records import Context
+from neurogloss.protocols import HeldOut, Scorer
+from neurogloss.records import Context, Steering
 from neurogloss.scorers.answering import needs
 
 LONG_ENOUGH = 20
 """Tokens of a context that can be a prompt."""
+
+
+class Steered(Protocol):
+    """A live subject that says something of texts or images, with a unit raised or without."""
+
+    def steer(
+        self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int
+    ) -> Steering: ...
 
 
 class Prepare:
@@ -23,7 +33,7 @@ class Prepare:
     def __init__(
         self,
         scorers: Sequence[Scorer],
-        subject: Callable[[], LiveSubject],
+        subject: Callable[[], Steered],
         n_prompts: int,
         seed: int,
         rivals: Callable[[UnitId], Sequence[UnitId]] | None = None,
@@ -50,5 +60,6 @@ class Prepare:
 
 
 def prompt_texts(contexts: Sequence[Context], n: int) -> tuple[str, ...]:
-    """The first n texts that are long enough to be prompts."""
-    return tuple(context.text for context in contexts if len(context.tokens) >= LONG_ENOUGH)[:n]
+    """The first n texts that are long enough to be prompts; of images their paths."""
+    fit = (context for context in contexts if context.picture or len(context.tokens) >= LONG_ENOUGH)
+    return tuple(context.content for context in islice(fit, n))

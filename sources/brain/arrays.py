@@ -1,4 +1,4 @@
-"""Arrays out of the files that experiments are kept in: .npy, .npz, HDF5, zarr, NIfTI with a mask.
+"""Arrays out of the files that experiments are kept in: .npy, .npz, HDF5, zarr, NIfTI with a mask, .mgh surfaces.
 
 Pickles are refused. Files that git-annex or Git LFS left in place of the data are named as what they are.
 """
@@ -20,6 +20,7 @@ from neurogloss.errors import MissingExtra, UserError, first_line
 INSTALL = "pip install himalaya h5py nibabel zarr   (the extra [brain])"
 HDF5 = (".h5", ".hf5", ".hdf5", ".hdf")
 NIFTI = (".nii", ".nii.gz")
+MGH = (".mgh", ".mgz")
 POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex", b".git/annex/objects")
 """What the files begin with, or hold, that stand for data elsewhere."""
 
@@ -45,7 +46,8 @@ def existing(spec: str, what: str) -> Path:
 
 
 def read_array(spec: str, what: str) -> NDArray[Any]:
-    """The array in a file, `FILE` or `FILE:KEY`; of NIfTI the volume.
+    """The array in a file, `FILE` or `FILE:KEY`; of NIfTI the volume, of a surface its maps as
+    (maps, vertices), or (vertices,) where it has one.
 
     Raises:
         MissingExtra: h5py, zarr or nibabel is not installed.
@@ -67,6 +69,8 @@ def read_array(spec: str, what: str) -> NDArray[Any]:
             return _zarr(path, key)
         if name.endswith(NIFTI):
             return np.asarray(package("nibabel").load(path).dataobj)
+        if name.endswith(MGH):
+            return _surface(np.asarray(package("nibabel").load(path).dataobj), path)
     except MissingExtra:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
@@ -75,7 +79,8 @@ def read_array(spec: str, what: str) -> NDArray[Any]:
             "Copy the file again. Arrays of Python objects are not read."
         ) from None
     raise UserError(
-        f"Expected {what} as .npy, .npz, {', '.join(HDF5)}, .zarr or .nii, found {path}. Save it as one of those."
+        f"Expected {what} as .npy, .npz, {', '.join(HDF5)}, .zarr, .nii or .mgh, found {path}. "
+        "Save it as one of those."
     )
 
 
@@ -128,6 +133,16 @@ def _datasets(file: Any) -> list[str]:
     found: list[str] = []
     file.visititems(lambda name, item: found.append(name) if hasattr(item, "dtype") else None)
     return found
+
+
+def _surface(found: NDArray[Any], path: Path) -> NDArray[Any]:
+    """(vertices, 1, 1) or (vertices, 1, 1, maps), as FreeSurfer writes them."""
+    if found.shape[1:3] != (1, 1):
+        raise UserError(
+            f"Expected a surface, (vertices, 1, 1, maps), in {path}, found a volume {found.shape}. "
+            "Save it as NIfTI, and give its mask."
+        )
+    return found[:, 0, 0].T
 
 
 def _zarr(path: Path, key: str) -> NDArray[Any]:

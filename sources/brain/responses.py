@@ -134,11 +134,12 @@ class Responses:
         contexts = [context for section in sections for context in section.contexts]
         vectors = torch.from_numpy(self._experiment.responses[rows])
         n = len(rows)
+        cut = Cut(np.array([c.digest for c in contexts], np.uint64), np.arange(n), np.ones(n, np.int64))
         return Batch(
             dict.fromkeys(hookpoints, vectors),
-            Cut(np.array([c.digest for c in contexts], np.uint64), np.arange(n), np.ones(n, np.int64)),
+            dict.fromkeys(hookpoints, cut),
             np.array([c.half == "score" for c in contexts]),
-            np.zeros(n, bool),
+            np.zeros(0, bool),
         )
 
     def write_outputs(self, cache: Path, listeners: Sequence[Listener], progress: Progress) -> None:

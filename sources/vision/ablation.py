@@ -21,7 +21,7 @@ import numpy as np
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import Float32, Progress, Quiet
-from neurogloss.records import Interval, OutputTokens
+from neurogloss.records import Interval
 from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint
@@ -143,27 +143,6 @@ def ablate(
     )
 
 
-def class_effects(
-    cache: Cache, subject: VisionSubject, unit: UnitId, paths: Sequence[Path], n: int = 10
-) -> OutputTokens:
-    """The classes whose logits a unit raises and lowers most: mean over images of the logit less that without it.
-
-    Raises:
-        UserError: as `ablate`.
-    """
-    bench, changes = _Bench(cache, subject, 0.0), []
-    for start in range(0, len(paths), BATCH):
-        pixels = subject.preprocess([open_picture(path) for path in paths[start : start + BATCH]])
-        changes.append(subject.logits(pixels) - subject.logits(pixels, bench.edits([unit])))
-    effect = np.concatenate(changes).mean(0)
-    order, names = np.argsort(-effect, kind="stable").tolist(), _names(subject, len(effect))
-    ranked = [(names[i], float(effect[i])) for i in order]
-    return OutputTokens(
-        tuple((name, x) for name, x in ranked[:n] if x > 0),
-        tuple((name, x) for name, x in ranked[: -n - 1 : -1] if x < 0),
-    )
-
-
 class _Bench:
     """The sites of a run, opened on the subject as they are asked for."""
 
@@ -246,14 +225,10 @@ def _interval(differences: Float32, seed: int) -> Interval:
 def _by_class(
     subject: VisionSubject, change: Float32, truth: np.ndarray, correct: np.ndarray
 ) -> tuple[tuple[str, float, float], ...]:
-    names = _names(subject, len(change))
+    names = subject.classes if len(subject.classes) == len(change) else list(map(str, range(len(change))))
     found = []
     for i in np.argsort(change, kind="stable").tolist():
         mine = truth == i
         told = float((correct[1] * 1.0 - correct[0])[mine].mean()) if mine.any() else float("nan")
         found.append((names[i], float(change[i]), told))
     return tuple(found)
-
-
-def _names(subject: VisionSubject, n: int) -> Sequence[str]:
-    return subject.classes if len(subject.classes) == n else [str(i) for i in range(n)]

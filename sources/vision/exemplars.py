@@ -7,31 +7,42 @@
     units.npy        (units,): which units of the layer; without it they count from 0
 
 This is what MILAN, and MAIA after it, read and write, a folder a layer (Hernandez et al. 2022, arXiv:2201.11114).
-Read, an image's activations are its peak within the mask and 0 outside, cell by cell of a 7 x 7 grid, and its
-picture is a file that is written once.
+
+A folder that is read takes the place of a subject:
+
+1. Its images are written into the run once, each by its first id, and read as those of any run. One that several
+   units list is one image, and an image belongs to the half that its own hash says.
+2. A unit's activations in an image are its peak in the cells of a 7 x 7 grid that its mask touches, 0 elsewhere.
+3. In images that only other units list it is 0. Silent there means: not among the unit's strongest images. That it
+   is not active at all in them, a folder does not say, and shares of images are those of the folder.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from neurogloss.errors import UserError, first_line
-from neurogloss.folder import replace_file
-from neurogloss.ids import UnitId, hash64
-from neurogloss.records import Context, Evidence, EvidenceHalf, Example, UnitStatistics
+from neurogloss.ids import UnitId, content_id, hash64
+from neurogloss.records import Example
 from neurogloss.sources.cache import Cache, Site
-from neurogloss.sources.corpus import Half, half_of
-from neurogloss.sources.vision import masks
+from neurogloss.sources.corpus import Half
+from neurogloss.sources.hookpoints import Hookpoint
+from neurogloss.sources.vision import masks, shipped
 from neurogloss.sources.vision.pictures import open_picture, require_pillow
+
+if TYPE_CHECKING:
+    import torch
 
 SIDE = 224
 TOP = 15
@@ -86,11 +97,6 @@ class Exemplars:
     """
 
     folder: Path
-    layer: str
-    """What unit ids call the hookpoint."""
-    subject: str = "exemplars"
-    captions: Mapping[str, str] | None = None
-    """By image id: what explainers and judges that see no pictures read."""
 
     def __post_init__(self) -> None:
         n, k = self._images.shape[:2]
@@ -99,57 +105,72 @@ class Exemplars:
         for name in wanted:
             if tuple(found[name]) != tuple(wanted[name]):
                 raise self._odd(f"{name}.npy", f"{wanted[name]}", f"{found[name]}")
-        for name, rows in (("activations.csv", self._rows("activations.csv")), ("ids.csv", self._rows("ids.csv"))):
+        for name, rows in (("activations.csv", self.peaks), ("ids.csv", self._ids)):
             if len(rows) != n or any(len(row) != k for row in rows):
-                raise self._odd(
-                    name, f"{n} rows of {k}", f"{len(rows)} of {', '.join({str(len(r)) for r in rows})}"
-                )
+                lengths = ", ".join(sorted({str(len(row)) for row in rows}))
+                raise self._odd(name, f"{n} rows of {k}", f"{len(rows)} of {lengths}")
+        if len(set(self.units)) != n or min(self.units) < 0:
+            raise self._odd("units.npy", f"{n} numbers of units", f"{self.units[:5]} …")
 
-    @property
-    def units(self) -> list[UnitId]:
+    @cached_property
+    def units(self) -> list[int]:
         """As in `units.npy`, else from 0."""
-        file = self.folder / "units.npy"
-        indices = self._array("units.npy").tolist() if file.is_file() else range(len(self._images))
-        return [UnitId(self.subject, self.layer, "neurons", int(index)) for index in indices]
+        if not (self.folder / "units.npy").is_file():
+            return list(range(len(self._images)))
+        return [int(index) for index in self._array("units.npy").ravel()]
 
-    def evidence(self, unit: UnitId, pictures: Path) -> Evidence:
-        """What the folder says of a unit: its images, half of them by hash to explain with and half to score on.
+    @cached_property
+    def peaks(self) -> list[list[float]]:
+        """A row a unit: its activation in each of its images."""
+        try:
+            return [[float(value) for value in row] for row in self._rows("activations.csv")]
+        except ValueError as error:
+            raise self._odd("activations.csv", "numbers", first_line(error)) from None
 
-        There are no negatives: nothing is known of images that do not excite it.
+    @cached_property
+    def names(self) -> list[list[str]]:
+        """The same: the image's file. Equal images have one name."""
+        digests = [[hash64(np.asarray(image).tobytes()) for image in row] for row in self._images]
+        files = dict[int, str]()
+        names = [
+            [files.setdefault(digest, f"{Path(name.strip()).name}.png") for digest, name in zip(*row, strict=True)]
+            for row in zip(digests, self._ids, strict=True)
+        ]
+        twice = [name for name, n in Counter(files.values()).items() if n > 1]
+        if twice:
+            raise self._odd("ids.csv", "an id for each image", f"{twice[0].removesuffix('.png')} for several")
+        return names
 
-        Args:
-            pictures: folder into which its images are written, where they are not there yet.
+    def images(self) -> Iterator[shipped.Image]:
+        """Each image once, without a caption."""
+        for name, ((row, i), *_) in self._listed.items():
+            yield name, partial(_png, np.asarray(self._images[row, i]).transpose(1, 2, 0)), ""
 
-        Raises:
-            UserError: there is no such unit.
-        """
-        if unit not in self.units:
-            raise UserError(f"Expected a unit of {self.folder}, found {unit}. It has {len(self.units)}.")
-        row = self.units.index(unit)
-        peaks = [float(value) for value in self._rows("activations.csv")[row]]
-        examples: dict[Half, list[Example]] = {"explain": [], "score": []}
-        for i, (name, peak) in enumerate(zip(self._rows("ids.csv")[row], peaks, strict=True)):
-            pixels = np.asarray(self._images[row, i]).transpose(1, 2, 0)
-            document = hash64(pixels.tobytes())
-            file = pictures / f"{document:016x}.png"
-            if not file.is_file():
-                replace_file(file, _png(pixels))
-            caption = (self.captions or {}).get(name, "")
-            context = Context(f"{document:016x}", (caption,) if caption else (), str(file))
-            values = peak * _cells(np.asarray(self._masks[row, i, 0]) > 0)
-            examples[half_of(document, 0)].append(Example(context, tuple(values.tolist()), GRID))
-        halves = {
-            half: EvidenceHalf(tuple(sorted(found, key=lambda e: -e.peak)), (), (), n_certified=0)
-            for half, found in examples.items()
-        }
-        statistics = UnitStatistics(len(peaks), len(peaks), 0.0, max(peaks), float(np.mean(peaks)), ())
-        return Evidence(unit, statistics, halves["explain"], halves["score"])
+    def cells(self, name: str) -> NDArray[np.float32]:
+        """(49, width): every unit's activations in an image, along the grid's rows."""
+        found = np.zeros((GRID[0] * GRID[1], max(self.units) + 1), np.float32)
+        for row, i in self._listed[name]:
+            found[:, self.units[row]] = self.peaks[row][i] * _cells(np.asarray(self._masks[row, i, 0]) > 0)
+        return found
 
-    @property
+    @cached_property
+    def _listed(self) -> dict[str, list[tuple[int, int]]]:
+        """Rows and places that list an image."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for row, names in enumerate(self.names):
+            for i, name in enumerate(names):
+                found.setdefault(name, []).append((row, i))
+        return found
+
+    @cached_property
+    def _ids(self) -> Sequence[Sequence[str]]:
+        return self._rows("ids.csv")
+
+    @cached_property
     def _images(self) -> NDArray[Any]:
         return self._array("images.npy")
 
-    @property
+    @cached_property
     def _masks(self) -> NDArray[Any]:
         return self._array("masks.npy")
 
@@ -170,6 +191,45 @@ class Exemplars:
         return UserError(
             f"Expected {expected} in {self.folder / name}, found {found}. Give a folder as MILAN writes it."
         )
+
+
+class Recorded:
+    """A folder of exemplars in the place of a subject; implements `neurogloss.sources.source.Listened`."""
+
+    classes: Sequence[str] = ()
+
+    def __init__(self, name: str, exemplars: Exemplars) -> None:
+        self.name, self._exemplars = name, exemplars
+        self.fingerprint = content_id([exemplars.units, exemplars.peaks, exemplars.names])
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """JSON: what a manifest says of it."""
+        return {"name": self.name, "fingerprint": self.fingerprint, "classes": []}
+
+    @property
+    def device(self) -> torch.device:
+        import torch
+
+        return torch.device("cpu")
+
+    def hookpoint(self, name: str) -> Hookpoint:
+        """The layer, whatever its name."""
+        return Hookpoint(name, False)
+
+    def width(self, hookpoint: Hookpoint) -> int:
+        """Units of the layer, as far as the folder knows of them."""
+        return max(self._exemplars.units) + 1
+
+    def grid(self, hookpoint: Hookpoint) -> tuple[int, int]:
+        return GRID
+
+    def seen(self, pictures: Sequence[Path], hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:
+        """As `VisionSubject.seen`, of images that the folder holds."""
+        import torch
+
+        vectors = torch.from_numpy(np.concatenate([self._exemplars.cells(path.name) for path in pictures]))
+        return dict.fromkeys(hookpoints, vectors)
 
 
 def _cells(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -28,15 +28,21 @@ from neurogloss.sources.pairs import Cut
 from neurogloss.sources.reader import encode
 from neurogloss.sources.sites import Listener
 from neurogloss.sources.source import Batch, SectionContext
+from neurogloss.sources.vision.exemplars import Exemplars, Recorded
 from neurogloss.sources.vision.masks import FILE
 from neurogloss.sources.vision.pictures import Picture, find, open_picture
 from neurogloss.sources.vision.quantiles import Histogram
+from neurogloss.sources.vision.steering import write_class_effects
 from neurogloss.sources.vision.subject import VisionSubject
 
 BATCH = 32
 """Images in one forward pass."""
 SHARD_IMAGES = 512
 """Least images between two states on disk."""
+EXEMPLARS = "exemplars"
+"""Subject, alone or before `:NAME`, whose pictures are a folder of exemplars."""
+LISTED = 1e-9
+"""Quantile of peaks above which lies all that a folder of exemplars lists."""
 SIDES_PER_IMAGE = 4
 """Sides for each image between two states: then writing them costs little."""
 
@@ -56,7 +62,11 @@ class Images:
     measure = "images"
 
     def __init__(
-        self, settings: ImageSettings, subject: VisionSubject, folder: Path, pictures: Sequence[Picture]
+        self,
+        settings: ImageSettings,
+        subject: VisionSubject | Recorded,
+        folder: Path,
+        pictures: Sequence[Picture],
     ) -> None:
         """
         Args:
@@ -106,32 +116,28 @@ class Images:
         return (sections[i : i + BATCH] for i in range(0, len(sections), BATCH))
 
     def read(self, sections: Sequence[ImageSection], hookpoints: Sequence[Hookpoint]) -> Batch:
-        """Raises UserError where an image does not decode, or the hookpoints have maps of different sizes."""
+        """Raises UserError where an image does not decode."""
         contexts = [context for section in sections for context in section.contexts]
-        images = [open_picture(self._folder / context.picture) for context in contexts]
-        vectors = self.subject.vectors(self.subject.preprocess(images), hookpoints)
-        cells = {len(found) // len(contexts) for found in vectors.values()}
-        if len(cells) > 1:
-            grids = ", ".join(f"{h} {'x'.join(map(str, self.subject.grid(h)))}" for h in vectors)
-            raise UserError(
-                f"Expected hookpoints with maps of one size in a run, found {grids}. Collect each size into a run."
-            )
-        lengths = np.full(len(contexts), cells.pop())
+        vectors = self.subject.seen([self._folder / context.picture for context in contexts], hookpoints)
+        hashes, n = np.array([context.digest for context in contexts], np.uint64), len(contexts)
+
+        def cut(cells: int) -> Cut:
+            return Cut(hashes, np.arange(n) * cells, np.full(n, cells))
+
         return Batch(
             vectors,
-            Cut(
-                np.array([context.digest for context in contexts], np.uint64),
-                np.cumsum(lengths) - lengths,
-                lengths,
-            ),
+            {hookpoint: cut(len(found) // n) for hookpoint, found in vectors.items()},
             np.array([context.half == "score" for context in contexts]),
-            np.zeros(int(lengths.sum()), bool),
+            np.zeros(0, bool),
         )
 
     def write_outputs(self, cache: Path, listeners: Sequence[Listener], progress: Progress) -> None:
-        """Write from where on each unit's mask is drawn: what it does to outputs is found by `ablation`."""
+        """Write from where on each unit's mask is drawn, and the classes that it raises where they have names."""
         mine = (picture for picture in self._pictures if self.half(picture) == "explain")
         first = list(islice(mine, self._settings.mask_images))
+        if isinstance(self.subject, VisionSubject) and self.subject.classes and first:
+            images = [open_picture(self._folder / picture.path) for picture in first[:BATCH]]
+            write_class_effects(cache, self.subject, self.subject.preprocess(images), listeners, progress)
         histograms = {each.site.name: Histogram.empty(each.site.units, each.site.signed) for each in listeners}
         places = list(dict.fromkeys(listener.hookpoint for listener in listeners))
         progress.start("where masks are drawn", len(first), self.measure)
@@ -154,7 +160,8 @@ def collect_images(
     """Fill the run's activation cache from images, or finish filling it.
 
     Args:
-        subject: any torch vision model, loaded already; otherwise it is loaded as the settings say.
+        subject: any torch vision model, loaded already; otherwise it is what the settings say: a model to load, or
+            a folder of exemplars.
 
     Returns:
         The manifest: settings, subject, counts of documents, contexts and images.
@@ -162,7 +169,10 @@ def collect_images(
     Raises:
         UserError: what the user can mend; also where the run was collected with other settings.
     """
-    quiet = progress or Quiet()
+    quiet, kind = progress or Quiet(), settings.subject.partition(":")[0]
+    if subject is None and kind == EXEMPLARS:
+        settings = settings.model_copy(update={"active_quantile": LISTED})
+        return fill(run, settings, lambda: _recorded(run, settings, quiet), quiet)
 
     def source() -> Images:
         model = subject or VisionSubject.of(settings)
@@ -175,3 +185,11 @@ def collect_images(
         return Images(settings, model, *find(settings, run.cache, quiet))
 
     return fill(run, settings, source, quiet)
+
+
+def _recorded(run: RunFolder, settings: ImageSettings, progress: Progress) -> Images:
+    """What a folder of exemplars holds."""
+    exemplars = Exemplars(Path(settings.pictures))
+    progress.note("Silent means here: not among a unit's strongest images. A folder of exemplars says no more.")
+    subject = Recorded(settings.subject.partition(":")[2] or EXEMPLARS, exemplars)
+    return Images(settings, subject, *find(settings, run.cache, progress, exemplars.images()))

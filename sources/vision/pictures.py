@@ -55,11 +55,14 @@ def require_pillow() -> Any:
     return Image
 
 
-def find(settings: ImageSettings, cache: Path, progress: Progress) -> tuple[Path, list[Picture]]:
+def find(
+    settings: ImageSettings, cache: Path, progress: Progress, images: Iterable[shipped.Image] | None = None
+) -> tuple[Path, list[Picture]]:
     """The folder of all images, and those that a pass reads, in order; about 300 bytes of memory each.
 
     Args:
         cache: of the run; images that are in no folder yet are written below it.
+        images: these instead of what the settings name.
 
     Raises:
         MissingExtra: Pillow, or datasets for a saved data set, is not installed.
@@ -67,7 +70,9 @@ def find(settings: ImageSettings, cache: Path, progress: Progress) -> tuple[Path
     """
     require_pillow()
     folder, captions = Path(settings.pictures), dict[str, str]()
-    if settings.pictures in shipped.SETS:
+    if images is not None:
+        folder, captions = _written(cache, images, progress)
+    elif settings.pictures in shipped.SETS:
         folder, captions = _written(cache, shipped.SETS[settings.pictures](), progress)
     elif tables.is_saved(folder):
         folder, captions = _written(cache, _rows(settings), progress)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurogloss.errors import UserError
@@ -15,6 +16,7 @@ from neurogloss.sources.hookpoints import Hookpoint, resolve
 from neurogloss.sources.hooks import heard, hooked
 from neurogloss.sources.loading import require_torch
 from neurogloss.sources.vision.cells import Cells
+from neurogloss.sources.vision.pictures import open_picture
 from neurogloss.sources.vision.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -83,6 +85,15 @@ class VisionSubject:
         """Every module by its path."""
         return dict(self.model.named_modules())
 
+    def class_names(self, n: int) -> tuple[str, ...]:
+        """What n logits stand for. Raises UserError where there is another number of names."""
+        if len(self.classes) != n:
+            raise UserError(
+                f"Expected names of the {n} classes of {self.name}, found {len(self.classes)}. Name them in the "
+                "model's config (id2label), or in `VisionSubject(classes=…)`."
+            )
+        return self.classes
+
     def hookpoint(self, name: str) -> Hookpoint:
         """The hookpoint of that name. Raises UserError that lists the nearest."""
         return resolve(name, self.modules)
@@ -125,6 +136,10 @@ class VisionSubject:
         found = self._run(torch.from_numpy(images), hookpoints)
         return {hookpoint: self.cells(hookpoint).vectors(value).float() for hookpoint, value in found.items()}
 
+    def seen(self, pictures: Sequence[Path], hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:
+        """The `vectors` of image files. Raises UserError where one does not decode."""
+        return self.vectors(self.preprocess([open_picture(path) for path in pictures]), hookpoints)
+
     def logits(self, images: Float32, edits: Mapping[Hookpoint, Edit] | None = None) -> Float32:
         """(N, classes) of a classifier, with what its modules pass on edited.
 
@@ -134,21 +149,57 @@ class VisionSubject:
         import torch
 
         with torch.inference_mode(), self._edited(edits or {}):
-            out = self._forward(torch.from_numpy(images))
-        out = getattr(out, "logits", out)
-        if not isinstance(out, torch.Tensor) or out.ndim != 2:
+            logits: Float32 = self._classified(torch.from_numpy(images)).float().cpu().numpy()
+        return logits
+
+    def gradients(self, images: Float32, hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, Float32]:
+        """By how much each logit of a classifier grows with what passes each hookpoint.
+
+        Returns:
+            For each hookpoint (classes, width): gradients, summed over positions, mean over the images.
+
+        Raises:
+            UserError: the model is no classifier.
+        """
+        import torch
+
+        read: dict[Hookpoint, torch.Tensor] = {}
+
+        def reading(hookpoint: Hookpoint) -> Edit:
+            def edit(flat: torch.Tensor) -> torch.Tensor:
+                read[hookpoint] = flat
+                return flat.clone()  # what is changed in place behind the hookpoint is not what passed it
+
+            return edit
+
+        with torch.enable_grad(), self._edited({hookpoint: reading(hookpoint) for hookpoint in hookpoints}):
+            logits = self._classified(torch.from_numpy(images).requires_grad_()).mean(0)
+            places = [read[hookpoint] for hookpoint in hookpoints]
+            rows = [
+                torch.autograd.grad(logit, places, retain_graph=True, allow_unused=True, materialize_grads=True)
+                for logit in logits
+            ]
+        found = (torch.stack([part.sum((0, 1)).float() for part in parts]) for parts in zip(*rows, strict=True))
+        return {hookpoint: part.cpu().numpy() for hookpoint, part in zip(hookpoints, found, strict=True)}
+
+    def _classified(self, images: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        out = self._forward(images)
+        logits = getattr(out, "logits", out)
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
             raise UserError(
                 f"Expected a classifier, whose output is a row of logits an image; {self.name} gives something "
                 "else. Use a subject with a classification head."
             )
-        logits: Float32 = out.float().cpu().numpy()
         return logits
 
     def _forward(self, images: torch.Tensor) -> Any:
         images = images.to(self.device)
         if self._some_weight is not None and self._some_weight.is_floating_point():
             images = images.to(self._some_weight.dtype)
-        tower = getattr(self.model, "vision_model", self.model)  # CLIP and its kin read texts, too
+        # CLIP and its kin read texts, too, where they are no classifiers.
+        tower = self.model if self.classes else getattr(self.model, "vision_model", self.model)
         return tower(pixel_values=images) if hasattr(tower, "base_model_prefix") else tower(images)
 
     def _run(self, images: torch.Tensor, hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:

@@ -20,7 +20,7 @@ from neurogloss.records import (
     SteeredText,
     Steering,
 )
-from neurogloss.voxels import MeasuredOf
+from neurogloss.voxels import MeasuredOf, ReadoutOf
 
 Float32 = NDArray[np.float32]
 
@@ -297,6 +297,8 @@ class Instruments:
     """A unit's predictor from the words of the explain half: a floor for whoever is asked questions."""
     responses: MeasuredOf | None = None
     """How a voxel responded to the stimuli of the score half."""
+    readout: ReadoutOf | None = None
+    """A voxel's direction in the embedder's space, as its encoding model has it."""
 
 
 Answered = tuple[Question, Answer]

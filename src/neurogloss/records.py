@@ -74,14 +74,12 @@ class Context:
     """The tokens joined: the context's text, byte for byte."""
     picture: str = ""
     """Path of its image; empty where there is none."""
+    content: str = field(init=False, repr=False, compare=False)
+    """What makes two contexts the same to whoever sees them: the image where there is one, else the text."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", "".join(self.tokens))
-
-    @property
-    def content(self) -> str:
-        """What makes two contexts the same to whoever sees them: the image where there is one, else the text."""
-        return self.picture or self.text
+        object.__setattr__(self, "content", self.picture or self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ class EvidenceHalf:
 
 @dataclass(frozen=True, slots=True)
 class OutputTokens:
-    """What a unit's direction promotes and suppresses through the language-model head."""
+    """What a unit's direction promotes and suppresses through the language-model head, or of a classifier's classes."""
 
     promoted: tuple[tuple[str, float], ...]
     """Token and logit, or change of its log probability, descending."""
@@ -200,6 +198,7 @@ class SteeredText:
     """One prompt, continued by the subject as it is and with the unit raised."""
 
     prompt: str
+    """Empty of images."""
     clean: str
     steered: str
 

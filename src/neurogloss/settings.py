@@ -135,7 +135,8 @@ class ImageSettings(PassSettings):
 
     subject: str = DEMO_VISION
     """A packaged classifier (`shapes-cnn`, `shapes-vit`, `digits-cnn`), a folder with an image model of Hugging
-    Face, `torchvision:NAME` or `timm:NAME`."""
+    Face, `torchvision:NAME` or `timm:NAME`; `exemplars` or `exemplars:NAME` where `pictures` is a folder of a
+    layer's exemplars, as MILAN writes them, and there is no model."""
     weights: str | None = None
     """File of the state dict of a torchvision or timm model; without one its weights are random."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

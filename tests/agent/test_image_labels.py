@@ -125,6 +125,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_plan_counts_the_pictures(run: Path, seeing_server: str, quick_embedder: None) -> None:
+    given = {"scorers": ("detection",), "questions": 30, "effort": "low", "llm": seeing_server}
+    seen, read = (ng.plan(run, pictures=pictures, **given) for pictures in ("auto", "captions"))
+    assert seen.units == read.units > 3 and seen.seconds is not None
+    # Every unit's explanation and its floor are asked about 30 pictures each, of which 5 go into a prompt.
+    asked = 2 * 30 * seen.units
+    assert 0.5 * asked < seen.pictures < 2 * asked and read.pictures == 0
+    # The server counts 10 tokens a picture, and the estimate goes by what it counts.
+    assert 10 * seen.pictures < seen.usage.prompt_tokens < 20 * seen.pictures
+
+
 def test_units_are_named_by_what_is_seen(run: Path, seeing_server: str, quick_embedder: None) -> None:
     ng.label(run, llm=seeing_server, scorers=("detection", "fuzzing"), questions=30)
     labels = {label.unit: label for label in ng.open_run(run).labels()}

@@ -70,6 +70,37 @@ def test_from_files_to_labels_that_are_found(invoke: Callable[..., Any], experim
     assert abs(score["metrics"]["ceiling"] - 0.8) < 0.1
 
 
+def test_texts_that_are_written_for_an_explanation_drive_the_voxel(
+    invoke: Callable[..., Any], experiment: Path, tmp_path: Path, write_script: Callable[..., str]
+) -> None:
+    """The right texts lie above those for the other voxel's explanation; a dry run counts what would be asked."""
+    collect(invoke, experiment, tmp_path / "run")
+
+    def texts(words: Sequence[str]) -> dict[str, list[str]]:
+        return {"fitting": [f"there was {a} and {b}" for a, b in zip(words, words[1:], strict=False)]}
+
+    script = write_script(
+        tmp_path / "script.jsonl",
+        {"match": '"eating food"', "reply": texts([*FOOD, *FOOD[:3]])},
+        {"match": '"the water"', "reply": texts([*PLACES, *PLACES[:3]])},
+        {"match": "soup|bread|cheese|rice|salad|pie|stew|cake", "reply": {"explanation": "eating food"}},
+        {"match": ".", "reply": {"explanation": "the water"}},
+    )
+    arguments = ["label", tmp_path / "run", "--units", "0-1", "--llm", script, "--scorers", "voxel-writing"]
+    arguments += ["--effort", "low"]
+    (plan,) = invoke(*arguments, "--dry-run", "--json").rows
+    assert plan["units"] == 2 and plan["usage"]["requests"] >= plan["units"] and plan["pictures"] == 0
+    assert invoke(*arguments).code in (0, 1)
+    said = {}
+    for label in ng.open_run(tmp_path / "run").labels():
+        if label.explanation and label.unit.sign > 0:
+            (score,) = label.scores
+            said[label.unit.index] = label.explanation.text
+            assert score.metric == "sigma" and score.n_questions == 10
+            assert score.score.value > 1 and score.excess.low > 0
+    assert said == {0: "eating food", 1: "the water"}
+
+
 def test_what_is_wrong_with_files_is_said_and_nothing_is_written(
     invoke: Callable[..., Any], experiment: Path, tmp_path: Path
 ) -> None:

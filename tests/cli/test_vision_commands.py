@@ -14,7 +14,7 @@ from PIL import Image
 
 import neurogloss as ng
 from neurogloss.cli import contact_sheet, demo_vision
-from neurogloss.sources.vision import shipped
+from neurogloss.sources.vision import exemplars, shipped
 
 if TYPE_CHECKING:
     from conftest import Invoke
@@ -124,6 +124,51 @@ def test_ablate_is_for_runs_of_images(invoke: Invoke, small_run: Path) -> None:
 def test_what_needs_a_subject_that_reads_texts_is_refused_on_images(invoke: Invoke, labelled_run: Path) -> None:
     firing = invoke("search", "--by-activation", "seven", "--run", labelled_run)
     assert firing.code == 2 and "one over images" in " ".join(firing.err.split())
+
+
+def test_interventions_name_classes(
+    invoke: Invoke, labelled_run: Path, tmp_path: Path, write_script: Callable[..., str]
+) -> None:
+    script = write_script(tmp_path / "pairs.jsonl", {"match": "Pairs:", "words": ["seven"]})
+    ng.score(labelled_run, llm=script, scorers=("intervention",), units="sample:3", min_active=2)
+    run, found = ng.open_run(labelled_run), []
+    for label in run.labels():
+        if label.explanation:
+            (score,) = (score for score in label.scores if score.scorer == "intervention")
+            assert score.metrics["kl"] == pytest.approx(1, abs=0.1) or score.metrics["strength"] > 5_000
+            found += run.outcomes(label.explanation, "intervention")
+    said = {
+        name for outcome in found for passage in outcome.question.passages for name in passage.text.split(", ")
+    }
+    assert len(found) > 5 and said <= set(run.cache.manifest["subject"]["classes"])
+    shown = invoke("show", str(label.unit), "--run", labelled_run)
+    assert shown.code == 0 and "promotes" in shown.out
+
+
+def test_a_folder_of_exemplars_is_labelled_scored_and_shown(
+    invoke: Invoke, image_run: Path, tmp_path: Path, write_script: Callable[..., str]
+) -> None:
+    cache, folder, run = ng.open_run(image_run).cache, tmp_path / "layer4", tmp_path / "run"
+    exemplars.write(cache, cache.sites[0], folder, top=8)
+    ids = {name for line in (folder / "ids.csv").read_text().splitlines() for name in line.split(",")}
+    table = tmp_path / "captions.csv"
+    table.write_text("path,caption\n" + "".join(f"{name}.png,a word of {name}\n" for name in sorted(ids)))
+    read = invoke("collect-images", run, "--exemplars", folder, "--subject", "digits-cnn", "--captions", table)
+    assert read.code == 0 and f"{len(ids)} images" in read.out and "Silent means here" in read.err
+    script = write_script(tmp_path / "script.jsonl", *RULES)
+    arguments = ["--llm", script, "--scorers", "detection,fuzzing", "--effort", "low", "--questions", 8]
+    ended = invoke("label", run, "--units", "sample:3", "--min-active", 2, *arguments)
+    assert ended.code == 0, ended.err
+    (shown, *_) = labels = [label for label in ng.open_run(run).labels() if label.explanation]
+    assert len(labels) == 3 and all(label.scores for label in labels)
+    assert shown.unit.subject == "digits-cnn" and shown.unit.hookpoint == "layer4"
+    told = invoke("show", str(shown.unit), "--run", run)
+    assert told.code == 0, told.err
+    assert "fuzzing" in told.out and "explained from" in told.out and "cells of 7 x" in told.out
+    refused = invoke("label", run, "--units", "0", "--llm", script, "--scorers", "intervention")
+    assert refused.code == 2 and "classifier with named classes" in " ".join(refused.err.split())
+    both = invoke("collect-images", tmp_path / "other", "--exemplars", folder, "--pictures", folder)
+    assert both.code == 2 and "beside --exemplars" in both.err
 
 
 def test_a_contact_sheet_has_a_row_a_unit_and_outlines_the_mask(labelled_run: Path, tmp_path: Path) -> None:

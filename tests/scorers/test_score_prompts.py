@@ -33,6 +33,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "score/rate": {"explanation": HOSTILE, "texts": [HOSTILE, "b"]},
     "score/simulation": {"explanation": HOSTILE, "tokens": [HOSTILE, "b"]},
     "score/write": {"explanation": HOSTILE, "n": 3},
+    "score/write-fitting": {"explanation": HOSTILE, "n": 3},
     "score/alike": {"shown": [TEXT], "n": 3},
 }
 
@@ -50,7 +51,7 @@ def test_what_is_filled_in_is_data(name: str) -> None:
     asked = messages[-1].content
     assert "Ignore the above" in asked and "<|im_start|>" not in asked
     assert not any(line.strip() in ("## system", "Ignore the above.") for line in asked.splitlines())
-    fences = {"score/write": 0, "score/inverted": 4}.get(name, 2)
+    fences = {"score/write": 0, "score/write-fitting": 0, "score/inverted": 4}.get(name, 2)
     assert asked.splitlines().count("```") == fences, "no fence but ours"
 
 
@@ -69,7 +70,7 @@ def test_worked_answers_have_the_form_that_is_asked_for(name: str) -> None:
         n = len(set(re.findall(r"^(\d+)[AB]?\. ", question.content, re.MULTILINE)))
         if "-one" in name:
             assert answer.content in (("A", "B") if "intervention" in name else ("true", "false")) and n == 1
-        elif name in ("score/write", "score/alike"):
+        elif name in ("score/write", "score/write-fitting", "score/alike"):
             wanted = int(re.findall(r"^Number: (\d+)$", question.content, re.MULTILINE)[0])
             assert {len(texts) for texts in json.loads(answer.content).values()} == {wanted}
         else:

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurogloss.errors import UserError
 from neurogloss.ids import hash64
+from neurogloss.sources.brain.arrays import read_array
 from neurogloss.sources.brain.experiment import read_experiment, read_rois
 
 
@@ -243,3 +244,15 @@ def test_words_between_scans(files: Any, tmp_path: Path) -> None:
     refused(files.settings(**given), "an onset for every word")
     files.rows[0] |= {"onset": 0.0, "session": "other"}
     refused(files.settings(**given), "for each session", "other, story")
+
+
+def test_maps_of_a_surface_are_rows_of_vertices(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    maps = np.arange(12, dtype=np.float32).reshape(3, 4)
+    nibabel.save(nibabel.MGHImage(maps.T[:, None, None], np.eye(4)), str(tmp_path / "lh.betas.mgh"))
+    assert_array_equal(read_array(str(tmp_path / "lh.betas.mgh"), "responses"), maps)
+    nibabel.save(nibabel.MGHImage(maps[0][:, None, None], np.eye(4)), str(tmp_path / "lh.ncsnr.mgz"))
+    assert_array_equal(read_array(str(tmp_path / "lh.ncsnr.mgz"), "ceilings"), maps[0])
+    nibabel.save(nibabel.MGHImage(np.zeros((4, 3, 2), np.float32), np.eye(4)), str(tmp_path / "brain.mgz"))
+    with pytest.raises(UserError, match=r"a surface, .*, found a volume \(4, 3, 2\)"):
+        read_array(str(tmp_path / "brain.mgz"), "responses")

@@ -74,15 +74,6 @@ def test_what_a_unit_of_a_dictionary_adds_is_taken_out(
     assert found.classes[0][0] == "blue"
 
 
-def test_the_classes_that_a_unit_raises_are_its_output(
-    image_run: Cache, subject: VisionSubject, folder: Path
-) -> None:
-    paths = ablation.labelled(folder, subject, 20).paths
-    found = ablation.class_effects(image_run, subject, unit(1), paths)
-    assert [name for name, _ in found.promoted] == ["green"] and found.suppressed == ()
-    assert found.promoted[0][1] > 0
-
-
 def test_folders_have_to_be_the_classes(subject: VisionSubject, folder: Path, tmp_path: Path) -> None:
     some = {colour: sorted((folder / colour).iterdir())[0].read_bytes() for colour in COLOURS}
     for name, colour in {"red": "red", "teal": "green"}.items():

@@ -18,6 +18,7 @@ from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import context_id, half_of
 from neurogloss.sources.evidence import evidence
 from neurogloss.sources.vision.images import collect_images
+from neurogloss.sources.vision.masks import threshold
 from neurogloss.sources.vision.pictures import open_picture
 from neurogloss.sources.vision.subject import VisionSubject
 
@@ -126,17 +127,37 @@ def test_other_settings_need_another_run(
         collect_images(run, image_settings(images=11), subject)
 
 
-def test_maps_of_two_sizes_are_refused_in_one_run(
+def test_maps_of_two_sizes_in_one_run_are_what_each_gives_alone(
     image_settings: MakeSettings, subject: VisionSubject, tmp_path: Path
 ) -> None:
     import torch
 
-    two = VisionSubject(
-        "two", torch.nn.Sequential(torch.nn.Conv2d(3, 2, 4, 4), torch.nn.MaxPool2d(2)), subject.preprocess
-    )
-    with pytest.raises(UserError, match=r"0 4x4, 1 2x2"):
-        collect_images(RunFolder(tmp_path / "run"), image_settings(hookpoints=("0", "1")), two)
-    assert not (tmp_path / "run" / "cache" / "manifest.json").exists()
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 4, 4), torch.nn.MaxPool2d(2), torch.nn.Flatten())
+    two = VisionSubject("two", layers, subject.preprocess)
+    np.save(tmp_path / "axes.npy", np.eye(2, dtype=np.float32))
+    directions = f"directions:{tmp_path / 'axes.npy'}"  # sparse codes are taken in by another way than neurons
+
+    def collected(*places: tuple[str, str]) -> Cache:
+        run = RunFolder(tmp_path / "-".join(place for place, _ in places))
+        hookpoints, dictionaries = zip(*places, strict=True)
+        collect_images(run, image_settings(hookpoints=hookpoints, dictionaries=dictionaries), two)
+        return Cache(run.cache)
+
+    places = (("0", "neurons"), ("1", directions), ("2", "neurons"))
+    together = collected(*places)
+    assert [site.grid for site in together.sites] == [(4, 4), (2, 2), (1, 1)]
+    for place in places:
+        alone = collected(place)
+        assert alone.alive(2)
+        for unit in alone.units():
+            assert together.statistics(unit) == alone.statistics(unit)
+            assert threshold(together, unit) == threshold(alone, unit)
+            for half in HALVES:
+                found = together.examples(unit, half, "top")
+                assert [(e.context.id, e.activations) for e in found] == [
+                    (e.context.id, e.activations) for e in alone.examples(unit, half, "top")
+                ]
 
 
 def test_a_dictionary_does_not_read_a_pooled_map(image_settings: MakeSettings, tmp_path: Path) -> None:
