@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from neurogloss.engines.usage import Call
+from neurogloss.errors import UserError
 from neurogloss.ids import canonical_json
 
 if TYPE_CHECKING:
@@ -52,8 +53,17 @@ def pack(steps: Sequence[Step]) -> bytes:
 
 
 def unpack(data: bytes) -> list[dict[str, Any]]:
-    """What `pack` packed, as JSON: node, facts, and calls with messages, answer, failure and tokens."""
-    steps: list[dict[str, Any]] = json.loads(zlib.decompress(data))
+    """What `pack` packed, as JSON: node, facts, and calls with messages, answer, failure and tokens.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        steps: list[dict[str, Any]] = json.loads(zlib.decompress(data))
+    except (zlib.error, ValueError) as error:
+        raise UserError(
+            f"Expected a whole trace in the ledger, found: {error}. Label the unit again to have one."
+        ) from None
     return steps
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neurogloss.engines.replies import strict
 from neurogloss.errors import UnparseableError
 
 ALTERNATIVES = 20
@@ -44,6 +45,7 @@ def places(tokens: Sequence[str], mark: str) -> list[int]:
     return found
 
 
+@strict
 def fills(body: Any, mark: str, choices: Sequence[str]) -> tuple[tuple[float, ...], ...]:
     """The rows of `Blanks`, from a completion that echoes one prompt with alternatives.
 

@@ -11,30 +11,56 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from neurogloss.accounts import Usage
-from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UnparseableError
+from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UnparseableError, first_line
 from neurogloss.foreign import read_json
 from neurogloss.protocols import Likelihood, ToolCall
 
 LEAST = 0.05
 """Probability that a model has to give to the choices together for its answer to count as one of them."""
+P = ParamSpec("P")
+R = TypeVar("R")
 Echo = tuple[list[str], list[float | None]]
 """Tokens of a prompt, and the log probability of each after those before it."""
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 
 
+def strict(read: Callable[P, R]) -> Callable[P, R]:
+    """What an answer of another shape makes its reader run into is an UnparseableError."""
+
+    @wraps(read)
+    def reader(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            found = f"{type(error).__name__}: {first_line(error)}, in {str(args[0])[:200]!r}"
+            raise UnparseableError(f"expected an answer as OpenAI's protocol has it, found {found}") from error
+
+    return reader
+
+
 def usage(body: Mapping[str, Any]) -> Usage:
     """Tokens of one completion, as far as the server counts them; the request itself is not counted here."""
-    counts = body.get("usage") or {}
-    details = counts.get("prompt_tokens_details") or {}
+    counts = _object(body, "usage")
     return Usage(
-        prompt_tokens=counts.get("prompt_tokens") or 0,
-        cached_tokens=details.get("cached_tokens") or 0,
-        completion_tokens=counts.get("completion_tokens") or 0,
+        prompt_tokens=_count(counts, "prompt_tokens"),
+        cached_tokens=_count(_object(counts, "prompt_tokens_details"), "cached_tokens"),
+        completion_tokens=_count(counts, "completion_tokens"),
     )
+
+
+def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = body.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _count(body: Mapping[str, Any], name: str) -> int:
+    found = body.get(name)
+    return max(found, 0) if isinstance(found, int) else 0
 
 
 def completion(body: Any) -> tuple[Mapping[str, Any], str | None]:
@@ -52,6 +78,7 @@ def completion(body: Any) -> tuple[Mapping[str, Any], str | None]:
     return message, finish
 
 
+@strict
 def answer(message: Mapping[str, Any]) -> str:
     """The text of a message, without the reasoning before it; empty where there is none."""
     text = message.get("content") or ""
@@ -61,6 +88,7 @@ def answer(message: Mapping[str, Any]) -> str:
     return "" if text.lstrip().startswith("<think>") else text if text.strip() else ""
 
 
+@strict
 def reasoned(message: Mapping[str, Any]) -> bool:
     """Whether a message without an answer holds the reasoning for one."""
     return any((message.get(name) or "").strip() for name in ("reasoning", "reasoning_content", "content"))
@@ -73,6 +101,7 @@ def empty(message: Mapping[str, Any], finish: str | None) -> EmptyAnswerError:
     return EmptyAnswerError(f"expected text, found {found} (finish_reason {finish})")
 
 
+@strict
 def calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     """The tool calls of a message. Raises UnparseableError where the arguments of one are no JSON object."""
     found = []
@@ -99,6 +128,7 @@ def json_in(text: str) -> str:
     raise UnparseableError(f"expected JSON and nothing else, found {text[:200]!r}")
 
 
+@strict
 def probabilities(body: Any, choices: Sequence[str]) -> dict[str, float]:
     """Probability of each choice, from the log probabilities of an answer's first tokens.
 
@@ -118,7 +148,7 @@ def probabilities(body: Any, choices: Sequence[str]) -> dict[str, float]:
         raise UnparseableError(f"expected log probabilities, found {str(body)[:200]!r}") from None
     folded = {choice.strip().casefold(): choice for choice in choices}
     if len(folded) < len(choices):
-        raise ValueError(f"choices must differ in more than case and space, found {list(choices)}")
+        raise AssertionError(f"choices must differ in more than case and space, found {list(choices)}")
     mass: dict[str, float] = defaultdict(float)
     written, share = "", 1.0
     for token, alternatives in positions:
@@ -155,6 +185,7 @@ def echoed(body: Any, n: int) -> list[Echo]:
     return read
 
 
+@strict
 def likelihood(prefix: Echo, whole: Echo) -> Likelihood:
     """Of the tokens of the whole from the first that is not the prefix's own, given those before it.
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -91,11 +92,14 @@ class Cache:
             raise UserError(
                 f"The collection in {path.parent} is not finished. Run the same collect command again."
             )
-        self.subject: str = self.manifest["subject"]["name"]
-        self.measure: str = self.manifest["measure"]
-        """What it is counted in: `tokens` of texts, `images` or `stimuli`."""
-        self.sites = [Site.of(site) for site in self.manifest["sites"]]
-        self._sites = {(site.hookpoint, site.dictionary): site for site in self.sites}
+        try:
+            self.subject: str = self.manifest["subject"]["name"]
+            self.measure: str = self.manifest["measure"]
+            """What it is counted in: `tokens` of texts, `images` or `stimuli`."""
+            self.sites = [Site.of(site) for site in self.manifest["sites"]]
+            self._sites = {(site.hookpoint, site.dictionary): site for site in self.sites}
+        except (AttributeError, LookupError, TypeError) as error:
+            raise damaged(path / "manifest.json", error) from error
 
     def units(self) -> Iterator[UnitId]:
         """Every unit, site by site, the positive side first."""
@@ -158,16 +162,22 @@ class Cache:
         return Activity.RARE if min(n_active) < halves[0]["uniform_hashes"].shape[1] else Activity.USUAL
 
     def examples(
-        self, unit: UnitId, half: Half, kind: Literal["top", "uniform"], without: Collection[str] = ()
+        self,
+        unit: UnitId,
+        half: Half,
+        kind: Literal["top", "uniform"],
+        without: Collection[str] = (),
+        n: int | None = None,
     ) -> list[Example]:
         """The kept contexts of one sample, by descending peak, with the unit's activations.
 
         Args:
             without: contents that are left out.
+            n: the first so many at most, of which those are left out; None: all.
         """
         arrays, side = self._arrays(self.site(unit), half), self.side(unit)
         peaks = arrays[f"{kind}_peaks"][side]
-        order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)]
+        order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)][:n]
         contexts = list(map(self.contexts.get, arrays[f"{kind}_hashes"][side][order].tolist()))
         grid = self.site(unit).grid
         rows = [[0.0] * (grid[0] * grid[1] if grid else len(context.tokens)) for context in contexts]
@@ -227,6 +237,17 @@ class Cache:
         )
         return OutputTokens(high, low, float(arrays["kurtosis"][row]))
 
+    @contextmanager
+    def undamaged(self) -> Iterator[None]:
+        """What reading a damaged file runs into becomes a UserError that names it, by its checksum."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception:
+            self.verify()
+            raise
+
     def verify(self) -> None:
         """Hold every file against the manifest's checksums. Raises UserError that names those that changed."""
         found = checksums(self.path)
@@ -274,7 +295,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"Expected collected activations in {path}, found none. "
             f"Collect them first:  neurogloss collect {path.parent} --hookpoint HOOKPOINT"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is damaged ({error}). Collect again into a new run folder.") from None
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
         raise UserError(

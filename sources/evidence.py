@@ -63,17 +63,18 @@ def evidence(
         embedder: finds look-alikes; without it there are none.
 
     Raises:
-        UserError: the cache has no such unit.
+        UserError: the cache has no such unit, or is damaged.
     """
     search = HardSearch(hard, neighbours, embedder) if hard else None
-    statistics = cache.statistics(unit)
-    explain = _half(cache, unit, "explain", negatives, frozenset(), search)
-    kinds = explain.hard
-    silent = (*explain.negatives, *kinds.neighbours, *kinds.lexical, *kinds.look_alikes)
-    shown = (*(example.context for example in (*explain.top, *explain.uniform)), *silent)
-    known = {context.content for context in shown}
-    score = _half(cache, unit, "score", negatives, known, search)
-    return Evidence(unit, statistics, explain, score, cache.output_tokens(unit), cache.activity(unit))
+    with cache.undamaged():
+        statistics = cache.statistics(unit)
+        explain = _half(cache, unit, "explain", negatives, frozenset(), search)
+        kinds = explain.hard
+        silent = (*explain.negatives, *kinds.neighbours, *kinds.lexical, *kinds.look_alikes)
+        shown = (*(example.context for example in (*explain.top, *explain.uniform)), *silent)
+        known = {context.content for context in shown}
+        score = _half(cache, unit, "score", negatives, known, search)
+        return Evidence(unit, statistics, explain, score, cache.output_tokens(unit), cache.activity(unit))
 
 
 def _half(

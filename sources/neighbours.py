@@ -50,11 +50,12 @@ class Neighbours:
         """Up to n units that fired together with this one in the half, the largest estimate first.
 
         Raises:
-            UserError: the cache has no such unit.
+            UserError: the cache has no such unit, or is damaged.
         """
         side = self._first[self._cache.site(unit).name] + self._cache.side(unit)
-        found = self._index(half).nearest(side, n)
-        return tuple(Neighbour(self._unit(other), jaccard, error) for other, jaccard, error in found)
+        with self._cache.undamaged():
+            found = self._index(half).nearest(side, n)
+            return tuple(Neighbour(self._unit(other), jaccard, error) for other, jaccard, error in found)
 
     def _read(self, half: Half) -> CoActivation:
         return CoActivation.build(self._cache.uniform_samples(half), self._cache.hashes(half))

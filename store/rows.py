@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
+from neurogloss.errors import UserError, first_line
 from neurogloss.ids import UnitId, canonical_json
 from neurogloss.records import (
     Answer,
@@ -24,6 +26,26 @@ from neurogloss.records import (
     State,
     UnitStatistics,
 )
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _stored(read: Callable[P, R]) -> Callable[P, R]:
+    """What a row that does not read makes a reader run into is said of the file: SQLite checks no values."""
+
+    @wraps(read)
+    def reader(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise UserError(
+                f"Expected a whole ledger, found one with a row that does not read ({first_line(error)}). Restore "
+                "it from a copy, or label the run again in a new folder."
+            ) from error
+
+    return reader
 
 
 def _null(value: float) -> float | None:
@@ -58,10 +80,19 @@ def unit_row(unit: UnitId, statistics: UnitStatistics) -> tuple[Any, ...]:
     return (str(unit), *columns, canonical_json(values))
 
 
+@_stored
 def unit_of(row: sqlite3.Row) -> UnitId:
     return UnitId(row["subject"], row["hookpoint"], row["dictionary"], row["idx"], row["sign"])
 
 
+@_stored
+def settings_of(text: str) -> Mapping[str, Any]:
+    """Of a method."""
+    settings: Mapping[str, Any] = json.loads(text)
+    return settings
+
+
+@_stored
 def statistics_of(text: str) -> UnitStatistics:
     values = json.loads(text)
     return UnitStatistics(
@@ -93,6 +124,7 @@ def explanation_row(explanation: Explanation) -> tuple[Any, ...]:
     )
 
 
+@_stored
 def explanation_of(row: sqlite3.Row) -> Explanation:
     """From a row with the columns of `units` and `explanations`."""
     return Explanation(
@@ -107,6 +139,7 @@ def explanation_of(row: sqlite3.Row) -> Explanation:
     )
 
 
+@_stored
 def label_of(row: sqlite3.Row, scores: Sequence[Score]) -> Label:
     """From a row with the columns of `units`, `labels` and, where there is one, `explanations`."""
     return Label(
@@ -141,6 +174,7 @@ def score_row(explanation: str, score: Score) -> tuple[Any, ...]:
     )
 
 
+@_stored
 def score_of(row: sqlite3.Row) -> Score:
     def interval(name: str) -> Interval:
         return Interval(_nan(row[name]), _nan(row[f"{name}_low"]), _nan(row[f"{name}_high"]))
@@ -184,6 +218,7 @@ def answer_row(explanation: str, position: int, n: int, outcome: Outcome) -> tup
     return explanation, outcome.scorer, position, outcome.asked, n, probability, failure, answer.reason
 
 
+@_stored
 def outcome_of(row: sqlite3.Row) -> Outcome:
     """From a row with the columns of `questions` and `answers`."""
     passages = tuple(_passage(*passage) for passage in json.loads(row["passages"]))

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from neurogloss.errors import UserError
+from neurogloss.errors import UserError, first_line
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries import (
     circuit_tracer,
@@ -167,7 +167,16 @@ def read(path: Path) -> Dictionary:
         path = path.parent
     reader = _reader(path)
     if reader is not None:
-        return reader.read(path)
+        try:
+            return reader.read(path)
+        except (UserError, ImportError):
+            raise
+        except Exception as error:
+            # Settings that others wrote may hold anything anywhere: what a reader runs into is in them.
+            raise UserError(
+                f"Expected a dictionary at {path} that is what its settings say, found one that does not fit them "
+                f"({first_line(error) or type(error).__name__}). Download it again."
+            ) from error
     if not path.exists():
         raise UserError(
             f"Expected neurons, heads:NUMBER, directions:FILE or the path of a dictionary, found {str(path)!r}. "

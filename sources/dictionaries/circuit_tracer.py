@@ -91,7 +91,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         return {}
     try:
         found = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise UserError(f"Expected YAML settings in {folder / SETTINGS}, found something else. Download it again.")

@@ -6,16 +6,16 @@ Weights come back on the CPU in float32. Pickles are read by torch's restricted 
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.errors import UserError
+from neurogloss import foreign
+from neurogloss.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,10 @@ class Weights:
         """A plain value or a tensor of one number, None where there is none."""
         self._read.add(name)
         value = self.tensors.get(name, self.values.get(name))
-        return None if value is None else float(value)
+        try:
+            return None if value is None else float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise UserError(f"Expected one number as {name} of {self.path}, found {value!r:.60}.") from None
 
     def finish(self) -> None:
         """Raise UserError where tensors are left that nothing asked for: they could change what is computed."""
@@ -119,7 +122,7 @@ class Weights:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`. Raises UserError where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = foreign.read_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"Expected settings at {path}, found none ({error.strerror}). Give the whole folder."
@@ -145,7 +148,7 @@ def setting(settings: Mapping[str, Any], name: str, path: Path, kind: type = int
 
 def active_count(k: float | None, n: int, path: Path) -> int:
     """The number of active units, checked: 1 to n. Raises UserError."""
-    if k is None or k != int(k) or not 1 <= k <= n:
+    if k is None or not 1 <= k <= n or k != int(k):
         raise UserError(
             f"Expected k, the number of active units, from 1 to {n} for {path}, found {k}. Check the settings."
         )
@@ -174,33 +177,30 @@ def names_in(path: Path) -> frozenset[str]:
     """The names of what a file of tensors holds; empty where it is none. Reads no tensors."""
     if not path.is_file() or not path.name.endswith(TENSOR_SUFFIXES):
         return frozenset()
-    if path.suffix == ".npz":
-        if not zipfile.is_zipfile(path):
-            return frozenset()
-        with zipfile.ZipFile(path) as archive:
-            return frozenset(name.removesuffix(".npy") for name in archive.namelist())
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
+    try:
+        return frozenset(_names(path))
+    except Exception:  # a broken file makes those who read it run into anything
+        return frozenset()
 
-        try:
-            with safe_open(path, framework="np") as file:
-                return frozenset(file.keys())
-        except (SafetensorError, OSError):
-            return frozenset()
+
+def _names(path: Path) -> Iterable[str]:
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, framework="np") as file:
+            return list(file.keys())
     import torch
 
-    try:
-        # Mapped, not read: a file may be asked for its names by several readers.
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, OSError, ValueError, EOFError, RuntimeError):
-        return frozenset()
-    return frozenset(_flatten(found))
+    # Mapped, not read: a file may be asked for its names by several readers.
+    return _flatten(torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)))
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     import numpy as np
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not path.is_file():
@@ -219,8 +219,8 @@ def _read_file(path: Path) -> dict[str, Any]:
             f"Expected a pickle of plain tensors at {path}, found one with code or other objects, or a broken "
             "one. It is not run: save its state dict alone, as safetensors if you can."
         ) from None
-    except (SafetensorError, OSError, ValueError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # as above; zlib and struct have their own
+        reason = first_line(error) or type(error).__name__
         raise UserError(
             f"Expected {path} to be a whole {path.suffix} file of tensors, found one that is not ({reason}). "
             "Download or save it again."

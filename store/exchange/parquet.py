@@ -37,7 +37,7 @@ def read(path: Path) -> Reading:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    errors = columns.arrow().ArrowException
+    errors = (columns.arrow().ArrowException,)
     try:
         with _parquet().ParquetFile(path) as file:
             names = file.schema_arrow.names
@@ -49,7 +49,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             wanted = [name for name in names if name not in columns.DERIVED]
             for batch in file.iter_batches(_ROWS, columns=wanted):
                 yield from batch.to_pylist()
-    except errors as error:
+    except FileNotFoundError:
+        raise
+    except (*errors, OSError) as error:
         raise UserError(
             f"Expected a whole Parquet file at {path}, found: {first_line(error)} Copy it again."
         ) from None

@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from damage import EXAMPLES, PHASES, damage
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from neurogloss.errors import UserError
 from neurogloss.sources.dictionaries import open_dictionary
 
 Array = NDArray[np.float32]
@@ -275,6 +280,25 @@ CASES: tuple[Callable[[Path], Case], ...] = (
     plain_threshold,
     plain_codebook,
 )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@given(data=st.data())
+def test_a_damaged_file_is_refused_or_read(
+    case: Callable[[Path], Case], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = tmp_path_factory.mktemp("whole")
+    path = case(whole)[0]
+    folder = damage(data, whole, whole.with_name(whole.name + "-damaged"))
+    try:
+        opened = open_dictionary(str(folder / path.relative_to(whole)), None)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    x = torch.from_numpy(X)
+    if opened.width == D:
+        opened.decode(opened.encode(x), x)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

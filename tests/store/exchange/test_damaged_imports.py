@@ -1,0 +1,71 @@
+"""Files of other tools that are damaged or lie: refused in words, with nothing imported, or read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damage import EXAMPLES, PHASES, damage
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+import neurogloss as ng
+from neurogloss.errors import UserError
+from neurogloss.store.exchange import jsonl, neuronpedia, parquet
+from neurogloss.store.exchange.records import Entry
+
+DELPHI: dict[str, Any] = {
+    "run_config.json": {"explainer_model": "some/model"},
+    "explanations/layers.1_latent7.txt": "days of the week",
+    "scores/fuzz/layers.1_latent7.txt": [
+        {"str_tokens": ["a"], "activating": True, "prediction": True, "probability": None}
+    ],
+}
+
+
+def write(format: str, entries: list[Entry], folder: Path) -> str:
+    """What is to be imported, from the folder on."""
+    if format == "jsonl":
+        jsonl.write(folder / "labels.jsonl", iter(entries))
+        return "labels.jsonl"
+    if format == "parquet":
+        parquet.write(folder / "labels.parquet", iter(entries))
+        return "labels.parquet"
+    if format == "neuronpedia":
+        neuronpedia.write(folder / "np", iter(entries))
+        return "np"
+    for name, value in DELPHI.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value), encoding="utf-8")
+    return ""
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet", "neuronpedia", "delphi"])
+@examples(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=PHASES,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_a_damaged_import_is_refused_or_read(
+    format: str, data: st.DataObject, entries: list[Entry], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = tmp_path_factory.mktemp("import")
+    whole = base / "whole"
+    whole.mkdir()
+    name = write(format, entries, whole)
+    folder = damage(data, whole, base / "damaged")
+    at = ["s/h/d"] if format == "delphi" else []
+    try:
+        found = ng.import_labels(base / "run", folder / name, format, at=at)
+    except (UserError, FileNotFoundError) as error:
+        assert "\n" not in str(error)
+        assert not (base / "run" / "ledger.sqlite").exists()
+        return
+    with ng.open_run(base / "run").ledger() as ledger:
+        assert len(list(ledger.labels())) == found.labels

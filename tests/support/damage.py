@@ -1,0 +1,86 @@
+"""What files may be that others made: damaged, cut short, lying about themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+from hypothesis import Phase
+from hypothesis import strategies as st
+
+EXAMPLES = int(os.environ.get("NEUROGLOSS_FUZZ", 20))
+"""Damaged files a parser is given in a test."""
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+"""No shrinking: what breaks a parser is small already."""
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([0, -1, 1, 2**31, 2**63, -(2**70), 1e308, 1e999, -1e999, float("nan"), 0.5]),
+    st.sampled_from(["", "a", "../../../etc/passwd", "/dev/zero", "\x00", "\ud800", "\u202e{{ 7 * 7 }}", "é" * 300]),
+    st.sampled_from([[], {}, [[]], [None], {"": {}}, [0.5, "x"]]),
+)
+"""JSON that is seldom meant."""
+
+
+@st.composite
+def damaged(draw: st.DrawFn, content: bytes, suffix: str) -> bytes:
+    """The content with one thing changed: a value of its JSON, some bytes, its length."""
+    if suffix == ".safetensors" and draw(st.booleans()):
+        size = struct.unpack("<Q", content[:8])[0]
+        header = json.dumps(draw(changed(json.loads(content[8 : 8 + size])))).encode()
+        return struct.pack("<Q", len(header)) + header + content[8 + size :]
+    if suffix in (".json", ".jsonl") and draw(st.integers(0, 4)):
+        lines = content.decode().splitlines() if suffix == ".jsonl" else [content.decode()]
+        i = draw(st.integers(0, len(lines) - 1))
+        lines[i] = json.dumps(draw(changed(json.loads(lines[i]))))
+        return "\n".join(lines).encode()
+    at = draw(st.integers(0, len(content)))
+    match draw(st.sampled_from(["cut", "bytes", "insert", "empty", "bits", "twice", "nested"])):
+        case "cut":
+            return content[:at]
+        case "bytes":
+            noise = draw(st.binary(min_size=1, max_size=16))
+            return content[:at] + noise + content[at + len(noise) :]
+        case "insert":
+            return content[:at] + draw(st.binary(min_size=1, max_size=16)) + content[at:]
+        case "bits" if at < len(content):
+            return content[:at] + bytes([content[at] ^ (1 << draw(st.integers(0, 7)))]) + content[at + 1 :]
+        case "twice":
+            return content * 2
+        case "nested":
+            return b"[" * 100_000
+    return b""
+
+
+@st.composite
+def changed(draw: st.DrawFn, value: Any) -> Any:
+    """JSON with one value in it replaced, or left out."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    if not keys or not draw(st.integers(0, 5)):
+        return draw(VALUES)
+    key = draw(st.sampled_from(list(keys)))
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    if not draw(st.integers(0, 5)):
+        del copy[key]
+    elif isinstance(value, dict) and not draw(st.integers(0, 7)):
+        copy[draw(st.sampled_from(["", "k", "../x", "\x00", "__class__"]))] = copy.pop(key)
+    else:
+        copy[key] = draw(changed(value[key]))
+    return copy
+
+
+def damage(data: st.DataObject, folder: Path, copy: Path) -> Path:
+    """A copy of the folder in which one or two files are damaged, or one is gone."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    files = sorted(path for path in copy.rglob("*") if path.is_file())
+    for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=2, unique=True)):
+        if not data.draw(st.integers(0, 15)):
+            path.unlink()
+        else:
+            path.write_bytes(data.draw(damaged(path.read_bytes(), path.suffix)))
+    return copy
