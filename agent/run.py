@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurogloss.accounts import Usage
 from neurogloss.agent.firing import Firing, firing
@@ -21,11 +21,14 @@ from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome,
 from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence
-from neurogloss.sources.neighbours import Neighbours
+from neurogloss.sources.neighbours import Neighbours, nearest_directions
 from neurogloss.store import search as searching
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
 from neurogloss.store.search import SearchResult
+
+if TYPE_CHECKING:
+    from neurogloss.sources.live import UnitReader
 
 
 class Run:
@@ -113,6 +116,30 @@ class Run:
         """The n units, of any site, that share most contexts with this one by estimated Jaccard overlap."""
         return self._neighbours.of(self.unit(unit), n)
 
+    def aligned(self, unit: UnitId | str, n: int = 10) -> list[tuple[UnitId, float]]:
+        """The n units of its dictionary whose directions have the largest cosine with this one's, and the cosines.
+
+        Raises:
+            UserError: units of the dictionary have no direction of their own, or each is an axis of its own.
+        """
+        unit = self.unit(unit)
+        site = self.cache.site(unit)
+        if site.spec in ("neurons", "voxels"):
+            raise UserError(
+                f"Expected a dictionary whose directions can be compared, found {site.dictionary} at "
+                f"{site.hookpoint}: each of its units is an axis of its own."
+            )
+        self.cache.side(unit)
+        found = nearest_directions(self._dictionary(site.spec), unit.index, n)
+        return [(replace(unit, index=index), cosine) for index, cosine in found]
+
+    @cached_property
+    def _dictionary(self) -> Callable[[str], Any]:
+        """Opens a dictionary; the latest two are kept in memory."""
+        from neurogloss.sources.dictionaries import open_dictionary
+
+        return lru_cache(2)(lambda spec: open_dictionary(spec, None))
+
     @cached_property
     def _neighbours(self) -> Neighbours:
         return Neighbours(self.cache)
@@ -129,7 +156,8 @@ class Run:
             return UnitId.parse(unit)
         except ValueError:
             pass
-        fit = [known for known in self._labelled() if str(known).endswith(f"/{unit}")]
+        with self.ledger() as ledger:
+            fit = ledger.ending(f"/{unit}", 6)
         if len(fit) != 1:
             found = ", ".join(map(str, fit[:5])) or "none"
             raise UserError(f"Expected one unit that ends in /{unit}; found {found}. Give the full id.")
@@ -165,25 +193,22 @@ class Run:
         """The contexts nearest to a text, once `neurogloss index contexts` has indexed them; filter: `half`."""
         return find_contexts(self.folder, self.cache, self.embedder, query, k, where, searching.By(by))
 
-    def firing(self, text: str, k: int = 10, *, where: str = "") -> list[Firing]:
+    def firing(self, text: str, k: int = 10, *, where: str = "", reader: UnitReader | None = None) -> list[Firing]:
         """The units that fire most on a text, with their labels where they have one.
 
         Args:
             where: only units with a label that passes this filter.
+            reader: the run's subject, where it is loaded already.
         """
         units = None
         if where:
             with Index(self.folder.index, self.embedder) as index:
                 units = searching.units(index, where)
-        found = firing(self.cache, text, k, units)
+        found = firing(self.cache, text, k, units, reader)
         if not self.folder.ledger.is_file():
             return found
         with self.ledger() as ledger:
             return [replace(each, label=ledger.label(each.unit)) for each in found]
-
-    def _labelled(self) -> list[UnitId]:
-        with self.ledger() as ledger:
-            return list(ledger.units())
 
 
 def open_run(path: str | Path) -> Run:
@@ -192,12 +217,18 @@ def open_run(path: str | Path) -> Run:
 
 
 def collect(
-    run: str | Path, settings: CollectSettings | None = None, *, progress: Progress | None = None, **values: Any
+    run: str | Path,
+    settings: CollectSettings | None = None,
+    *,
+    engine: str = "local",
+    progress: Progress | None = None,
+    **values: Any,
 ) -> Mapping[str, Any]:
     """Read a corpus with a subject and keep every unit's evidence in the run folder, or finish doing so.
 
     Args:
         settings: all of them; or give single ones by name (`hookpoints=[…]`, `tokens=100_000`).
+        engine: `local`: this process. `ray`: workers of a Ray cluster; `ray:ADDRESS` of the one at that address.
 
     Returns:
         The manifest: settings, subject, counts.
@@ -205,10 +236,9 @@ def collect(
     Raises:
         UserError: what the user can mend; then nothing was written.
     """
-    from neurogloss.sources import collector
+    from neurogloss.agent.cluster import collecting
 
-    chosen = settings or make(CollectSettings, values)
-    return collector.collect(RunFolder(Path(run)), chosen, progress=progress)
+    return collecting.collect(RunFolder(Path(run)), settings or make(CollectSettings, values), engine, progress)
 
 
 def collect_images(

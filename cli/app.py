@@ -23,6 +23,7 @@ from neurogloss.cli import (
     run_config,
     score,
     search,
+    serve,
     show,
     similar,
     status,
@@ -48,6 +49,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     exchange.export,
     exchange.import_,
     exchange.diff,
+    serve.serve,
     doctor.doctor,
 )
 

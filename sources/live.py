@@ -15,6 +15,9 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, hash64
 from neurogloss.records import Context, Example
@@ -146,6 +149,30 @@ class UnitReader:
                 for i, part in zip(batch, values.T.split([len(rows[i]) for i in batch], 1), strict=True):
                     for j, row in zip(mine, part.tolist(), strict=True):
                         found[j][i] = tuple(row)
+        return found
+
+    def peaks(self, units: Sequence[UnitId], text: str) -> NDArray[np.float32]:
+        """Each unit's largest activation on a text, (len(units),), 0 where it has none; few are in memory at once.
+
+        Raises as `activations`.
+        """
+        import torch
+
+        ids = self.subject.tokenize(text).ids
+        self._check_lengths([ids])
+        places, found = self._by_place(units), np.zeros(len(units), np.float32)
+        spoken = ~torch.isin(torch.tensor(ids, dtype=torch.long), torch.tensor(list(self.subject.special_ids)))
+        if not spoken.any():
+            return found
+        vectors = self.subject.vectors([ids], list(dict.fromkeys(place.reads for place in places)))
+        for place, mine in places.items():
+            inside = vectors[place.reads][0, : len(ids)][spoken.to(vectors[place.reads].device)]
+            wanted = torch.tensor([units[j].index for j in mine], device=inside.device)
+            signs = torch.tensor([units[j].sign for j in mine], device=inside.device)
+            with torch.inference_mode():
+                for part in inside.split(max(CODES_AT_ONCE // len(mine), 1)):
+                    values = place.activations(part, wanted.expand(len(part), -1)).float() * signs
+                    found[mine] = np.maximum(found[mine], values.amax(0).cpu().numpy())
         return found
 
     def _by_place(self, units: Sequence[UnitId]) -> dict[Place, list[int]]:

@@ -116,6 +116,49 @@ class LiveSubject(UnitReader):
                 found[j] = Steering(*result)
         return [found[j] for j in range(len(units))]
 
+    def strength(self, unit: UnitId, tuning_prompts: Sequence[str], kl: float | None = None) -> float:
+        """How strongly `steer` raises the unit. Raises UserError as it does."""
+        import torch
+
+        place = self._place(unit)
+        with torch.inference_mode():
+            target = self.kl if kl is None else kl
+            strengths, _ = self._tune(self._cut(tuning_prompts), place.writes, place.along([unit]), target)
+        return float(strengths[0])
+
+    def steer_by(self, unit: UnitId, prompts: Sequence[str], strength: float) -> Steering:
+        """Continue whole prompts of any length, clean and with `strength` times the unit's direction added.
+
+        Returns:
+            Its KL is that of the next token after these prompts, nats, mean over them.
+
+        Raises:
+            UserError: the unit is not one of this subject's, or a prompt has no token or too many.
+        """
+        import torch
+
+        place, texts, kls = self._place(unit), [], []
+        for prompt, row in zip(prompts, self._whole(prompts), strict=True):
+            with torch.inference_mode():
+                ids, past = self._prompt((row,))
+                again = copy.deepcopy(past)
+                clean = self._next(ids, past)
+                continued = self._greedy(clean, past)
+                with self._raised(place.writes, place.along([unit]), np.array([strength]), 1):
+                    steered = self._next(ids, again)
+                    texts.append(SteeredText(prompt, *continued, *self._greedy(steered, again)))
+                kls.append(_kl(clean.log_softmax(-1), steered.log_softmax(-1)).item())
+        return Steering(strength, float(np.mean(kls)), tuple(texts))
+
+    def _whole(self, prompts: Sequence[str]) -> Rows:
+        rows = [self.subject.tokenize(prompt).ids for prompt in prompts]
+        self._check_lengths(rows)
+        first = () if self.subject.bos is None else (self.subject.bos,)
+        found = tuple((*first, *row) for row in rows)
+        if min(map(len, found), default=0) < 2:
+            raise UserError("Expected prompts of a word or more, found one that is shorter. Leave it out.")
+        return found
+
     def token_change(self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str]) -> OutputTokens:
         """The next tokens whose log probability raising the unit changes most, at the KL that was set.
 

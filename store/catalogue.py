@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from neurogloss.errors import UserError
-from neurogloss.ids import UnitId, hash64
+from neurogloss.ids import UnitId, canonical_json, hash64
 from neurogloss.protocols import Embedder, Float32
-from neurogloss.store.columns import SCHEMA, Columns, Mask, Rows
+from neurogloss.store.columns import SCHEMA, Columns, Mask, Place, Rows, Term
 from neurogloss.store.database import busy_or_full, connect, transaction
 from neurogloss.store.documents import FIELDS, Document, Scalar
 from neurogloss.store.vectors import Vectors
@@ -62,6 +63,17 @@ class Entry:
     method: str | None
     words: int
     """Equal for near-duplicate texts (`Document.words`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of an order."""
+
+    rows: list[int]
+    total: int
+    """Of all pages."""
+    next: str | None
+    """The cursor of the next page; None on the last."""
 
 
 class Catalogue:
@@ -211,6 +223,25 @@ class Catalogue:
         with self._open():
             return self._columns.meeting(condition or _ANY)
 
+    def page(
+        self, order: str, condition: Condition | None = None, cursor: str = "", skip: int = 0, limit: int = 100
+    ) -> Page:
+        """Some of the rows that meet the condition.
+
+        Args:
+            order: fields, separated by commas, a minus before those whose largest come first.
+            cursor: of the page before; `skip` rows more are passed over.
+
+        Raises:
+            UserError: no such field, or a cursor of another order.
+        """
+        terms = _terms(order, self.fields())
+        with self._open():
+            after = _place(cursor, order) if cursor else None
+            rows, total = self._columns.page(condition or _ANY, terms, after, skip, limit)
+            last = self._columns.place(rows[-1], terms) if len(rows) == limit else None
+        return Page(rows, total, _cursor(last, order) if last else None)
+
     def row_of(self, unit: UnitId) -> int | None:
         """The row of the unit's explanation, the newest where several methods have one."""
         rows = self.rows(Comparison("unit", "in", (str(unit),)))
@@ -289,3 +320,28 @@ def _next_row(connection: sqlite3.Connection) -> int:
 def _values(document: Document) -> dict[str, Scalar]:
     # 53 bits are a float64 exactly.
     return {**document.metadata, _WORDS: hash64(document.words) >> 11}
+
+
+def _terms(order: str, fields: Fields) -> list[Term]:
+    terms = [Term(name.strip().removeprefix("-"), name.strip().startswith("-")) for name in order.split(",")]
+    unknown = [term.field for term in terms if term.field not in fields]
+    if unknown:
+        raise UserError(f"Expected fields to sort by, found {unknown[0]!r}. There are {', '.join(fields)}.")
+    return terms
+
+
+def _cursor(place: Place, order: str) -> str:
+    said = canonical_json([order, place.row, place.values])
+    return urlsafe_b64encode(said.encode()).decode().rstrip("=")
+
+
+def _place(cursor: str, order: str) -> Place:
+    try:
+        known, row, values = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place = Place(tuple(v if v is None or isinstance(v, str) else float(v) for v in values), int(row))
+        fits = known == order and len(place.values) == order.count(",") + 1 and 0 <= place.row < 1 << 53
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        fits = False
+    if not fits:
+        raise UserError("Expected the cursor of a page in this order, found another. Begin with the first page.")
+    return place

@@ -6,14 +6,17 @@
    transaction around it.
 3. A filter compares whole columns, which are read once and kept until the database is written to. SQLite itself
    would take 200 ns a document for each look at its rows, numpy takes 1.
+4. Rows are ordered by whole columns, too: texts by their numbers as numbers (2 before 10), what has no value last.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +36,7 @@ CREATE TABLE pieces (
 CREATE TABLE vocabulary (code INTEGER PRIMARY KEY, field TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (field, text))
 """
 _PIECE = 4096
+_NUMBER = re.compile(r"\d+")
 _STORED = np.dtype("<f8")
 _ORDERED: Mapping[str, Callable[[Column, float], Mask]] = {
     "<": np.less,
@@ -42,6 +46,23 @@ _ORDERED: Mapping[str, Callable[[Column, float], Mask]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A field to order by."""
+
+    field: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands in an order, whatever has come before it since."""
+
+    values: tuple[Scalar | None, ...]
+    """One a term."""
+    row: int
+
+
 class Columns:
     """Those of the database behind `connection`, which has the tables of SCHEMA."""
 
@@ -49,6 +70,7 @@ class Columns:
         self._connection = connection
         self._whole: dict[str, Column] = {}
         self._version = -1
+        self._ranks: dict[str, Column] = {}
 
     def fields(self) -> Fields:
         """Name and type of each."""
@@ -138,6 +160,61 @@ class Columns:
         with self._unchanged() as pieces:
             return self._mask(condition, pieces)
 
+    def page(
+        self, condition: Condition, order: Sequence[Term], after: Place | None, skip: int, limit: int
+    ) -> tuple[list[int], int]:
+        """Rows that meet the condition, in that order, of equals the oldest first; and how many there are of all.
+
+        Args:
+            after: only rows that come later; of those, `skip` are passed over, and `limit` given at most.
+        """
+        with self._unchanged() as pieces:
+            rows = np.flatnonzero(self._mask(condition, pieces))
+            keys, total = [self._key(term, pieces)[rows] for term in order], len(rows)
+            if after is not None:
+                later, level = np.zeros(total, np.bool_), np.ones(total, np.bool_)
+                known = [self._key_of(term, value) for term, value in zip(order, after.values, strict=True)]
+                for key, value in zip((*keys, rows), (*known, after.row), strict=True):
+                    later |= level & (key > value)
+                    level &= key == value
+                rows, keys = rows[later], [key[later] for key in keys]
+            chosen = np.lexsort((rows, *reversed(keys)))[skip : skip + limit]
+            return rows[chosen].tolist(), total
+
+    def place(self, row: int, order: Sequence[Term]) -> Place:
+        """Where a row stands in an order."""
+        [values] = self.values_at(np.array([row]))
+        return Place(tuple(values.get(term.field) for term in order), row)
+
+    def _key(self, term: Term, pieces: int) -> Column:
+        """By which the term orders rows, ascending."""
+        column = self._column(term.field, pieces)
+        if self.fields()[term.field] is str:
+            column = self._ranked(term.field, column)
+        key = -column if term.descending else column
+        return np.where(np.isnan(key), np.inf, key)
+
+    def _key_of(self, term: Term, value: Scalar | None) -> float:
+        """The same of one value."""
+        if isinstance(value, str):
+            found = self._numbers(Comparison(term.field, "in", (value,)))
+            value = float(self._ranked(term.field, found)[0]) if len(found) else None
+        if value is None:
+            return np.inf
+        return -float(value) if term.descending else float(value)
+
+    def _ranked(self, field: str, codes: Column) -> Column:
+        """The places of texts among all of the field, by their codes."""
+        newest = self._connection.execute("SELECT ifnull(max(code), 0) FROM vocabulary").fetchone()[0]
+        if field not in self._ranks or len(self._ranks[field]) <= newest:
+            found = self._connection.execute(
+                "SELECT code, text FROM vocabulary WHERE field = ?", (field,)
+            ).fetchall()
+            ranks = np.full(newest + 1, np.nan)
+            ranks[[code for code, _ in sorted(found, key=lambda each: _natural(each[1]))]] = np.arange(len(found))
+            self._ranks[field] = ranks
+        return self._ranks[field][np.nan_to_num(codes).astype(np.int64)]
+
     @contextmanager
     def _unchanged(self) -> Iterator[int]:
         """All columns as they are at one moment; yields the number of pieces of the longest."""
@@ -166,7 +243,7 @@ class Columns:
         column = self._column(comparison.field, pieces)
         if comparison.op in _ORDERED:
             return _ORDERED[comparison.op](column, float(comparison.values[0]))
-        among = np.isin(column, self._numbers(comparison))
+        among = _among(column, self._numbers(comparison))
         return among if not comparison.negated else ~among & ~np.isnan(column)
 
     def _numbers(self, comparison: Comparison) -> Column:
@@ -198,3 +275,17 @@ class Columns:
             "SELECT numbers FROM pieces WHERE field = ? AND number = ?", (field, number)
         ).fetchone()
         return np.full(_PIECE, np.nan) if found is None else np.frombuffer(found[0], _STORED)
+
+
+def _natural(text: str) -> str:
+    """Compares as the text does, numbers of up to twelve digits as numbers."""
+    return _NUMBER.sub(lambda digits: digits[0].zfill(12), text)
+
+
+def _among(column: Column, values: Column) -> Mask:
+    """Where the column has one of the values; for few of them faster than `numpy.isin`."""
+    known = np.unique(values)
+    if not len(known):
+        return np.zeros(len(column), np.bool_)
+    mask: Mask = known[np.searchsorted(known, column).clip(max=len(known) - 1)] == column
+    return mask

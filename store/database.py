@@ -23,14 +23,16 @@ _MENDABLE = (
 
 
 def connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    """In autocommit: a transaction begins and ends by the statements that say so."""
+    """In autocommit: a transaction begins and ends by the statements that say so. For one thread at a time."""
     mode = "rwc"
     if read_only:
         # In a folder that cannot be written to, SQLite cannot make the file that readers share.
         alone = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
         mode = "ro&immutable=1" if alone else "ro"
     uri = f"{path.resolve().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -46,6 +48,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is read inside is of one moment."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The ledger: one SQLite file a run that holds what is known of each unit. It is the truth.
 
 Every method that writes is one transaction, on disk when it returns, so that a kill at any moment leaves
-the state before it or after it. A ledger belongs to the thread that opened it; one process writes at a time
+the state before it or after it. One thread at a time uses a ledger; one process writes at a time
 (`RunFolder.writing`), any number may read. A damaged file and a full disk are UserErrors of every method.
 """
 
@@ -19,20 +19,18 @@ from neurogloss.accounts import Standing, Usage, Work
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, canonical_json
 from neurogloss.records import Explanation, Failure, Label, Outcome, Score, State, UnitStatistics
-from neurogloss.store import rows
+from neurogloss.store import labels, rows
 from neurogloss.store import work as works
 from neurogloss.store.candidates import replace as replace_candidates
-from neurogloss.store.database import connect, marks, readable, transaction
+from neurogloss.store.database import connect, marks, moment, readable, transaction
 from neurogloss.store.migrations import migrate, pending
+from neurogloss.store.outcomes import read as read_outcomes
 from neurogloss.store.outcomes import replace as replace_outcomes
 
 FAILURES = frozenset(State(failure.value) for failure in Failure)
 """The states that stand for a failure and carry a reason."""
 
-_PAGE = 500
 _TABLES = ("migrations", "methods", "units", "explanations", "labels", "scores", "questions", "answers")
-_UNIT = "u.subject, u.hookpoint, u.dictionary, u.idx, u.sign"
-_UNIT_ORDER = "u.subject, u.hookpoint, u.dictionary, u.idx, u.sign DESC"
 
 
 class Ledger:
@@ -102,6 +100,12 @@ class Ledger:
             connection.execute("BEGIN")
             yield connection
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is read inside is of one moment."""
+        with readable(self.path), moment(self._connection):
+            yield
+
     # --- methods and units ------------------------------------------------------------------------
 
     def add_method(self, method: str, settings: Mapping[str, Any]) -> None:
@@ -121,7 +125,7 @@ class Ledger:
     def methods(self) -> dict[str, Mapping[str, Any]]:
         """Settings by method, oldest first."""
         found = self._all("SELECT id, settings FROM methods ORDER BY position")
-        return {row["id"]: json.loads(row["settings"]) for row in found}
+        return {row["id"]: rows.settings_of(row["settings"]) for row in found}
 
     def newest_method(self) -> str | None:
         """The newest that was labelled with here; an imported one where there is no other."""
@@ -144,8 +148,23 @@ class Ledger:
     def units(self) -> Iterator[UnitId]:
         """Every unit, ordered by subject, hookpoint, dictionary, index, the positive side first."""
         with self._snapshot() as connection:
-            for row in connection.execute(f"SELECT {_UNIT} FROM units u ORDER BY {_UNIT_ORDER}"):
+            for row in connection.execute(f"SELECT {labels.UNIT} FROM units u ORDER BY {labels.UNIT_ORDER}"):
                 yield rows.unit_of(row)
+
+    def ending(self, end: str, n: int) -> list[UnitId]:
+        """The first n units whose id ends so, ordered as `units`."""
+        found = self._all(
+            f"SELECT {labels.UNIT} FROM units u WHERE substr(u.id, -length(?1)) = ?1 ORDER BY {labels.UNIT_ORDER} "
+            "LIMIT ?2",
+            (end, n),
+        )
+        return [rows.unit_of(row) for row in found]
+
+    def places(self) -> dict[tuple[str, str, str], int]:
+        """Units by subject, hookpoint and dictionary."""
+        by = "subject, hookpoint, dictionary"
+        found = self._all(f"SELECT {by}, count(*) AS n FROM units GROUP BY {by} ORDER BY {by}")
+        return {(row["subject"], row["hookpoint"], row["dictionary"]): row["n"] for row in found}
 
     def statistics(self, unit: UnitId) -> UnitStatistics | None:
         found = self._all("SELECT statistics FROM units WHERE id = ?", (str(unit),))
@@ -265,7 +284,7 @@ class Ledger:
                 return None
             method = found[0]["id"]
         with readable(self.path):
-            return next(_labels(self._connection, "l.unit = ? AND l.method = ?", (str(unit), method)), None)
+            return next(labels.read(self._connection, "l.unit = ? AND l.method = ?", (str(unit), method)), None)
 
     def labels(self, method: str | None = None, states: Collection[State] | None = None) -> Iterator[Label]:
         """The labels of one method, or of all; in all states, or in these. Streamed from a snapshot.
@@ -280,7 +299,30 @@ class Ledger:
             conditions.append(f"l.state IN ({marks(states)})")
             parameters.extend(state.value for state in states)
         with self._snapshot() as connection:
-            yield from _labels(connection, " AND ".join(conditions), parameters)
+            yield from labels.read(connection, " AND ".join(conditions), parameters)
+
+    def explained(self, ids: Collection[str]) -> dict[str, Label]:
+        """The labels whose explanations have these ids, by id."""
+        chosen = "l.explanation IN (SELECT value FROM json_each(?))"
+        with readable(self.path):
+            found = list(labels.read(self._connection, chosen, (json.dumps(list(ids)),)))
+        return {label.explanation.id: label for label in found if label.explanation}
+
+    def page(
+        self,
+        method: str,
+        states: Collection[State] | None = None,
+        *,
+        explained: bool,
+        after: UnitId | None = None,
+        limit: int = 100,
+        skip: int = 0,
+    ) -> tuple[list[Label], int]:
+        """Labels of a method with an explanation or without, ordered as `units`, and how many there are of all.
+
+        Of the units that come after that one, `skip` are passed over, and `limit` given at most."""
+        with readable(self.path):
+            return labels.page(self._connection, method, states, explained, after, limit, skip)
 
     def candidates(self, unit: UnitId, method: str) -> list[Explanation]:
         """The unit's explanation and the losers, by rank."""
@@ -290,38 +332,19 @@ class Ledger:
         return next(iter(self._explanations("e.id = ?", (id,))), None)
 
     def _explanations(self, condition: str, parameters: Sequence[str]) -> list[Explanation]:
-        chosen = f"SELECT {_UNIT}, e.* FROM explanations e JOIN units u ON u.id = e.unit WHERE {condition}"
+        chosen = f"SELECT {labels.UNIT}, e.* FROM explanations e JOIN units u ON u.id = e.unit WHERE {condition}"
         found = self._all(chosen, parameters)
         return [rows.explanation_of(row) for row in found]
 
     def outcomes(self, explanation: str, scorer: str) -> list[Outcome]:
         """What was asked and answered about the explanation of this id, in the order it was recorded."""
-        found = self._all(
-            "SELECT q.passages, q.truth, q.stratum, a.* FROM answers a "
-            "JOIN questions q USING (explanation, scorer, n) "
-            "WHERE a.explanation = ? AND a.scorer = ? ORDER BY a.position",
-            (explanation, scorer),
-        )
-        return [rows.outcome_of(row) for row in found]
+        with readable(self.path):
+            return read_outcomes(self._connection, explanation, scorer)
 
     def standings(self, method: str, units: Collection[UnitId]) -> dict[UnitId, Standing]:
         """Where those of the units stand that have a label under this method."""
-        known = {str(unit): unit for unit in units}
-        found = self._all(
-            "SELECT unit, state, attempts, l.explanation, json_group_array(scorer) AS scorers FROM labels l "
-            "LEFT JOIN scores s ON s.explanation = l.explanation "
-            "WHERE method = ? AND unit IN (SELECT value FROM json_each(?)) GROUP BY unit",
-            (method, json.dumps(list(known))),
-        )
-        return {
-            known[row["unit"]]: Standing(
-                State(row["state"]),
-                row["attempts"],
-                row["explanation"] is not None,
-                frozenset(filter(None, json.loads(row["scorers"]))),
-            )
-            for row in found
-        }
+        with readable(self.path):
+            return labels.standings(self._connection, method, units)
 
     def unknown(self, units: Collection[UnitId]) -> list[UnitId]:
         """Those of the units that `add_units` was never given."""
@@ -345,8 +368,8 @@ class Ledger:
     def states(self, method: str) -> dict[UnitId, State]:
         """The state of each unit that has a label under this method, ordered as `units`."""
         found = self._all(
-            f"SELECT {_UNIT}, l.state FROM labels l JOIN units u ON u.id = l.unit WHERE l.method = ? "
-            f"ORDER BY {_UNIT_ORDER}",
+            f"SELECT {labels.UNIT}, l.state FROM labels l JOIN units u ON u.id = l.unit WHERE l.method = ? "
+            f"ORDER BY {labels.UNIT_ORDER}",
             (method,),
         )
         return {rows.unit_of(row): State(row["state"]) for row in found}
@@ -375,24 +398,3 @@ class Ledger:
             found = self._all(f"SELECT {', '.join(kept)} FROM {table} ORDER BY {', '.join(kept)}")
             lines.extend(repr(tuple(row)) for row in found)
         return "\n".join(lines) + "\n"
-
-
-def _labels(connection: sqlite3.Connection, condition: str, parameters: Sequence[str]) -> Iterator[Label]:
-    """A page of rows at a time, with the scores of its explanations."""
-    cursor = connection.execute(
-        f"SELECT {_UNIT}, l.method, l.state, l.reason, l.explanation, "
-        "e.rank, e.text, e.validation, e.provenance, e.side, e.facets "
-        "FROM labels l JOIN methods m ON m.id = l.method JOIN units u ON u.id = l.unit "
-        f"LEFT JOIN explanations e ON e.id = l.explanation WHERE {condition} "
-        f"ORDER BY m.position, {_UNIT_ORDER}",
-        parameters,
-    )
-    while page := cursor.fetchmany(_PAGE):
-        ids = [row["explanation"] for row in page if row["explanation"] is not None]
-        scores: dict[str, list[Score]] = {}
-        for row in connection.execute(
-            f"SELECT * FROM scores WHERE explanation IN ({marks(ids)}) ORDER BY explanation, scorer", ids
-        ):
-            scores.setdefault(row["explanation"], []).append(rows.score_of(row))
-        for row in page:
-            yield rows.label_of(row, scores.get(row["explanation"], ()))

@@ -31,3 +31,14 @@ def replace(connection: sqlite3.Connection, explanation: str, scorer: str, outco
         [rows.question_row(explanation, scorer, n, question) for (question, _), n in numbers.items()],
     )
     connection.executemany(f"INSERT INTO answers VALUES ({marks(range(8))})", answers)
+
+
+def read(connection: sqlite3.Connection, explanation: str, scorer: str) -> list[Outcome]:
+    """Those of an explanation by a scorer, in the order they were recorded."""
+    found = connection.execute(
+        "SELECT q.passages, q.truth, q.stratum, a.* FROM answers a "
+        "JOIN questions q USING (explanation, scorer, n) "
+        "WHERE a.explanation = ? AND a.scorer = ? ORDER BY a.position",
+        (explanation, scorer),
+    )
+    return [rows.outcome_of(row) for row in found]

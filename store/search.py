@@ -92,7 +92,7 @@ def search(
     if k < 1 or (states is not None and not states):
         return []
     catalogue = index.catalogue
-    condition = _condition(catalogue, states, where)
+    condition = condition_of(catalogue, states, where)
     asked = _unit(catalogue, query) if isinstance(query, UnitId) else _words(index.embedder, query, by)
     n = max(_LEAST, 4 * k)
     while True:
@@ -113,7 +113,7 @@ def search_contexts(
     Raises:
         UserError: there is none yet, it cannot be read, or the filter is none.
     """
-    condition = _condition(catalogue, None, where)
+    condition = condition_of(catalogue, None, where)
     asked = _words(embedder, query, by)
     n = max(_LEAST, 4 * k)
     groups = _fused(catalogue, _lists(catalogue, catalogue.nearest, asked, n, condition), None)
@@ -153,7 +153,8 @@ def units(index: Index, where: str) -> set[UnitId]:
     return {UnitId.parse(entry.unit) for entry in entries if entry.unit}
 
 
-def _condition(catalogue: Catalogue, states: Collection[State] | None, where: str) -> Condition | None:
+def condition_of(catalogue: Catalogue, states: Collection[State] | None, where: str) -> Condition | None:
+    """That labels are in one of the states and pass the filter. Raises UserError where it is none."""
     conditions = [parse(where, catalogue.fields())] if where else []
     if states is not None:
         conditions.append(Comparison("state", "in", tuple(sorted(state.value for state in states))))

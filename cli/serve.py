@@ -1,0 +1,162 @@
+"""neurogloss serve"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neurogloss.cli.options import JsonOption
+from neurogloss.errors import MissingExtra, UserError
+
+if TYPE_CHECKING:
+    from neurogloss.web.options import Options
+
+PACKAGES = ("fastapi", "uvicorn")
+INSTALL = "pip install fastapi uvicorn   (the extra [web])"
+GRACE = 3
+"""Seconds in which answers may still be finished once the service ends."""
+
+
+def serve(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN…")],
+    host: Annotated[str, typer.Option(help="Address to listen at; off loopback it takes a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
+    live: Annotated[bool, typer.Option("--live", help="Load subjects, to try texts and to steer.")] = False,
+    llm: Annotated[
+        str | None, typer.Option(help="What jobs ask: URL of an OpenAI-compatible server, or scripted:FILE.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model on that server.")] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            help="Embedding model: a sentence-transformers folder, or URL[#MODEL]; by default the packaged.",
+            metavar="PATH|URL",
+            envvar="NEUROGLOSS_EMBEDDER",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token to ask for; without it NEUROGLOSS_TOKEN, if set.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Name that it is addressed by, as behind a proxy. May be repeated.")
+    ] = None,
+    max_jobs: Annotated[int, typer.Option(min=1, max=100, help="Jobs waiting and running at most.")] = 4,
+    open: Annotated[bool, typer.Option("--open", help="Open the explorer in the browser.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Serve runs: the explorer in a browser, and an HTTP API. Prints its address, and serves until Ctrl-C."""
+    for package in PACKAGES:
+        if not importlib.util.find_spec(package):
+            raise MissingExtra(package, INSTALL)
+    from neurogloss.folder import RunFolder
+    from neurogloss.sources.loading import require_subject_packages
+    from neurogloss.web.options import Options
+
+    if live:
+        require_subject_packages()
+    for run in runs:
+        RunFolder(run).require()
+    options = Options(
+        host=host,
+        allow_hosts=tuple(allow_host or ()),
+        token=read_token(token_file, host),
+        live=live,
+        llm=llm,
+        model=model,
+        embedder=embedder or None,
+        max_jobs=max_jobs,
+    )
+    with listening(host, port) as listener:
+        return _serve(runs, options, listener, open, json)
+
+
+def read_token(file: Path | None, host: str) -> str | None:
+    """What the file or the environment holds. Raises UserError where it is weak, or missing off loopback."""
+    from neurogloss.web.access import MIN_TOKEN, is_loopback
+
+    if file is None:
+        where, token = "NEUROGLOSS_TOKEN", os.environ.get("NEUROGLOSS_TOKEN", "")
+    else:
+        where, token = str(file), file.read_text(encoding="utf-8", errors="replace")
+    token = token.strip()
+    make = "Make one with:  python -c 'import secrets; print(secrets.token_urlsafe())' > FILE"
+    if not token and file is None:
+        if not is_loopback(host):
+            raise UserError(f"Expected a token to serve at {host}, where others can reach it; found none. {make}")
+        return None
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise UserError(
+            f"Expected {MIN_TOKEN} or more letters, digits and signs of ASCII in {where}, found {len(token)} "
+            f"characters{'' if len(token) < MIN_TOKEN else ' with others among them'}. {make}"
+        )
+    return token
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises UserError where that cannot be."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(1024)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise UserError(
+            f"Expected to listen at {host}, port {port}, found: {error.strerror or error}. "
+            "Give another with --port, or --port 0 for any that is free."
+        ) from None
+    return listener
+
+
+def _serve(runs: list[Path], options: Options, listener: socket.socket, open: bool, json: bool) -> int:
+    import uvicorn
+
+    from neurogloss.cli import render
+    from neurogloss.web.app import create_app
+
+    app = create_app(runs, options)
+
+    class Server(uvicorn.Server):
+        """One whose streams end before it waits for them."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            url = _url(options, listener.getsockname()[1])
+            if json:
+                render.print_json([{"url": url, "pid": os.getpid(), "runs": [str(run) for run in runs]}])
+            else:
+                render.console().print(f"{url}   Ctrl-C ends it.", soft_wrap=True)
+            if open:
+                typer.launch(url)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.state.service.jobs.end()
+            await super().shutdown(sockets)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Once is enough: a second one would leave the processes of jobs behind.
+            self.should_exit = True
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
+    )
+    Server(config).run([listener])
+    return 0
+
+
+def _url(options: Options, port: int) -> str:
+    """An address at which it lets itself be called."""
+    host = options.host
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if options.allow_hosts else socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,1 @@
+"""The HTTP service over runs, its client, and the explorer page."""

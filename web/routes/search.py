@@ -1,0 +1,189 @@
+"""Finding units: by what is said of them, or by browsing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from neurogloss.errors import UserError
+from neurogloss.ids import UnitId
+from neurogloss.records import Label, State
+from neurogloss.store import search as searching
+from neurogloss.store.search import By, SearchResult
+from neurogloss.web import schemas, views
+from neurogloss.web.problems import RESPONSES
+from neurogloss.web.readers import Opened, Reader
+from neurogloss.web.service import Asked, One, Served
+
+router = APIRouter(prefix="/api", tags=["search"], responses=RESPONSES)
+DEEPEST = 1_000
+"""Results of one search at most, over all pages."""
+Hits = schemas.Page[schemas.Hit]
+Where = Annotated[
+    str,
+    Query(
+        description="A filter: fields, comparisons, `and`, `or`, `not`",
+        examples=['layer >= 10 and detection.auroc > 0.8 and state == "accepted"'],
+        max_length=2_000,
+    ),
+]
+States = Annotated[list[State] | None, Query(description="Only labels in these states", max_length=len(State))]
+Cursor = Annotated[str, Query(description="`next` of the page before", max_length=5_000)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+@router.get("/search", response_model=Hits, summary="Labels by what their explanations say")
+def search(
+    request: Request,
+    service: Served,
+    q: Annotated[str, Query(min_length=1, max_length=2_000, examples=["dates and numbers"])],
+    run: Annotated[list[str] | None, Query(description="By default all", max_length=100)] = None,
+    where: Where = "",
+    by: By = By.HYBRID,
+    state: States = None,
+    k: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Cursor = "",
+) -> Response:
+    """Best first; of several runs by their similarity alone. A page goes as deep as 1,000 results."""
+    names = list(dict.fromkeys(run or service.readers))
+    asked = Asked.of(request, service, [service.reader(name) for name in names])
+    begin = _offset(cursor)
+    wanted = min(begin + k, DEEPEST)
+    if len(asked.readers) > 1 and by is By.LEXICAL:
+        raise UserError("Expected one run to search by words, found several. Search them by dense or hybrid.")
+    found: list[tuple[Reader, SearchResult]] = []
+    missing: list[UserError] = []
+    for reader in asked.readers:
+        try:
+            found += [(reader, hit) for hit in _found(reader, q, wanted + 1, state, where, by)]
+        except UserError as error:
+            missing.append(error)
+    if missing and (run or len(missing) == len(asked.readers)):
+        raise missing[0]
+    if len(asked.readers) > 1:
+        found.sort(key=lambda each: -each[1].similarity)
+    page = [_hit(reader, hit) for reader, hit in found[begin:wanted]]
+    more = len(found) > wanted and wanted < DEEPEST
+    return asked.answer(Hits, Hits(items=page, next=str(wanted) if more else None))
+
+
+def _found(
+    reader: Reader, query: str, k: int, states: list[State] | None, where: str, by: By
+) -> list[SearchResult]:
+    """Raises UserError where the run cannot be searched so."""
+    with reader.opened() as opened:
+        if opened is None:
+            return []
+        return searching.search(opened.index, opened.ledger, query, k, states, where=where, by=by)
+
+
+def _hit(reader: Reader, found: SearchResult) -> schemas.Hit:
+    with reader.opened() as opened:
+        assert opened is not None
+        return views.hit(reader, opened.ledger, found.label, found.similarity, found.same)
+
+
+def _offset(cursor: str) -> int:
+    if not cursor:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 4):
+        raise UserError("Expected the cursor of a page of results, found another. Begin with the first page.")
+    return int(cursor)
+
+
+@router.get("/runs/{run}/units", response_model=Hits, summary="Labels with an explanation, filtered and sorted")
+def units(
+    asked: One,
+    where: Where = "",
+    state: States = None,
+    sort: Annotated[
+        str,
+        Query(
+            description="Fields, separated by commas; a minus puts the largest first",
+            examples=["-detection.excess_low,unit"],
+            max_length=500,
+        ),
+    ] = "unit",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    skip: Annotated[int, Query(ge=0, le=10_000_000, description="Passed over after the cursor")] = 0,
+) -> Response:
+    """Labels of every method; without an index, of the newest, in the order of units."""
+    reader = asked.reader
+    with reader.opened() as opened:
+        if opened is None:
+            page = Hits(items=[], total=0)
+        elif opened.indexed or where or sort != "unit":
+            page = _indexed(reader, opened, where, state, sort, limit, cursor, skip)
+        else:
+            labels, total, later = _of_ledger(opened, None, state, True, limit, cursor, skip)
+            page = Hits(items=[views.hit(reader, opened.ledger, each) for each in labels], total=total, next=later)
+    return asked.answer(Hits, page)
+
+
+def _indexed(
+    reader: Reader,
+    opened: Opened,
+    where: str,
+    states: list[State] | None,
+    sort: str,
+    limit: int,
+    cursor: str,
+    skip: int,
+) -> schemas.Page[schemas.Hit]:
+    catalogue = opened.index.catalogue
+    condition = searching.condition_of(catalogue, states, where)
+    found = catalogue.page(sort, condition, cursor, skip, limit)
+    entries = catalogue.entries(found.rows)
+    labels = opened.ledger.explained([entry.id for entry in entries.values()])
+    # What the ledger has no longer is left out, as in a search.
+    known = [
+        (entries[row], labels[entries[row].id])
+        for row in found.rows
+        if row in entries and entries[row].id in labels
+    ]
+    same = catalogue.count([entry.words for entry, _ in known], condition)
+    hits = [views.hit(reader, opened.ledger, label, same=same[entry.words]) for entry, label in known]
+    return Hits(items=hits, total=found.total, next=found.next)
+
+
+@router.get(
+    "/runs/{run}/failed",
+    response_model=schemas.Page[schemas.Label],
+    summary="Labels without an explanation, and why",
+)
+def failed(
+    asked: One,
+    state: States = None,
+    method: Annotated[str | None, Query(description="By default the newest", max_length=200)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Response:
+    labels: list[Label] = []
+    total, later = 0, None
+    with asked.reader.opened() as opened:
+        if opened is not None:
+            labels, total, later = _of_ledger(opened, method, state, False, limit, cursor, 0)
+        views_of = [schemas.Label.model_validate(label) for label in labels]
+    kind = schemas.Page[schemas.Label]
+    return asked.answer(kind, kind(items=views_of, total=total, next=later))
+
+
+def _of_ledger(
+    opened: Opened,
+    method: str | None,
+    states: list[State] | None,
+    explained: bool,
+    limit: int,
+    cursor: str,
+    skip: int,
+) -> tuple[list[Label], int, str | None]:
+    """A page in the order of units; its cursor is its last unit."""
+    chosen = method or opened.ledger.newest_method() or ""
+    try:
+        after = UnitId.parse(cursor) if cursor else None
+    except ValueError:
+        raise UserError("Expected the cursor of a page, found another. Begin with the first page.") from None
+    labels, total = opened.ledger.page(chosen, states, explained=explained, after=after, limit=limit, skip=skip)
+    return labels, total, str(labels[-1].unit) if len(labels) == limit else None
