@@ -1,6 +1,7 @@
 """Label many units: two sweeps over the ledger, resumable at every unit.
 
-1. Explain: each unit that has no explanation yet goes through the explain graph, some in flight at a time.
+1. Explain: each unit that has no explanation yet goes through the explain graph, some in flight at a time, in this
+   process or in the workers of a cluster.
 2. Units that failed for transport wait. While some do, nothing is scored: floors ask the explanations of other
    units, and these should not depend on what happened to be reachable.
 3. Score: each explained unit goes through the score graph, its floors drawn from all explanations of the method.
@@ -23,15 +24,17 @@ from typing import Any
 
 from neurogloss.accounts import Standing
 from neurogloss.agent import graph, tools, units
+from neurogloss.agent.cluster.labelling import Elsewhere, elsewhere
 from neurogloss.agent.models import Models
-from neurogloss.agent.scoring import UnitScoring
+from neurogloss.agent.results import ExplainedUnit, FailedUnit, Here, Result, Workers, in_flight, worked
+from neurogloss.agent.scoring import unit_workers
 from neurogloss.agent.sweeps import Summary, Sweeps
 from neurogloss.agent.trace import pack
 from neurogloss.engines.usage import recording
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress, Quiet, Scorer
-from neurogloss.records import State
+from neurogloss.records import Label, State
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.brain.voxels import shortfalls
 from neurogloss.sources.cache import Cache
@@ -45,6 +48,7 @@ def label(
     settings: LabelSettings | None = None,
     *,
     own_scorers: Sequence[Scorer] = (),
+    engine: str = "local",
     progress: Progress | None = None,
     **values: Any,
 ) -> Summary:
@@ -53,11 +57,13 @@ def label(
     Args:
         settings: all of them; or give single ones by name (`units="sample:24"`, `llm="http://…"`).
         own_scorers: scorers beside those that the settings name.
+        engine: `local`: this process. `ray`: workers of a Ray cluster; `ray:ADDRESS` of the one at that address.
 
     Raises:
         UserError: what the user can mend. What was labelled before is kept.
     """
-    return wait(partial(label_async, run, settings, own_scorers=own_scorers, progress=progress, **values))
+    labelled = partial(label_async, run, settings, own_scorers=own_scorers, engine=engine, progress=progress)
+    return wait(partial(labelled, **values))
 
 
 async def label_async(
@@ -65,6 +71,7 @@ async def label_async(
     settings: LabelSettings | None = None,
     *,
     own_scorers: Sequence[Scorer] = (),
+    engine: str = "local",
     progress: Progress | None = None,
     **values: Any,
 ) -> Summary:
@@ -78,8 +85,9 @@ async def label_async(
         async with AsyncExitStack() as stack:
             chat = await tools.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
             method = tools.build(settings, cache, models, chat, own_scorers)
+            cluster = stack.enter_context(elsewhere(engine, folder, own_scorers))
             ledger = stack.enter_context(Ledger(folder.ledger))
-            batch = Batch(cache, method, models, Sweeps(ledger, method.id, settings, chosen, progress))
+            batch = Batch(cache, method, models, Sweeps(ledger, method.id, settings, chosen, progress), cluster)
             await batch.run()
             with Index(folder.index, models.embedder) as index:
                 index.sync(ledger, progress)
@@ -89,33 +97,40 @@ async def label_async(
 class Batch:
     """Some units of a run, being labelled by one method."""
 
-    def __init__(self, cache: Cache, method: tools.Method, models: Models, sweeps: Sweeps) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        method: tools.Method,
+        models: Models,
+        sweeps: Sweeps,
+        cluster: Elsewhere | None = None,
+    ) -> None:
+        """`cluster`: computes in place of this process."""
         self._cache, self._method, self._models, self._sweeps = cache, method, models, sweeps
-        self._shortfall = shortfalls(cache)
-        settings = sweeps.settings
-        self._graph = graph.explain_graph(
-            method.explainer,
-            method.scoring.judge,
-            method.id,
-            settings.min_active,
-            settings.seed,
-            method.effort,
-        )
+        self._cluster = cluster
 
     async def run(self) -> None:
         """Both sweeps, as far as they go."""
-        ledger = self._sweeps.ledger
+        ledger, sweeps = self._sweeps.ledger, self._sweeps
         ledger.add_method(self._method.id, self._method.settings)
-        for page in self._sweeps.pages():
+        for page in sweeps.pages():
             ledger.add_units((unit, self._cache.statistics(unit)) for unit in ledger.unknown(page))
-        await self._sweeps.run("explaining", self._unexplained, self._explain)
-        if not any(self._sweeps.pending(self._unexplained)):
-            scoring = UnitScoring(self._sweeps, self._method.scoring, self._models)
-            await self._sweeps.run("scoring", self._unscored, scoring)
+        await sweeps.run("explaining", self._unexplained, lambda unit: unit, self._explaining)
+        if not any(sweeps.pending(self._unexplained)):
+            await sweeps.run("scoring", self._unscored, sweeps.explained, self._scoring)
 
     def summary(self) -> Summary:
         """What it came to."""
         return self._sweeps.summary(self._unexplained, self._unscored)
+
+    def _explaining(self) -> Workers[UnitId]:
+        settings = self._sweeps.settings
+        if self._cluster:
+            return self._cluster.explaining(settings, self._method)
+        return Here(UnitExplaining(self._cache, self._method, self._models, settings), in_flight(settings))
+
+    def _scoring(self) -> Workers[Label]:
+        return unit_workers(self._sweeps, self._method.scoring, self._models, self._cluster)
 
     def _unexplained(self, standing: Standing | None) -> bool:
         """Of a unit without explanation that is not settled."""
@@ -130,9 +145,24 @@ class Batch:
     def _retried(self, standing: Standing) -> bool:
         return standing.state is State.TRANSPORT and standing.attempts < self._sweeps.settings.max_attempts
 
-    async def _explain(self, unit: UnitId) -> State:
+
+class UnitExplaining:
+    """Takes one unit through the explain graph."""
+
+    def __init__(self, cache: Cache, method: tools.Method, models: Models, settings: LabelSettings) -> None:
+        self._method, self._models, self._settings = method, models, settings
+        self._shortfall = shortfalls(cache)
+        self._graph = graph.explain_graph(
+            method.explainer,
+            method.scoring.judge,
+            method.id,
+            settings.min_active,
+            settings.seed,
+            method.effort,
+        )
+
+    async def __call__(self, unit: UnitId) -> Result:
         found = self._models.evidence(unit, self._method.hard)
-        settings = self._sweeps.settings
         with recording() as calls:
             state = await self._graph.ainvoke(
                 {
@@ -143,12 +173,12 @@ class Batch:
                     "output_tokens": found.output_tokens,
                     "shortfall": self._shortfall(unit),
                     "calls": calls,
-                    "deadline": time.monotonic() + (settings.unit_seconds or math.inf),
+                    "deadline": time.monotonic() + (self._settings.unit_seconds or math.inf),
                 }
             )
-        work = self._sweeps.account("explain", calls, pack(state["trace"]) if settings.trace else None)
+        work = worked("explain", calls, pack(state["trace"]) if self._settings.trace else None)
         if "setback" in state:
-            return self._sweeps.fail(unit, State(state["setback"].failure), state["setback"].reason, work)
+            setback = state["setback"]
+            return FailedUnit(unit, self._method.id, State(setback.failure), setback.reason, work)
         first, *others = state["explanations"]
-        self._sweeps.ledger.record_explained(first, others, work)
-        return State.EXPLAINED
+        return ExplainedUnit(first, others, work)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from neurogloss.accounts import Standing
 from neurogloss.agent import graph, tools, units
+from neurogloss.agent.cluster.labelling import Elsewhere, elsewhere
 from neurogloss.agent.inverted import GroupScoring
 from neurogloss.agent.models import Models
 from neurogloss.agent.nodes.prepare import prompt_texts
+from neurogloss.agent.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
 from neurogloss.agent.sweeps import Summary, Sweeps
 from neurogloss.engines.usage import recording
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.folder import RunFolder
-from neurogloss.ids import UnitId, derive_seed, hash64
+from neurogloss.ids import derive_seed, hash64
 from neurogloss.protocols import Progress, Quiet, Scorer
-from neurogloss.records import Explanation, Score, State
+from neurogloss.records import Explanation, Label, Score, State
 from neurogloss.scorers import floors
 from neurogloss.scorers.inverted import DETECTION
 from neurogloss.settings import LabelSettings, make
@@ -39,6 +41,7 @@ def score(
     settings: LabelSettings | None = None,
     *,
     own_scorers: Sequence[Scorer] = (),
+    engine: str = "local",
     progress: Progress | None = None,
     **values: Any,
 ) -> Summary:
@@ -46,7 +49,7 @@ def score(
 
     Args:
         method: by default the newest. Imported explanations are methods of their own.
-        settings: as `neurogloss.label`; those about explaining decide nothing here.
+        settings, own_scorers, engine: as `neurogloss.label`; settings about explaining decide nothing here.
 
     Returns:
         The units by state: accepted where some score, new or old, lies above its floor.
@@ -54,7 +57,8 @@ def score(
     Raises:
         UserError: what the user can mend. What was scored before is kept.
     """
-    return wait(partial(score_async, run, method, settings, own_scorers=own_scorers, progress=progress, **values))
+    scored = partial(score_async, run, method, settings, own_scorers=own_scorers, engine=engine)
+    return wait(partial(scored, progress=progress, **values))
 
 
 async def score_async(
@@ -63,6 +67,7 @@ async def score_async(
     settings: LabelSettings | None = None,
     *,
     own_scorers: Sequence[Scorer] = (),
+    engine: str = "local",
     progress: Progress | None = None,
     **values: Any,
 ) -> Summary:
@@ -75,7 +80,10 @@ async def score_async(
         async with AsyncExitStack() as stack:
             chat = await tools.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
             scoring = tools.build_scoring(settings, cache, models, chat, own_scorers)
+            cluster = stack.enter_context(elsewhere(engine, folder, own_scorers))
             at_once = settings.together > 1
+            if at_once and cluster:
+                raise UserError("Several explanations are asked about at once in one process: --engine local.")
             names = frozenset([DETECTION] if at_once else [scorer.name for scorer in scoring.scorers])
             ledger = stack.enter_context(Ledger(folder.ledger))
             chosen = units.select(cache, settings.units, settings.min_active, settings.seed)
@@ -84,10 +92,12 @@ async def score_async(
             def unscored(standing: Standing | None) -> bool:
                 return standing is not None and standing.explained and not names <= standing.scorers
 
-            work = (
-                GroupScoring(sweeps, scoring, models, cache) if at_once else UnitScoring(sweeps, scoring, models)
-            )
-            await sweeps.run("scoring", unscored, work)
+            def workers() -> Workers[Label]:
+                if at_once:
+                    return Here(GroupScoring(sweeps, scoring, models, cache), in_flight(settings))
+                return unit_workers(sweeps, scoring, models, cluster)
+
+            await sweeps.run("scoring", unscored, sweeps.explained, workers)
             with Index(folder.index, models.embedder) as index:
                 index.sync(ledger, progress)
             return sweeps.summary(unscored)
@@ -101,52 +111,61 @@ def _method(ledger: Ledger, method: str | None) -> str:
     return chosen
 
 
+def unit_workers(
+    sweeps: Sweeps, scoring: tools.Scoring, models: Models, cluster: Elsewhere | None = None
+) -> Workers[Label]:
+    """Who scores units by themselves: this process, or the cluster."""
+    settings, pool = sweeps.settings, floor_pool(sweeps)
+    if cluster:
+        return cluster.scoring(settings, scoring, pool)
+    return Here(UnitScoring(scoring, models, settings, pool), in_flight(settings))
+
+
+def floor_pool(sweeps: Sweeps) -> list[Explanation]:
+    """Explanations of the method to draw floors from: all of them, or POOL drawn by their hash."""
+    explained = (label.explanation for label in sweeps.ledger.labels(sweeps.method))
+    return heapq.nsmallest(POOL, filter(None, explained), key=lambda e: hash64(sweeps.settings.seed, e.id))
+
+
 class UnitScoring:
-    """Takes one unit's explanation through the score graph, and records what comes of it."""
+    """Takes one unit's explanation through the score graph."""
 
-    def __init__(self, sweeps: Sweeps, scoring: tools.Scoring, models: Models) -> None:
-        self._sweeps, self._scoring, self._models = sweeps, scoring, models
-        self._graph = graph.score_graph(scoring, lambda: models.live, models.rivals, sweeps.settings)
+    def __init__(
+        self, scoring: tools.Scoring, models: Models, settings: LabelSettings, pool: Sequence[Explanation]
+    ) -> None:
+        """`pool`: explanations from which floors are drawn."""
+        self._scoring, self._models, self._settings, self._pool = scoring, models, settings, pool
+        self._graph = graph.score_graph(scoring, lambda: models.steered, models.rivals, settings)
 
-    async def __call__(self, unit: UnitId) -> State:
-        ledger, settings = self._sweeps.ledger, self._sweeps.settings
-        label = ledger.label(unit, self._sweeps.method)
-        assert label is not None and label.explanation is not None
+    async def __call__(self, label: Label) -> Result:
+        unit, explanation, settings = label.unit, label.explanation, self._settings
+        assert explanation is not None
         found = self._models.evidence(unit, self._scoring.hard)
         seed = derive_seed(settings.seed, str(unit))
         with recording() as calls:
             try:
                 state = await self._graph.ainvoke(
                     {
-                        "explanation": label.explanation,
+                        "explanation": explanation,
                         "half": found.score,
                         "tuning_prompts": prompt_texts(found.explain.negatives, settings.prompts),
                         "density": found.statistics.density,
-                        "floors": floors.draw(label.explanation, self._pool, self._scoring.n_floors, seed),
+                        "floors": floors.draw(explanation, self._pool, self._scoring.n_floors, seed),
                         "earlier": self._earlier(label.scores),
                     }
                 )
             except AnswerError as error:
-                work = self._sweeps.account("score", calls)
-                return self._sweeps.fail(unit, State(error.failure), str(error), work)
-        ledger.record_scores(
-            label.explanation,
-            state["state"],
+                return FailedUnit(unit, label.method, State(error.failure), str(error), worked("score", calls))
+        return ScoredUnit(
+            explanation,
+            State(state["state"]),
             state["scores"],
             state["outcomes"],
             state["reason"],
-            self._sweeps.account("score", calls),
+            worked("score", calls),
         )
-        return State(state["state"])
 
     def _earlier(self, scores: Sequence[Score]) -> list[Score]:
         """Scores that the explanation has of other scorers."""
         mine = {scorer.name for scorer in self._scoring.scorers}
         return [score for score in scores if score.scorer not in mine]
-
-    @cached_property
-    def _pool(self) -> list[Explanation]:
-        """Explanations of the method to draw floors from: all of them, or POOL drawn by their hash."""
-        explained = (label.explanation for label in self._sweeps.ledger.labels(self._sweeps.method))
-        seed = self._sweeps.settings.seed
-        return heapq.nsmallest(POOL, filter(None, explained), key=lambda e: hash64(seed, e.id))

@@ -1,28 +1,27 @@
-"""Sweeps over units: what one method has left to do of them, done some at a time and written to the ledger.
+"""Sweeps over units: what one method has left to do of them, given to workers, and what they find written down.
 
-Standings are read a page at a time, and units are done as workers free up: memory does not grow with their number.
+Standings are read a page at a time, and units are given out as workers free up: memory does not grow with their
+number. What workers found is recorded here alone, a unit at a time.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
-from neurogloss.accounts import Standing, Usage, Work
-from neurogloss.engines.usage import Call
+from neurogloss.accounts import Standing, Usage
+from neurogloss.agent.results import Item, Workers
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress
-from neurogloss.records import State
+from neurogloss.records import Label, State
 from neurogloss.settings import LabelSettings
 from neurogloss.store.ledger import Ledger
-from neurogloss.tasks import together
 
 FAILED = frozenset({State.TRANSPORT, State.REFUSAL, State.UNPARSEABLE, State.EMPTY})
 """States that say that the run, not the unit, fell short."""
-GIVE_UP = 3
-"""Transport failures in a row, times the units in flight, after which the server counts as gone."""
 PAGE = 500
 """Units whose standing is read at once."""
 
@@ -65,10 +64,6 @@ class Sweeps:
     ) -> None:
         self.ledger, self.method, self.settings = ledger, method, settings
         self.chosen, self.progress = chosen, progress
-        self.in_flight = settings.concurrency if settings.llm else 1
-        """Models in this process answer one at a time; only a server has use for several units."""
-        self._lost = 0
-        """Transport failures in a row."""
         self._spent, self._began = Usage(), time.monotonic()
 
     def pages(self) -> Iterator[Sequence[UnitId]]:
@@ -82,41 +77,38 @@ class Sweeps:
             found = self.ledger.standings(self.method, page)
             yield from (unit for unit in page if wanted(found.get(unit)))
 
-    async def run(self, task: str, wanted: Wanted, work: Callable[[UnitId], Awaitable[State]]) -> None:
-        """Do the pending units, until they are done or the server is gone."""
+    def explained(self, unit: UnitId) -> Label:
+        """The label of a unit that has an explanation."""
+        label = self.ledger.label(unit, self.method)
+        assert label is not None and label.explanation is not None
+        return label
+
+    async def run(
+        self,
+        task: str,
+        wanted: Wanted,
+        item_of: Callable[[UnitId], Item],
+        workers: Callable[[], Workers[Item]],
+    ) -> None:
+        """Have the pending units done, until they are or the server is gone.
+
+        Args:
+            item_of: what workers are given of a unit.
+            workers: called only where there are units to do.
+        """
         n = sum(1 for _ in self.pending(wanted))
         if not n:
             return
-        self._lost, states = 0, Counter[State]()
+        states = Counter[State]()
         self.progress.start(task, len(self.chosen), "units", done=len(self.chosen) - n)
         began, before = time.monotonic(), self._spent
-        pending = self.pending(wanted)
-
-        async def worker() -> None:
-            for unit in pending:
-                state = await work(unit)
-                states[state] += 1
-                if state is State.TRANSPORT:
-                    self._lost += 1
-                elif state not in (State.DEAD, State.TOO_LITTLE_EVIDENCE):  # of those the model was not asked
-                    self._lost = 0
+        async with aclosing(workers().results(map(item_of, self.pending(wanted)), n)) as results:
+            async for result in results:
+                result.record(self.ledger)
+                self._spent += result.work.usage
+                states[result.state] += 1
                 self.progress.advance()
                 self.progress.show(_figures(states, self._spent, before, time.monotonic() - began))
-                if self._lost >= GIVE_UP * self.in_flight:
-                    return
-
-        await together(worker() for _ in range(min(self.in_flight, n)))
-
-    def account(self, stage: str, calls: Sequence[Call], trace: bytes | None = None) -> Work:
-        """What a unit's calls cost, added to what the run did."""
-        usage = sum((call.usage for call in calls), Usage())
-        self._spent += usage
-        return Work(stage, usage, trace)
-
-    def fail(self, unit: UnitId, state: State, reason: str, work: Work) -> State:
-        """Record a failure."""
-        self.ledger.record_failure(unit, self.method, state, reason, work)
-        return state
 
     def summary(self, *wanted: Wanted) -> Summary:
         """What it came to; units that are still as wanted wait."""

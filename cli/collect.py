@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument, said
+from neurogloss.cli.options import EngineOption, JsonOption, RunArgument, said
 
 
 def collect(
@@ -34,6 +34,7 @@ def collect(
     merge: Annotated[
         list[Path] | None, typer.Option(help="Finished runs over other documents to make RUN of; give each.")
     ] = None,
+    engine: EngineOption = "local",
     json: JsonOption = False,
 ) -> None:
     """Read a corpus with a model once, and keep every unit's evidence.
@@ -66,7 +67,7 @@ def collect(
         manifest = ng.merge(run, merge)
     else:
         with progress.shown() as bars:
-            manifest = ng.collect(run, progress=bars, **chosen)
+            manifest = ng.collect(run, engine=engine, progress=bars, **chosen)
     if json:
         render.print_json([manifest])
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument, said
+from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, RunArgument, said
 
 if TYPE_CHECKING:
     from neurogloss.agent.sweeps import Summary
@@ -34,6 +34,7 @@ def label(
     pictures: Annotated[str | None, typer.Option(help="auto: seen where they can be; or captions.")] = None,
     floors: Annotated[int | None, typer.Option(help="Explanations of other units asked as a floor.")] = None,
     questions: Annotated[int | None, typer.Option(help="Questions a scorer at most.")] = None,
+    min_active: Annotated[int | None, typer.Option(help="Active contexts a unit needs in each half.")] = None,
     stop: Annotated[str | None, typer.Option(help="width or settled: ask no more once a score is.")] = None,
     stop_width: Annotated[float | None, typer.Option(help="Width of an interval that is narrow enough.")] = None,
     stop_error: Annotated[float | None, typer.Option(help="Chance that such intervals do not hold.")] = None,
@@ -45,6 +46,7 @@ def label(
     trace: Annotated[bool, typer.Option(help="Keep what was asked and answered for `show --trace`.")] = True,
     seed: Annotated[int | None, typer.Option(help="Decides every sample and draw.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    engine: EngineOption = "local",
     json: JsonOption = False,
 ) -> int:
     """Explain units and score the explanations, each score beside its floor.
@@ -66,6 +68,7 @@ def label(
         "pictures": pictures,
         "floors": floors,
         "questions": questions,
+        "min_active": min_active,
         "stop": stop,
         "stop_width": stop_width,
         "stop_error": stop_error,
@@ -80,7 +83,7 @@ def label(
     from neurogloss.settings import LabelSettings, make
 
     settings = make(LabelSettings, said(given))
-    return plan_and_report(run, settings, json) if dry_run else label_and_report(run, settings, json)
+    return plan_and_report(run, settings, json) if dry_run else label_and_report(run, settings, json, engine)
 
 
 def comma_separated(names: str | None) -> tuple[str, ...] | None:
@@ -102,13 +105,13 @@ def plan_and_report(run: Path, settings: LabelSettings, json: bool) -> int:
     return 0
 
 
-def label_and_report(run: Path, settings: LabelSettings, json: bool) -> int:
+def label_and_report(run: Path, settings: LabelSettings, json: bool, engine: str = "local") -> int:
     """Label, print what came of it, and return the exit code."""
     import neurogloss as ng
     from neurogloss.cli import progress
 
     with progress.shown() as bars:
-        summary = ng.label(run, settings, progress=bars)
+        summary = ng.label(run, settings, engine=engine, progress=bars)
     return report(run, summary, json)
 
 

@@ -24,6 +24,14 @@ EmbedderOption = Annotated[
         envvar="NEUROGLOSS_EMBEDDER",
     ),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="Who computes: local, this process; ray or ray:ADDRESS, the workers of a Ray cluster.",
+        metavar="local|ray|ray:ADDRESS",
+    ),
+]
 
 
 def said(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument, said
+from neurogloss.cli.options import EngineOption, JsonOption, RunArgument, said
 
 
 def score(
@@ -28,6 +28,7 @@ def score(
     stop_error: Annotated[float | None, typer.Option(help="Chance that such intervals do not hold.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Units in flight.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides every sample and draw.")] = None,
+    engine: EngineOption = "local",
     json: JsonOption = False,
 ) -> int:
     """Score explanations that are there, labelled or imported, by scorers that they have no scores of yet."""
@@ -54,5 +55,5 @@ def score(
     }
     settings = make(LabelSettings, said(given))
     with progress.shown() as bars:
-        summary = ng.score(run, method, settings, progress=bars)
+        summary = ng.score(run, method, settings, engine=engine, progress=bars)
     return report(run, summary, json)

@@ -81,16 +81,23 @@ def collect(
 
 
 def fill(
-    run: RunFolder, settings: PassSettings, source: Callable[[], Source], progress: Progress
+    run: RunFolder,
+    settings: PassSettings,
+    source: Callable[[], Source],
+    progress: Progress,
+    read: Callable[[Pass], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Fill the run's cache from a source, which is opened only where something is left to read.
+
+    Args:
+        read: makes the pass, and gives the manifest; by default `Pass.run`.
 
     Returns and raises as `collect`.
     """
     with run.writing():
         done = _previous(run, settings)
         if done.get("complete"):
-            _drop_states(run.cache, None)
+            drop_states(run.cache, None)
             Cache(run.cache).verify()
             return done
         opened = source()
@@ -99,7 +106,8 @@ def fill(
                 f"The subject {opened.subject.name} has changed since the collection in {run.path} began. "
                 "Bring back the one that was there, or use another run folder."
             )
-        return _Pass(run.cache, settings, opened, progress, done).run()
+        found = Pass(run.cache, settings, opened, progress, done)
+        return read(found) if read else found.run()
 
 
 def _previous(run: RunFolder, settings: PassSettings) -> dict[str, Any]:
@@ -119,11 +127,18 @@ def _previous(run: RunFolder, settings: PassSettings) -> dict[str, Any]:
     return manifest
 
 
-def _drop_states(cache: Path, shards_done: int | None) -> None:
+def drop_states(cache: Path, shards_done: int | None) -> None:
     """Delete all sketches but those after so many shards; None: but the finished ones."""
     for folder in cache.glob("sketches/*"):
         if folder != sketch_folder(cache, shards_done):
             shutil.rmtree(folder)
+    if shards_done is None:
+        shutil.rmtree(parts_folder(cache), ignore_errors=True)
+
+
+def parts_folder(cache: Path) -> Path:
+    """Where parts of a corpus that workers have read wait to be put together."""
+    return cache.with_name("parts")
 
 
 def trim() -> None:
@@ -137,7 +152,9 @@ def trim() -> None:
             library.malloc_trim(0)
 
 
-class _Pass:
+class Pass:
+    """A pass that was begun, or is about to be."""
+
     def __init__(
         self,
         cache: Path,
@@ -146,6 +163,7 @@ class _Pass:
         progress: Progress,
         done: dict[str, Any],
     ) -> None:
+        """`done`: the manifest that it goes on from, empty where nothing was done."""
         self.cache, self.settings, self.source, self.progress = cache, settings, source, progress
         self.listeners = listeners(settings, source.subject)
         self.counts: dict[str, int] = done.get("counts") or {
@@ -158,34 +176,46 @@ class _Pass:
         self.corpus = Fingerprint(**done.get("corpus", {}))
         self.shards_done: int = done.get("shards_done", 0)
         self.parity: dict[str, Any] = done.get("parity", {})
+        self.begun = bool(done)
         sides = sum(listener.site.sides for listener in self.listeners)
         self.shard_size = source.shard_size(sides)
 
     def run(self) -> dict[str, Any]:
+        """Read what is left, and return the manifest. Raises UserError."""
         documents = self.source.documents()
-        self._tidy()
-        if self.shards_done:
-            self._pass_over(documents)
-            thresholds = read_arrays(self.cache / "thresholds.safetensors")
-            state = sketch_folder(self.cache, self.shards_done)
-            sketches = read_sketches(state, [listener.site.name for listener in self.listeners])
-        else:
-            thresholds = self._calibrate()
-            replace_file(self.cache / "thresholds.safetensors", save(thresholds))
-            self.source.write_outputs(self.cache, self.listeners, self.progress)
-            sketches = self._empty()
-        reader = Reader(self.listeners, thresholds, sketches)
+        self.begin()
+        self._pass_over(documents)
+        thresholds = read_arrays(self.cache / "thresholds.safetensors")
+        reader = Reader(self.listeners, thresholds, self._sketches())
         measure = self.source.measure
         self.progress.start("collecting", self.source.limit, measure, done=self.counts[measure])
-        for shard in self._shards(documents):
+        for shard in self.shards(documents):
             self._read_shard(shard, reader)
         for sketch in reader.sketches.values():
             sketch.sort()
         write_sketches(sketch_folder(self.cache, None), reader.sketches)
         table.write_order(self.cache / "contexts", self.columns)
-        manifest = self._write_manifest(complete=True)
-        _drop_states(self.cache, None)
+        return self.finish()
+
+    def begin(self) -> None:
+        """Delete what a killed pass left over, and set the thresholds where that was not done."""
+        self._tidy()
+        if self.begun:
+            return
+        replace_file(self.cache / "thresholds.safetensors", save(self._calibrate()))
+        self.source.write_outputs(self.cache, self.listeners, self.progress)
+
+    def finish(self) -> dict[str, Any]:
+        """Say that the cache is complete, which has to be so. Returns the manifest."""
+        manifest = self.write_manifest(complete=True)
+        drop_states(self.cache, None)
         return manifest
+
+    def _sketches(self) -> Sketches:
+        if not self.shards_done:
+            return self._empty()
+        state = sketch_folder(self.cache, self.shards_done)
+        return read_sketches(state, [listener.site.name for listener in self.listeners])
 
     def _empty(self) -> Sketches:
         top, uniform = self.settings.top, self.settings.uniform
@@ -197,7 +227,7 @@ class _Pass:
 
     def _tidy(self) -> None:
         """Delete what a killed pass left over."""
-        _drop_states(self.cache, self.shards_done)
+        drop_states(self.cache, self.shards_done)
         names = [listener.site.name for listener in self.listeners]
         for file in self.cache.glob("outputs/*.safetensors"):
             if file.stem not in names:
@@ -217,7 +247,7 @@ class _Pass:
                 "Bring back what was there, or use another run folder."
             )
 
-    def _shards(self, documents: Iterator[Document]) -> Iterator[Shard]:
+    def shards(self, documents: Iterator[Document]) -> Iterator[Shard]:
         """Documents in groups of `shard_size`, until the source's limit is reached."""
         shard: Shard = []
         read, size = self.counts[self.source.measure], 0
@@ -265,15 +295,16 @@ class _Pass:
             self.corpus = self.corpus.add(document.id)
         self.shards_done += 1
         write_sketches(sketch_folder(self.cache, self.shards_done), reader.sketches)
-        self._write_manifest(complete=False)
-        _drop_states(self.cache, self.shards_done)
+        self.write_manifest(complete=False)
+        drop_states(self.cache, self.shards_done)
 
     def _checksums(self) -> dict[str, str]:
         """Of what stays."""
         state = sketch_folder(self.cache, self.shards_done).relative_to(self.cache).as_posix()
         return {name: found for name, found in checksums(self.cache).items() if not name.startswith(f"{state}/")}
 
-    def _write_manifest(self, complete: bool) -> dict[str, Any]:
+    def write_manifest(self, complete: bool) -> dict[str, Any]:
+        """What was done so far. Returns it."""
         manifest = {
             "version": VERSION,
             "complete": complete,

@@ -32,6 +32,8 @@ BLOCK = 64 * 1024
 """Bytes in one sampled block of a weight file."""
 BLOCKS = 16
 """Blocks sampled between the first and the last."""
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+"""Of what Hugging Face loads: nothing is fetched, and no code that lies beside a model is run or asked about."""
 
 
 def require_subject_packages() -> None:
@@ -102,7 +104,7 @@ def _download(name: str) -> Path:
 def read(path: Path, dtype: Any) -> tuple[Any, Any]:
     """Model and tokenizer of a folder or of a .gguf file."""
     transformers = _transformers()
-    given: dict[str, Any] = {"local_files_only": True}
+    given: dict[str, Any] = dict(LOCAL)
     folder = path
     if path.is_file():
         require_subject_packages()
@@ -124,7 +126,7 @@ def _kind(folder: Path) -> Any:
     transformers = _transformers()
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
     if config.is_encoder_decoder:
         raise ValueError("an encoder with a decoder, which reads two texts. Give a causal model or an encoder.")
     causal = not config.architectures or set(config.architectures) & set(CAUSAL.values())

@@ -91,7 +91,12 @@ def _check_disjoint(caches: Sequence[Cache]) -> None:
         )
 
 
-def _write(folder: Path, caches: Sequence[Cache]) -> dict[str, Any]:
+def combine(folder: Path, caches: Sequence[Cache]) -> dict[str, Any]:
+    """Write contexts and sketches of all caches to `folder`, the contexts in the order of the caches.
+
+    Returns:
+        What the manifest says of them: corpus, counts, columns.
+    """
     columns: dict[str, int] = {}
     for cache in caches:
         rows = cache.contexts.columns
@@ -108,23 +113,30 @@ def _write(folder: Path, caches: Sequence[Cache]) -> dict[str, Any]:
     for sketch in sketches.values():
         sketch.sort()
     write_sketches(sketch_folder(folder, None), sketches)
-    first = caches[0].path
-    for file in (first / "thresholds.safetensors", first / "vocabulary.json", *(first / "outputs").glob("*")):
-        replace_file(folder / file.relative_to(first), file.read_bytes())
     manifests = [cache.manifest for cache in caches]
     documents = [Fingerprint(**manifest["corpus"]) for manifest in manifests]
     total = Fingerprint(sum(d.documents for d in documents), sum(d.total for d in documents) % 2**64)
-    manifest = {
-        **manifests[0],
-        "settings": {
-            **manifests[0]["settings"],
-            "corpus": " + ".join(manifest["settings"]["corpus"] for manifest in manifests),
-            "tokens": sum(manifest["counts"]["tokens"] for manifest in manifests),
-        },
-        "limit": sum(manifest["counts"]["tokens"] for manifest in manifests),
+    return {
         "corpus": asdict(total),
         "counts": {name: sum(m["counts"][name] for m in manifests) for name in manifests[0]["counts"]},
         "columns": columns,
+    }
+
+
+def _write(folder: Path, caches: Sequence[Cache]) -> dict[str, Any]:
+    found = combine(folder, caches)
+    first, manifests = caches[0].path, [cache.manifest for cache in caches]
+    for file in (first / "thresholds.safetensors", first / "vocabulary.json", *(first / "outputs").glob("*")):
+        replace_file(folder / file.relative_to(first), file.read_bytes())
+    manifest = {
+        **manifests[0],
+        **found,
+        "settings": {
+            **manifests[0]["settings"],
+            "corpus": " + ".join(manifest["settings"]["corpus"] for manifest in manifests),
+            "tokens": found["counts"]["tokens"],
+        },
+        "limit": found["counts"]["tokens"],
         "files": checksums(folder),
     }
     replace_file(folder / "manifest.json", canonical_json(manifest).encode())

@@ -16,7 +16,8 @@ from neurogloss.accounts import Usage
 from neurogloss.agent import graph
 from neurogloss.agent.batch import label, label_async
 from neurogloss.agent.plan import plan
-from neurogloss.agent.sweeps import GIVE_UP, Summary
+from neurogloss.agent.results import GIVE_UP
+from neurogloss.agent.sweeps import Summary
 from neurogloss.agent.trace import unpack
 from neurogloss.cli.app import run as run_command
 from neurogloss.errors import UserError

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import neurogloss as ng
-from neurogloss.records import Label, Outcome, Question, State
-from neurogloss.store.ledger import Ledger
+from benchmarks.soak.checks import answers, dump, labels, outcomes
+from benchmarks.soak.network import ANSWERS, HARMFUL, TRANSPORT, Proxy
+from neurogloss.records import State
 
-if TYPE_CHECKING:
-    from conftest import Proxy
-
-MakeProxy = Callable[..., "Proxy"]
+MakeProxy = Callable[..., Proxy]
 # A hang ends here, and not after the whole session's patience.
 pytestmark = pytest.mark.timeout(120)
 
 SETTINGS = {"units": "0-5", "scorers": ("detection", "fuzzing"), "questions": 20, "effort": "low", "min_active": 5}
 TWO = {**SETTINGS, "units": "0-1"}
-HARMFUL = {
-    **dict.fromkeys(("busy", "busy, no hint", "broken", "html", "null", "nested"), State.TRANSPORT),
-    **dict.fromkeys(("drop", "cut", "stall", "truncated", "no choice"), State.TRANSPORT),
-    **dict.fromkeys(("refusal", "filtered"), State.REFUSAL),
-    **dict.fromkeys(("short list", "cut off", "huge", "chatter"), State.UNPARSEABLE),
-    "empty": State.EMPTY,
-}
-"""What a unit's state is where nothing but that comes back."""
-TRANSPORT = (*(kind for kind, state in HARMFUL.items() if state is State.TRANSPORT), "late", "plain text")
-"""What says nothing of the model; the last two do no harm."""
-ANSWERS = tuple(kind for kind, state in HARMFUL.items() if state is not State.TRANSPORT)
-"""What is an answer, and none that can be used."""
 
 
 @pytest.fixture(scope="module")
@@ -53,31 +36,6 @@ def undisturbed(
 @pytest.fixture
 def run(collected: Path, quick_embedder: None, tmp_path: Path) -> Path:
     return Path(shutil.copytree(collected, tmp_path / "run"))
-
-
-def dump(run: Path) -> str:
-    """The ledger but for how often a unit was tried, which is history."""
-    with contextlib.closing(sqlite3.connect(shutil.copy(run / "ledger.sqlite", run / "copy.sqlite"))) as copy:
-        copy.execute("UPDATE labels SET attempts = 0")
-        copy.commit()
-    with Ledger(run / "copy.sqlite") as ledger:
-        return ledger.dump()
-
-
-def labels(run: Path) -> list[Label]:
-    return list(ng.open_run(run).labels())
-
-
-def outcomes(run: Path, label: Label) -> list[Outcome]:
-    opened = ng.open_run(run)
-    assert label.explanation
-    return [found for score in label.scores for found in opened.outcomes(label.explanation, score.scorer)]
-
-
-def answers(run: Path) -> dict[tuple[str, str, Question], float | None]:
-    """By scorer, explanation and question."""
-    found = (outcome for label in labels(run) if label.explanation for outcome in outcomes(run, label))
-    return {(each.scorer, each.asked, each.question): each.answer.probability for each in found}
 
 
 @pytest.mark.parametrize("kind", HARMFUL)

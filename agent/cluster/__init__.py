@@ -1,0 +1,1 @@
+"""The stages of a run on the workers of a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Labelling while processes are killed, disks fill, clocks jump and a network does its worst."""

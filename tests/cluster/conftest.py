@@ -1,0 +1,156 @@
+"""A Ray cluster of worker processes on this machine, a small run, and what its ledger and cache hold."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurogloss as ng
+from neurogloss.engines.embedder import MiniLM
+from neurogloss.folder import RunFolder
+from neurogloss.ids import hash64
+from neurogloss.protocols import Float32
+from neurogloss.store.ledger import Ledger
+
+ray = pytest.importorskip("ray")
+
+HOOKPOINT = "model.layers.0.mlp.down_proj.input"
+DELAY_S = 0.05
+"""Of every answer: long enough for a run to be hit in its middle."""
+RULES = (
+    {"match": "Passages:", "marks": 8, "delay_s": DELAY_S},
+    {"match": "exts:|Pairs:", "words": "explanation", "delay_s": DELAY_S},
+)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.ray)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """A head with room for two tasks; tests add hosts. This process has joined it."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            patch.setenv(name, "1")
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):  # Ray's processes would speak to one another through it
+            patch.delenv(name, raising=False)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        host = {"num_cpus": 2, "include_dashboard": False}
+        made = Cluster(initialize_head=True, head_node_args=host)
+        ray.init(
+            made.address, log_to_driver=False, logging_level=logging.CRITICAL
+        )
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+@pytest.fixture(scope="session")
+def script(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that answers explainers and judges."""
+    path = tmp_path_factory.mktemp("script") / "rules.jsonl"
+    path.write_text("".join(json.dumps(rule) + "\n" for rule in RULES), encoding="utf-8")
+    return f"scripted:{path}"
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_subject_folder: Path) -> Mapping[str, Any]:
+    """Of a collection of several shards."""
+    return {
+        "subject": str(tiny_subject_folder),
+        "hookpoints": [HOOKPOINT],
+        "tokens": 12_000,
+        "shard_tokens": 1024,
+        "context_chars": 64,
+        "active_quantile": 0.8,
+        "calibration_contexts": 64,
+        "top": 4,
+        "uniform": 12,
+    }
+
+
+@pytest.fixture(scope="session")
+def collected(settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few neurons of a random model over real text, read in one process. Read only."""
+    import torch
+
+    path, threads = tmp_path_factory.mktemp("runs") / "collected", torch.get_num_threads()
+    torch.set_num_threads(1)  # as workers have it
+    ng.collect(path, **settings)
+    torch.set_num_threads(threads)
+    return path
+
+
+@pytest.fixture
+def run(collected: Path, tmp_path: Path) -> Path:
+    """A copy of the collected run that the test may write to."""
+    return Path(shutil.copytree(collected, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def copy_run(collected: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    return lambda: Path(shutil.copytree(collected, tmp_path_factory.mktemp("copies") / "run"))
+
+
+@pytest.fixture(scope="session")
+def dump() -> Callable[[Path], str]:
+    """What the ledger of a run holds."""
+
+    def read(run: Path) -> str:
+        with Ledger(RunFolder(run).ledger, read_only=True) as ledger:
+            return ledger.dump()
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def files() -> Callable[[Path], dict[str, bytes]]:
+    """Every file of a run's cache, and whatever else lies in the run folder."""
+
+    def read(run: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def workers() -> Callable[[str], list[int]]:
+    """The processes, below this one, that are at a task of that name."""
+
+    def find(task: str) -> list[int]:
+        import psutil
+
+        found = psutil.process_iter(["cmdline"])
+        print([each.info["cmdline"] for each in found if "ray" in str(each.info["cmdline"])[:20]])
+        children = psutil.Process(os.getpid()).children(recursive=True)
+        print([each.cmdline()[:1] for each in children])
+        return [each.pid for each in children if each.cmdline()[:1] == [f"ray::{task}"]]
+
+    return find
+
+
+def embed(self: MiniLM, texts: Sequence[str]) -> Float32:
+    """Vectors that the text decides, at once; what they mean is of no account here."""
+    vectors = np.stack([np.random.default_rng(hash64(text)).normal(size=self.dimension) for text in texts])
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_embedder() -> Iterator[None]:
+    """The index embeds without the real model, which takes seconds; workers have the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MiniLM, "embed", embed)
+        yield
