@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,24 +176,40 @@ class Cache:
             without: contents that are left out.
             n: the first so many at most, of which those are left out; None: all.
         """
-        arrays, side = self._arrays(self.site(unit), half), self.side(unit)
-        peaks = arrays[f"{kind}_peaks"][side]
-        order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)][:n]
-        contexts = list(map(self.contexts.get, arrays[f"{kind}_hashes"][side][order].tolist()))
-        grid = self.site(unit).grid
-        rows = [[0.0] * (grid[0] * grid[1] if grid else len(context.tokens)) for context in contexts]
+        return self.samples(unit, half, without, (kind,), n)[0]
+
+    def samples(
+        self,
+        unit: UnitId,
+        half: Half,
+        without: Collection[str] = (),
+        kinds: Sequence[Literal["top", "uniform"]] = ("top", "uniform"),
+        n: int | None = None,
+    ) -> list[list[Example]]:
+        """The `examples` of each kind, for less than by themselves."""
+        site, side = self.site(unit), self.side(unit)
+        arrays, slots, n_slots = self._arrays(site, half), [], []
+        for kind in kinds:
+            peaks = arrays[f"{kind}_peaks"][side]
+            order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)][:n]
+            slots.append(
+                [peaks[order], *(arrays[f"{kind}_{part}"][side][order] for part in ("hashes", "windows"))]
+            )
+            n_slots.append(len(order))
+        peaks, hashes, windows = map(np.concatenate, zip(*slots, strict=True))
+        contexts = list(map(self.contexts.get, hashes.tolist()))
+        cells = site.grid and site.grid[0] * site.grid[1]
+        rows = [[0.0] * (cells or len(context.tokens)) for context in contexts]
         # Most activations are zero: only the others are made into Python's numbers.
-        windows = arrays[f"{kind}_windows"][side][order]
         at = np.flatnonzero(windows.view(np.uint16))
         row, token = np.divmod(at, windows.shape[1])
-        values = windows.ravel()[at] * peaks[order][row]
-        for i, j, value in zip(row.tolist(), token.tolist(), values.tolist(), strict=True):
+        for i, j, value in zip(
+            row.tolist(), token.tolist(), (windows.ravel()[at] * peaks[row]).tolist(), strict=True
+        ):
             rows[i][j] = value
-        return [
-            Example(context, tuple(activations), grid)
-            for context, activations in zip(contexts, rows, strict=True)
-            if context.content not in without
-        ]
+        built = map(Example, contexts, map(tuple, rows), repeat(site.grid))
+        parts = [list(islice(built, size)) for size in n_slots]
+        return [[each for each in part if each.context.content not in without] for part in parts]
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
         """(U,) hashes of the uniform sample, ascending, EMPTY in free slots."""

@@ -83,8 +83,7 @@ def _half(
     sample, hashes = cache.uniform_hashes(unit, half), cache.hashes(half)
     bound, active = certified_below(sample), set(sample.tolist())
     below = int(np.searchsorted(hashes, bound))
-    top = cache.examples(unit, half, "top", known)
-    uniform = cache.examples(unit, half, "uniform", known)
+    top, uniform = cache.samples(unit, half, known)
     hard = HardNegatives()
     if search:
         taken = known | {example.context.content for example in chain(top, uniform)}

@@ -101,7 +101,7 @@ def answers(
     asked: One,
     wanted: Named,
     scorer: Annotated[str, Query(description="One that the label has a score of", max_length=200)],
-    wrong: Annotated[bool, Query(description="Only what was answered wrongly, or not at all")] = True,
+    wrong: Annotated[bool, Query(description="Only what was answered wrongly, or not at all")] = False,
     method: Method = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str, Query(pattern=r"^[0-9]{0,7}$", description="`next` of the page before")] = "",
