@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from itertools import islice
 from pathlib import Path
 
@@ -40,6 +43,21 @@ def test_make_targets_exist() -> None:
     assert named and named <= targets
 
 
+def served(command: list[str], folder: Path, environment: dict[str, str]) -> bytes:
+    """The list of runs of a service that is started, asked and interrupted."""
+    process = subprocess.Popen(
+        [*command, "--json"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        url = json.loads(process.stdout.readline())["url"]
+        with urllib.request.urlopen(f"{url}/api/runs") as answer:
+            return bytes(answer.read())
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
 @pytest.mark.model
 @pytest.mark.readme
 @pytest.mark.timeout(1500)
@@ -70,6 +88,9 @@ def test_commands_run_as_written(tmp_path: Path) -> None:
     np.save(tmp_path / "betas.npy", np.random.default_rng(0).normal(size=(len(texts), 8)))
     assert len(runnable()) >= 8
     for command in runnable():
-        run(shlex.split(command))
+        if command.startswith("neurogloss serve "):
+            assert json.loads(served(shlex.split(command), tmp_path, environment))
+        else:
+            run(shlex.split(command))
     for code in PYTHON:
         run([sys.executable, "-c", code])

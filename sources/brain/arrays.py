@@ -6,8 +6,6 @@ Pickles are refused. Files that git-annex or Git LFS left in place of the data a
 from __future__ import annotations
 
 import importlib
-import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.foreign import read_json
 
 INSTALL = "pip install himalaya h5py nibabel zarr   (the extra [brain])"
 HDF5 = (".h5", ".hf5", ".hdf5", ".hdf")
@@ -71,9 +70,9 @@ def read_array(spec: str, what: str) -> NDArray[Any]:
             return np.asarray(package("nibabel").load(path).dataobj)
         if name.endswith(MGH):
             return _surface(np.asarray(package("nibabel").load(path).dataobj), path)
-    except MissingExtra:
+    except (UserError, FileNotFoundError):
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # each library has its own for a broken file, and runs into others
         raise UserError(
             f"Expected {what} in {path}, found what does not read as its suffix says: {first_line(error)} "
             "Copy the file again. Arrays of Python objects are not read."
@@ -89,11 +88,13 @@ def read_named(spec: str, what: str) -> Mapping[str, NDArray[Any]]:
     path = existing(spec, what)
     try:
         if path.suffix.lower() == ".json":
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path.read_bytes())
             return {str(name): np.asarray(value) for name, value in dict(values).items()}
         with np.load(path, allow_pickle=False) as found:
             return {name: np.asarray(found[name]) for name in found.files}
-    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # as above
         raise UserError(
             f"Expected {what} in {path}, JSON of name to indices or .npz of boolean arrays, found: "
             f"{first_line(error)}. Save it as one of those."

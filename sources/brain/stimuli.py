@@ -7,7 +7,6 @@ are left alone. What a stimulus is, its content says: the bytes of its file, els
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.errors import UserError
+from neurogloss.foreign import read_json
 from neurogloss.ids import hash64
 from neurogloss.sources.brain.arrays import existing
 
@@ -72,14 +72,14 @@ def _values(path: Path) -> Iterator[Mapping[str, Any]]:
                 yield from reader
         elif path.suffix.lower() in (".jsonl", ".ndjson"):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                value = json.loads(line) if line.strip() else {}
+                value = read_json(line) if line.strip() else {}
                 if not isinstance(value, dict):
                     raise UserError(f"Expected a JSON object in line {number} of {path}, found {line[:60]!r}.")
                 _require_columns(set(value), path)
                 yield value
         else:
             raise UserError(f"Expected a .csv, .tsv or .jsonl table, found {path}. Save it as one of those.")
-    except (csv.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (csv.Error, ValueError) as error:
         raise UserError(f"Expected {path} to read as its suffix says, found: {error}. Save it again.") from None
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import importlib
 import io
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.foreign import read_json
 from neurogloss.ids import hash64
 from neurogloss.protocols import Progress
 from neurogloss.settings import ImageSettings
@@ -177,7 +177,7 @@ def _table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
                 try:
-                    row = json.loads(line)
+                    row = read_json(line)
                 except ValueError:
                     row = None
                 if not isinstance(row, dict):

@@ -6,7 +6,6 @@ cells of a layer cover the picture evenly, and a mask can be drawn on it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurogloss.errors import UserError
+from neurogloss.foreign import read_json
 from neurogloss.protocols import Float32
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _size(found: Any) -> tuple[int, int]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError as error:
