@@ -288,8 +288,8 @@ def test_the_demo_shows_the_unit_that_detection_finds_most_in(
 ) -> None:
     accept(run_copy, small_labels[3], 0.8)
     labels = list(ng.open_run(run_copy).labels())
-    assert max(labels, key=demo._excess).unit == small_labels[3].unit
-    assert demo._excess(ng.Label(labels[0].unit, "m", ng.State.DEAD)) == -1.0
+    assert max(labels, key=demo.detection_excess).unit == small_labels[3].unit
+    assert demo.detection_excess(ng.Label(labels[0].unit, "m", ng.State.DEAD)) == -1.0
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["label", "--help"], ["index", "--help"]])

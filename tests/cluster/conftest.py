@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import neurogloss as ng
 from neurogloss.engines.embedder import MiniLM
@@ -19,8 +20,6 @@ from neurogloss.folder import RunFolder
 from neurogloss.ids import hash64
 from neurogloss.protocols import Float32
 from neurogloss.store.ledger import Ledger
-
-ray = pytest.importorskip("ray")
 
 HOOKPOINT = "model.layers.0.mlp.down_proj.input"
 DELAY_S = 0.05
@@ -33,13 +32,16 @@ RULES = (
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in item.path.parents and {"cluster", "hosts"} & {
+            *getattr(item, "fixturenames", ())
+        }:
             item.add_marker(pytest.mark.ray)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A head with room for two tasks; tests add hosts. This process has joined it."""
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -48,11 +50,10 @@ def cluster() -> Iterator[Any]:
         for name in ("HTTP_PROXY", "HTTPS_PROXY"):  # Ray's processes would speak to one another through it
             patch.delenv(name, raising=False)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # of a busy machine
         host = {"num_cpus": 2, "include_dashboard": False}
         made = Cluster(initialize_head=True, head_node_args=host)
-        ray.init(
-            made.address, log_to_driver=False, logging_level=logging.CRITICAL
-        )
+        ray.init(made.address, log_to_driver=False, logging_level=logging.CRITICAL)
         yield made
         ray.shutdown()
         made.shutdown()
@@ -133,10 +134,7 @@ def workers() -> Callable[[str], list[int]]:
     def find(task: str) -> list[int]:
         import psutil
 
-        found = psutil.process_iter(["cmdline"])
-        print([each.info["cmdline"] for each in found if "ray" in str(each.info["cmdline"])[:20]])
         children = psutil.Process(os.getpid()).children(recursive=True)
-        print([each.cmdline()[:1] for each in children])
         return [each.pid for each in children if each.cmdline()[:1] == [f"ray::{task}"]]
 
     return find
@@ -148,9 +146,20 @@ def embed(self: MiniLM, texts: Sequence[str]) -> Float32:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+REAL = MiniLM.embed
+
+
 @pytest.fixture(autouse=True, scope="session")
 def quick_embedder() -> Iterator[None]:
     """The index embeds without the real model, which takes seconds; workers have the real one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MiniLM, "embed", embed)
+        yield
+
+
+@pytest.fixture
+def real_embedder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As workers have it: the model, on one thread."""
+    monkeypatch.setattr(MiniLM, "embed", REAL)
+    with threadpool_limits(1, user_api="blas"):
         yield

@@ -1,10 +1,14 @@
-"""Units labelled by the workers of a Ray cluster: the ledger is that of one process, whatever is lost on the way."""
+"""Units labelled by the workers of a Ray cluster: the ledger is that of one process, whatever is lost."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import signal
-from collections import Counter
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,13 @@ from typing import Any
 import pytest
 
 import neurogloss as ng
+from neurogloss.agent.cluster.labelling import Job, Shards, elsewhere, explain
+from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.protocols import Quiet
+from neurogloss.records import State
+from neurogloss.settings import LabelSettings
+from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger
 
 Dump = Callable[[Path], str]
@@ -23,7 +32,7 @@ LABEL: dict[str, Any] = {
     "questions": 20,
     "min_active": 5,
     "effort": "low",
-    "concurrency": 2,
+    "concurrency": 1,
 }
 
 
@@ -73,13 +82,92 @@ def test_killed_workers_cost_what_they_had_in_flight(
     stage: str,
     task: str,
 ) -> None:
-    killed: Counter[int] = Counter()
+    killed: list[int] = []
 
     def kill() -> None:
         for pid in workers(task):
             os.kill(pid, signal.SIGKILL)
-            killed[pid] += 1
+            killed.append(pid)
 
-    summary = ng.label(run, llm=script, engine="ray", progress=After(stage, 3, kill), **LABEL)
+    summary = ng.label(run, llm=script, engine="ray", progress=After(stage, 1, kill), **LABEL)
     assert killed and summary.waiting == 0
     assert dump(run) == dump(alone)
+
+
+def test_a_lost_host_costs_what_it_had_in_flight(
+    cluster: Any, run: Path, script: str, alone: Path, dump: Dump
+) -> None:
+    host, lost = cluster.add_node(num_cpus=2), []
+
+    def lose() -> None:
+        cluster.remove_node(host, allow_graceful=False)
+        lost.append(host)
+
+    ng.label(run, llm=script, engine="ray", progress=After("explaining", 2, lose), **LABEL)
+    assert lost
+    assert dump(run) == dump(alone)
+
+
+def test_started_again_after_a_kill_it_ends_like_one_process(
+    cluster: Any, run: Path, script: str, alone: Path, dump: Dump
+) -> None:
+    options = [f"--{name.replace('_', '-')}={_said(value)}" for name, value in LABEL.items()]
+    line = ["-m", "neurogloss", "label", str(run), "--llm", script, "--engine", f"ray:{cluster.address}", *options]
+    process = subprocess.Popen([sys.executable, *line], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (found := scored(run)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert found < 10
+    summary = ng.label(run, llm=script, engine="ray", **LABEL)
+    assert sum(summary.states.values()) == 10 and summary.waiting == 0
+    assert dump(run) == dump(alone)
+
+
+def _said(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def scored(run: Path) -> int:
+    try:
+        with Ledger(RunFolder(run).ledger, read_only=True) as ledger:
+            found = ledger.counts()
+    except UserError:
+        return 0
+    return found.get(State.ACCEPTED, 0) + found.get(State.REJECTED, 0)
+
+
+def test_stored_explanations_are_scored_elsewhere_by_models_in_the_worker(
+    cluster: Any, alone: Path, tmp_path: Path, script: str, dump: Dump, real_embedder: None
+) -> None:
+    here, there = (Path(shutil.copytree(alone, tmp_path / name)) for name in ("here", "there"))
+    more: dict[str, Any] = {"scorers": ("embedding",), "units": "0-4", "llm": script}
+    ng.score(here, **more)
+    ng.score(there, engine="ray", **more)
+    assert dump(here) == dump(there) != dump(alone)
+
+
+def test_what_a_user_can_mend_is_said_as_by_one_process(cluster: Any, run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rules.jsonl"
+    path.write_text('{"match": "", "reply": "x"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="one process"):
+        ng.score(run, llm=f"scripted:{path}", engine="ray", together=2, scorers=("detection",))
+
+
+def test_workers_with_another_method_are_refused(cluster: Any, run: Path, script: str) -> None:
+    """A prompt that was edited on one host alone would give scores that do not belong together."""
+    folder = RunFolder(run)
+    with elsewhere("ray", folder, ()) as workers:
+        assert workers
+        settings = LabelSettings(llm=script, units="0", min_active=5)
+        cache = Cache(folder.cache)
+        unit = next(cache.units())
+        shards = Shards(workers.cluster, Job(Path.cwd(), run, settings, (), "b2:another"), explain)
+
+        async def first() -> object:
+            return await anext(shards.results(iter([unit]), 1))
+
+        with pytest.raises(UserError, match="one method on every host"):
+            asyncio.run(first())

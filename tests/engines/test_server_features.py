@@ -360,7 +360,7 @@ def test_an_answer_that_is_none_of_the_choices() -> None:
         probabilities(logprobs({"Well": 0.97, "yes": 0.03}), ["yes", "no"])
     with pytest.raises(UnparseableError, match="log probabilities"):
         probabilities(message(), ["yes", "no"])
-    with pytest.raises(ValueError, match="differ"):
+    with pytest.raises(AssertionError, match="differ"):
         probabilities(logprobs({"a": 1.0}), ["a", "A "])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurogloss.store.columns import SCHEMA, Columns
+from neurogloss.store.columns import SCHEMA, Columns, Place, Term
 from neurogloss.store.where import Comparison
 
 MANY = 10_000
@@ -67,3 +67,26 @@ def test_a_reader_sees_what_another_connection_wrote_and_not_what_it_took_back(c
     assert rows(reader, "n", ">", 1) == [1]
     writer.write(np.array([6000]), [{"n": 9}])
     assert rows(reader, "n", ">", 1) == [1, 6000]
+
+
+def test_rows_are_ordered_by_several_fields_and_what_has_no_value_stands_last(connection):
+    columns = Columns(connection)
+    given = [{"n": 1, "t": "u/10"}, {"n": 2, "t": "u/9"}, {"t": "u/9"}, {"n": 2, "t": "u/10"}, {"n": 1}, {"n": 2}]
+    columns.write(np.arange(6), given)
+    every = Comparison("n", "<", (9,))
+
+    def paged(*order: Term, after: Place | None = None, skip: int = 0, limit: int = 9) -> tuple[list[int], int]:
+        return columns.page(every, order, after, skip, limit)
+
+    assert paged(Term("n"), Term("t")) == ([0, 4, 1, 3, 5], 5)
+    assert paged(Term("n", descending=True), Term("t")) == ([1, 3, 5, 0, 4], 5)
+    assert paged(Term("t", descending=True)) == ([0, 3, 1, 4, 5], 5)
+    order = Term("n", descending=True), Term("t")
+    assert columns.place(3, order) == Place((2.0, "u/10"), 3) and columns.place(4, order) == Place((1.0, None), 4)
+    assert paged(*order, after=columns.place(3, order)) == ([5, 0, 4], 5)
+    assert paged(*order, after=columns.place(5, order), skip=1, limit=1) == ([4], 5)
+    assert paged(*order, after=columns.place(4, order)) == ([], 5)
+    # A place stays where it is when its row, or even its text, is there no longer.
+    assert paged(*order, after=Place((2.0, "u/9"), 1)) == ([3, 5, 0, 4], 5)
+    columns.clear(np.array([3]))
+    assert paged(*order, after=Place((2.0, "u/10"), 3)) == ([5, 0, 4], 4)

@@ -420,3 +420,50 @@ def test_sides_and_facets_come_back(ledger, unit, explanation):
     given = explanation(2, text="either days; or cities", side=Side.MIXED, facets=facets)
     ledger.record_explained(given, [])
     assert ledger.candidates(unit(2), "m1") == [given] and ledger.label(unit(2)).explanation == given
+
+
+@pytest.fixture
+def paged(ledger, unit, explanation, score) -> Ledger:
+    """Explained, in order: 0, 0-, 2 (accepted), 2-; failed: 10 (refusal), 10-."""
+    for index, sign in ((2, -1), (0, 1), (2, 1), (0, -1)):
+        ledger.record_explained(explanation(index, sign=sign), [])
+    ledger.record_scores(explanation(2), State.ACCEPTED, [score("fuzzing"), score("detection")], [])
+    ledger.record_scores(explanation(0, sign=-1), State.REJECTED, [score("detection", 0.3)], [])
+    ledger.record_failure(unit(10), "m1", State.REFUSAL, "would not")
+    ledger.record_failure(unit(10, -1), "m1", State.EMPTY, "")
+    return ledger
+
+
+def test_pages_follow_the_order_of_units(paged, unit):
+    def ask(**more):
+        labels, total = paged.page("m1", **{"explained": True, **more})
+        return [(label.unit.index, label.unit.sign) for label in labels], total
+
+    assert ask() == ([(0, 1), (0, -1), (2, 1), (2, -1)], 4)
+    assert ask(limit=2) == ([(0, 1), (0, -1)], 4)
+    assert ask(after=unit(0, -1), limit=1) == ([(2, 1)], 4)
+    assert ask(after=unit(0), skip=1, limit=9) == ([(2, 1), (2, -1)], 4)
+    assert ask(after=unit(1)) == ([(2, 1), (2, -1)], 4)  # a unit that is not there has its place, too
+    assert ask(states=[State.ACCEPTED]) == ([(2, 1)], 1)
+    assert ask(explained=False) == ([(10, 1), (10, -1)], 2)
+    assert ask(explained=False, states=[State.REFUSAL]) == ([(10, 1)], 1)
+    assert ask(states=[]) == ([], 0)
+    assert paged.page("m0", explained=True) == ([], 0)
+
+
+def test_scores_are_those_of_the_labels_in_their_order(paged):
+    wanted = [(str(label.unit), score) for label in paged.labels("m1") for score in label.scores]
+    assert repr(list(paged.scores("m1"))) == repr(wanted) and len(wanted) == 3  # by repr: NaN is not itself
+    assert list(paged.scores("m0")) == []
+
+
+def test_units_are_counted_by_place_and_found_by_their_end(paged, unit, statistics):
+    paged.add_units([(unit(2, hookpoint="embed"), statistics)])
+    assert paged.places() == {
+        ("org/subject", "embed", "neurons"): 1,
+        ("org/subject", "model.layers.14.mlp", "neurons"): 6,
+    }
+    assert paged.ending("/2", 9) == [unit(2, hookpoint="embed"), unit(2)]
+    assert paged.ending("/2", 1) == [unit(2, hookpoint="embed")]
+    assert paged.ending("mlp/neurons/10-", 9) == [unit(10, -1)]
+    assert paged.ending("%/2", 9) == paged.ending("/3", 9) == []

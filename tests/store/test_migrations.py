@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 
 import pytest
 
-from neurogloss.store import migrations
+from neurogloss.errors import UserError
+from neurogloss.folder import replace_file
+from neurogloss.records import State
+from neurogloss.sources import cache
+from neurogloss.store import catalogue, migrations
 from neurogloss.store.database import transaction
+from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
 
 # A step that has been released is never edited: append another to MIGRATIONS, and its line here.
@@ -79,3 +85,61 @@ def test_a_step_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
         migrations.migrate(connection, "a")
     assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
     connection.close()
+
+
+@pytest.mark.parametrize("steps", range(1, len(migrations.MIGRATIONS)))
+def test_a_ledger_of_each_earlier_format_is_brought_up_to_date(
+    tmp_path, monkeypatch, unit, statistics, explanation, score, outcomes, steps
+):
+    now, then = tmp_path / "now.sqlite", tmp_path / "then.sqlite"
+    chosen = explanation(validation=0.75)
+    with Ledger(now) as ledger:
+        ledger.add_method("m1", {"explainer": "pmi"})
+        ledger.add_units([(unit(), statistics), (unit(1), statistics)])
+        ledger.record_explained(chosen, [explanation(text="a loser", rank=1)])
+        ledger.record_scores(chosen, State.ACCEPTED, [score()], outcomes(chosen.id))
+        ledger.record_failure(unit(1), "m1", State.REFUSAL, "it declined")
+        expected = ledger.dump()
+    connection = sqlite3.connect(then, isolation_level=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:steps])
+        with transaction(connection):
+            migrations.migrate(connection, "then")
+    connection.execute("ATTACH ? AS present", (str(now),))
+    tables = [name for kind, name, _ in schema(connection) if kind == "table" and name != "migrations"]
+    for table in tables:
+        columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+        connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM present.{table}")
+    connection.close()
+    with pytest.raises(UserError, match="Bring it up to date with:  neurogloss label"):
+        Ledger(then, read_only=True)
+    with Ledger(then) as ledger:
+        assert ledger.dump() == expected
+        assert ledger.label(unit()).explanation == chosen
+
+
+def test_an_index_of_an_earlier_format_is_named_and_made_anew(tmp_path, unit, statistics, explanation, embedder):
+    with Ledger(tmp_path / "run" / "ledger.sqlite") as ledger:
+        ledger.add_method("m1", {})
+        ledger.add_units([(unit(), statistics)])
+        ledger.record_explained(explanation(), [])
+        with Index(tmp_path / "run" / "index", embedder) as index:
+            index.sync(ledger)
+        for earlier in range(1, catalogue._VERSION):
+            connection = sqlite3.connect(index.path / "explanations.sqlite")
+            connection.execute(f"PRAGMA user_version = {earlier}")
+            connection.close()
+            with Index(index.path, embedder) as index:
+                with pytest.raises(
+                    UserError, match="Another version of neurogloss made .* index rebuild"
+                ):
+                    index.check(ledger)
+                index.rebuild(ledger)
+                assert index.check(ledger).ok
+
+
+def test_a_cache_of_an_earlier_format_is_named(tmp_path):
+    for earlier in range(1, cache.VERSION):
+        replace_file(tmp_path / "manifest.json", json.dumps({"version": earlier, "complete": True}).encode())
+        with pytest.raises(UserError, match=f"Expected version {cache.VERSION} of a cache .* Collect again"):
+            cache.read_manifest(tmp_path)

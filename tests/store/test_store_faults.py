@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from neurogloss.errors import UserError
 from neurogloss.records import State
+from neurogloss.store.database import busy_or_full
 from neurogloss.store.documents import documents
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
@@ -156,6 +158,7 @@ from pathlib import Path
 import numpy as np
 from neurogloss.store.catalogue import Catalogue
 from neurogloss.store.columns import Columns
+from neurogloss.store.database import busy_or_full
 from neurogloss.store.documents import Document
 
 class Embedder:
@@ -195,16 +198,35 @@ def test_a_catalogue_s_writer_killed_in_mid_transaction(tmp_path, make_embedder,
         assert catalogue.stored([f"b2:{batches}-7"]) == {}
 
 
-def test_no_room_for_chroma_is_named(tmp_path, ledger, embedder, monkeypatch):
-    """In the words that its folder on a full file system gave."""
+def test_an_error_of_a_full_disk_is_named_as_one(tmp_path, ledger, monkeypatch):
+    """SQLite says of a file that it cannot map only that something failed."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert busy_or_full(ledger, error) is None
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr("neurogloss.store.database.shutil.disk_usage", lambda path: usage)
+    assert "Make room" in str(busy_or_full(ledger, error))
+
+
+@pytest.mark.parametrize(
+    "said, free",
+    [
+        ("error returned from database: (code: 13) database or disk is full", 2**40),
+        ("Error in compaction: Failed to apply logs to the metadata segment", 0),
+    ],
+)
+def test_no_room_for_chroma_is_named(tmp_path, ledger, embedder, monkeypatch, said, free):
+    """In the words that its folder on a full file system gave; of some of them only the file system knows why."""
     from chromadb.errors import InternalError
 
     def full(self, create):
-        raise InternalError("error returned from database: (code: 13) database or disk is full")
+        raise InternalError(said)
 
     monkeypatch.setattr("neurogloss.store.chroma.Chroma._open", full)
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr("neurogloss.store.database.shutil.disk_usage", lambda path: usage)
     with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
-        with pytest.raises(UserError, match=r"Expected room to write .*index, found: .*disk is full\. Make room"):
+        with pytest.raises(UserError, match=r"Expected room to write .*index, found: .*\. Make room"):
             index.sync(opened)
 
 

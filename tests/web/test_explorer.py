@@ -39,7 +39,7 @@ HOSTILE = "<script>window.harm=1</script><img src=x onerror='window.harm=1'> \u2
 UNSEEN = re.compile("[\x00-\x08\x1b\u202a-\u202e\u2066-\u2069]")
 TOKEN = "a-token-of-the-tests-that-is-long"
 LAST = 131_071
-expect.set_options(timeout=15_000)  # a busy machine is no failure
+expect.set_options(timeout=60_000)  # a busy machine is no failure
 BEYOND = """[...document.querySelectorAll('main *, header *')]
     .filter((each) => each.getBoundingClientRect().right > 391).map((each) => each.outerHTML.slice(0, 99))"""
 
@@ -145,7 +145,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def make(**given: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **given})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -341,10 +341,10 @@ def test_a_text_is_tried_and_prompts_are_steered_live(page: Page, address: str, 
     box = page.get_by_role("region", name="Try it")
     box.get_by_label("A text for it to read").fill("some words to read")
     box.get_by_role("button", name="Read").click()
-    expect(box.locator(".tokens")).to_have_text(re.compile("some\\s?words\\s?to\\s?read"), timeout=30_000)
+    expect(box.locator(".tokens")).to_have_text(re.compile("some\\s?words\\s?to\\s?read"), timeout=200_000)
     box.get_by_label("Prompts to continue").fill("one prompt\nand another")
     box.get_by_role("button", name="Steer").click()
-    expect(box.locator(".steered > li")).to_have_count(2, timeout=30_000)
+    expect(box.locator(".steered > li")).to_have_count(2, timeout=200_000)
     expect(box.locator(".steered .prompt").first).to_have_text("one prompt")
 
 
@@ -491,7 +491,7 @@ def test_a_service_that_stops_answering_is_said_and_waited_for(page: Page, addre
     page.locator("#query").fill("cities")
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     page.unroute("**/api/**")
-    expect(page.get_by_role("alert")).to_have_count(0, timeout=15_000)
+    expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.locator(".row .says").first).to_have_text("names of cities")
 
 
