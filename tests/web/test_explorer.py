@@ -369,7 +369,7 @@ def test_two_runs_are_compared_by_a_job(page: Page, address: str, served_run: Pa
     page.get_by_label("Place B").select_option(label="imported, all of it")
     page.get_by_label("co-activation").uncheck()
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator(".tile").first).to_be_visible(timeout=40_000)
+    expect(page.locator(".tile").first).to_be_visible(timeout=200_000)
     expected = ng.similar(served_run, imported, by=("text",))
     level = page.locator("tbody tr").first
     expect(level).to_contain_text(number(expected.levels[0].mean))
@@ -387,7 +387,7 @@ def test_a_runs_page_follows_a_job_that_it_began(page: Page, address: str, serve
     expect(page.get_by_text("live", exact=True)).to_be_visible()
     page.get_by_role("textbox", name="Units").fill("0-1")
     page.get_by_role("button", name="Begin").click()
-    expect(page.locator(".job.done", has_text="label")).to_be_visible(timeout=60_000)
+    expect(page.locator(".job.done", has_text="label")).to_be_visible(timeout=250_000)
     expect(states.locator(".stack > span").first).to_be_attached()
     after = ng.open_run(served_run).status()
     (new,) = after.keys() - before.keys()
