@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.errors import MissingExtra, UserError, first_line
-from neurogloss.foreign import read_json
+from neurogloss.foreign import check_archive, read_json
 
 INSTALL = "pip install himalaya h5py nibabel zarr   (the extra [brain])"
 HDF5 = (".h5", ".hf5", ".hdf5", ".hdf")
@@ -59,6 +59,7 @@ def read_array(spec: str, what: str) -> NDArray[Any]:
         if name.endswith(".npy"):
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         if name.endswith(".npz"):
+            check_archive(path)
             with np.load(path, allow_pickle=False) as found:
                 return np.asarray(found[_key(list(found.files), key, path)])
         if name.endswith(HDF5):
@@ -90,6 +91,7 @@ def read_named(spec: str, what: str) -> Mapping[str, NDArray[Any]]:
         if path.suffix.lower() == ".json":
             values = read_json(path.read_bytes())
             return {str(name): np.asarray(value) for name, value in dict(values).items()}
+        check_archive(path)
         with np.load(path, allow_pickle=False) as found:
             return {name: np.asarray(found[name]) for name in found.files}
     except FileNotFoundError:

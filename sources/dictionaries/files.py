@@ -206,6 +206,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"Expected weights at {path}, found nothing. Give the folder as it was downloaded.")
     try:
+        foreign.check_archive(path)
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         if path.suffix == ".npy":

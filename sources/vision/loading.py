@@ -62,10 +62,10 @@ def _of_folder(path: Path, name: str) -> VisionSubject:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(path, **loading.LOCAL)
         classifies = any(kind.endswith("ForImageClassification") for kind in config.architectures or ())
         kind = transformers.AutoModelForImageClassification if classifies else transformers.AutoModel
-        model = kind.from_pretrained(path, local_files_only=True)
+        model = kind.from_pretrained(path, **loading.LOCAL)
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         raise UserError(f"{path} holds no image model that loads: {first_line(error)}") from None
     classes = [config.id2label[i] for i in sorted(config.id2label)] if classifies else []

@@ -1,12 +1,19 @@
-"""JSON from and to others: models, servers, files."""
+"""From and to others, models, servers and files: JSON, and archives that are not what they seem."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
+
+MOST_UNPACKED = 200
+"""Times its size that an archive may unpack to, where that is much: deflate reaches 1,000 on zeros alone."""
+MUCH = 1 << 28
+"""Bytes."""
 
 
 def read_json(text: str | bytes) -> Any:
@@ -19,6 +26,15 @@ def read_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def check_archive(path: Path) -> None:
+    """Raise ValueError where a zip archive unpacks to what would fill the memory. Other files pass."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MUCH and unpacked > MOST_UNPACKED * path.stat().st_size:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes, {MOST_UNPACKED} times its size and more")
 
 
 def write_json(value: Any) -> bytes:

@@ -136,7 +136,7 @@ class EvidenceHalf:
 
 @dataclass(frozen=True, slots=True)
 class OutputTokens:
-    """What a unit's direction promotes and suppresses through the language-model head, or of a classifier's classes."""
+    """What a unit's direction promotes and suppresses: tokens through the language-model head, or classes."""
 
     promoted: tuple[tuple[str, float], ...]
     """Token and logit, or change of its log probability, descending."""

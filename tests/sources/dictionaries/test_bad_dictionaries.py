@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,25 @@ def test_qwen_scope_needs_its_folders_name(tmp_path: Path) -> None:
 def test_a_dictionary_of_another_width(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="for vectors of width 4, found .* for 3"):
         open_dictionary(str(write(tmp_path)), 4)
+
+
+def test_an_archive_that_unpacks_to_the_whole_memory_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("W_enc.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": "<f4", "fortran_order": False, "shape": (2**27, 1)}
+            )
+            for _ in range(8):
+                file.write(bytes(2**26))
+    assert "it unpacks to 536,871" in message(path)
+
+
+def test_a_header_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
+    with open(tmp_path / "giant.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (2**40, 4)})
+        file.write(bytes(64))
+    assert "a whole .npy file" in message(f"directions:{tmp_path / 'giant.npy'}")
+    header = json.dumps({"W_enc": {"dtype": "F32", "shape": [2**40, 4], "data_offsets": [0, 2**44]}}).encode()
+    (tmp_path / "giant.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
+    assert "giant.safetensors" in message(tmp_path / "giant.safetensors")
