@@ -28,6 +28,7 @@ UNASKED = frozenset({State.DEAD, State.TOO_LITTLE_EVIDENCE})
 
 Item = TypeVar("Item", UnitId, Label)
 """What is computed on: a unit to explain, or its label with the explanation to score."""
+Taken = TypeVar("Taken", UnitId, Label, contravariant=True)
 Found = TypeVar("Found")
 
 
@@ -88,10 +89,10 @@ Result = ExplainedUnit | ScoredUnit | FailedUnit
 Results = AsyncGenerator[Result, None]
 
 
-class Workers(Protocol[Item]):
+class Workers(Protocol[Taken]):
     """Who computes."""
 
-    def results(self, items: Iterator[Item], n: int) -> Results:
+    def results(self, items: Iterator[Taken], n: int) -> Results:
         """What becomes of n items at most, as it is there; items are taken as there is room for them."""
         ...
 

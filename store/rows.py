@@ -27,7 +27,6 @@ from neurogloss.records import (
     UnitStatistics,
 )
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -116,7 +116,7 @@ def _parts_read(cluster: Cluster, whole: Pass, folder: Path) -> Iterator[Cache]:
 
 
 def _on_gpu(whole: Pass) -> bool:
-    return whole.settings.model_dump()["device"] != "cpu"
+    return bool(whole.settings.model_dump()["device"] != "cpu")
 
 
 def _begun(cache: Path) -> dict[str, bytes]:

@@ -64,13 +64,15 @@ class Elsewhere:
     own_scorers: Sequence[Scorer]
 
     def explaining(self, settings: LabelSettings, method: tools.Method) -> Shards[UnitId]:
-        return Shards(self.cluster, self._job(settings, method.settings), explain)
+        return Shards(self.cluster, self._job(settings, method.settings), explain, settings.llm is None)
 
     def scoring(
         self, settings: LabelSettings, scoring: tools.Scoring, pool: Sequence[Explanation]
     ) -> Shards[Label]:
         """`pool`: explanations from which floors are drawn, sent to each host once."""
-        return Shards(self.cluster, self._job(settings, scoring.settings), score, (self.cluster.ray.put(pool),))
+        on_gpu = settings.llm is None or any(scorer.needs_subject for scorer in scoring.scorers)
+        rest = (self.cluster.ray.put(pool),)
+        return Shards(self.cluster, self._job(settings, scoring.settings), score, on_gpu, rest)
 
     def _job(self, settings: LabelSettings, decides: dict[str, Any]) -> Job:
         return Job(self.cluster.home, self.run, settings, self.own_scorers, content_id(decides))
@@ -91,11 +93,13 @@ class Shards(Generic[Item]):
     job: Job
     work: Callable[..., Iterator[Result]]
     """On a worker: job, items, and the rest."""
+    on_gpu: bool = False
+    """Whether models are computed in the worker."""
     rest: tuple[Any, ...] = ()
 
     def results(self, items: Iterator[Item], n: int) -> Results:
         """Raises UserError where workers keep dying, or where one would compute by another method."""
-        slots = self.cluster.slots(self._in_process)
+        slots = self.cluster.slots(self.on_gpu)
         size = max(1, min(LARGEST, math.ceil(n / (SHARDS * slots))))
 
         def shards(some: Iterator[Item]) -> Iterator[Results]:
@@ -107,10 +111,10 @@ class Shards(Generic[Item]):
 
     async def _shard(self, items: Sequence[Item]) -> Results:
         ray = self.cluster.ray
-        resources = self.cluster.resources(self._in_process)
+        resources = self.cluster.resources(self.on_gpu)
         task = ray.remote(max_retries=0, num_returns="streaming", **resources)(self.work)
         left, losses = {_unit(item): item for item in items}, 0
-        while losses < LOSSES:
+        while left and losses < LOSSES:
             losses += 1
             stream = task.remote(self.job, list(left.values()), *self.rest)
             try:
@@ -128,15 +132,11 @@ class Shards(Generic[Item]):
                 pass
             finally:
                 ray.cancel(stream)
-        raise UserError(
-            f"Expected workers that last, found {LOSSES} in a row that were lost at {next(iter(left))}. "
-            "See why in Ray's logs; what was finished is kept."
-        )
-
-    @property
-    def _in_process(self) -> bool:
-        """Whether models are computed in the worker."""
-        return self.job.settings.llm is None
+        if left:
+            raise UserError(
+                f"Expected workers that last, found {LOSSES} in a row that were lost at {next(iter(left))}. "
+                "See why in Ray's logs; what was finished is kept."
+            )
 
 
 def _lost(ray: Any) -> tuple[type[Exception], ...]:

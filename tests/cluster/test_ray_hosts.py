@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -42,9 +44,11 @@ def on(host: str, *line: str, **more: Any) -> subprocess.Popen[bytes]:
         "OMP_NUM_THREADS": "1",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": "of-this-test",
-        # A host that is silent counts as lost after seconds, not half a minute.
+        # A host that is silent counts as lost after seconds, and its connections as broken: not after minutes.
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "2000",
+        "RAY_grpc_client_keepalive_time_ms": "3000",
+        "RAY_grpc_client_keepalive_timeout_ms": "3000",
     }
     return subprocess.Popen(["ip", "netns", "exec", host, *line], env=plain, **more)
 
@@ -75,15 +79,14 @@ def hosts() -> Iterator[None]:
             time.sleep(15 if host == "ng-one" else 5)
         yield
     finally:
-        for raylet in raylets:
-            raylet.terminate()
-        for raylet in raylets:
-            raylet.wait(30)
         for host in HOSTS:
             pids = subprocess.run(["ip", "netns", "pids", host], capture_output=True, text=True).stdout.split()
-            for pid in pids:
-                os.kill(int(pid), 9)
+            for pid in map(int, pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             ip(f"netns del {host}")
+        for raylet in raylets:
+            raylet.wait(30)
 
 
 def scored(run: Path) -> int:
