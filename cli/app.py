@@ -19,6 +19,7 @@ from neurogloss.cli import (
     index,
     label,
     llm,
+    plan,
     report,
     run_config,
     score,
@@ -26,6 +27,7 @@ from neurogloss.cli import (
     serve,
     show,
     similar,
+    site,
     status,
 )
 from neurogloss.cli.text import visible
@@ -39,6 +41,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     collect_responses.collect_responses,
     label.label,
     score.score,
+    plan.plan,
     run_config.run,
     status.status,
     show.show,
@@ -50,6 +53,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     exchange.import_,
     exchange.diff,
     serve.serve,
+    site.site,
     doctor.doctor,
 )
 

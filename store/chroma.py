@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.protocols import Embedder, Float32
-from neurogloss.store.database import no_room
+from neurogloss.store.database import is_full, no_room
 from neurogloss.store.documents import Document, Scalar
 
 COLLECTION = "explanations"
@@ -103,7 +103,7 @@ class Chroma:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> UserError:
-        if "disk is full" in str(error):
+        if "disk is full" in str(error) or (self._server is None and is_full(self.path)):
             return no_room(self.path, error)
         return UserError(
             f"Expected an index at {self._server or self.path}, found one that Chroma cannot read: {error}. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 from neurogloss.errors import UserError
 
 _BUSY_SECONDS = 30.0
+_ROOM = 2**18
+"""Bytes; a disk with less is full, though errors may say no more than that something failed."""
 _MENDABLE = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -76,11 +79,17 @@ def readable(path: Path) -> Iterator[None]:
 
 def busy_or_full(path: Path, error: sqlite3.DatabaseError) -> UserError | None:
     """What is said where the file is whole, but cannot be written to now; None where the error is another."""
-    if _code(error) == sqlite3.SQLITE_FULL:
+    code = _code(error)
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and is_full(path)):
         return no_room(path, error)
-    if _code(error) == sqlite3.SQLITE_BUSY:
+    if code == sqlite3.SQLITE_BUSY:
         return UserError(f"Another process is writing to {path}. Wait until it ends, or use another run folder.")
     return None
+
+
+def is_full(path: Path) -> bool:
+    """Whether so little room is left where the file lies that what failed there failed for that."""
+    return path.parent.is_dir() and shutil.disk_usage(path.parent).free < _ROOM
 
 
 def no_room(path: Path, error: Exception) -> UserError:

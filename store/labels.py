@@ -64,6 +64,18 @@ def page(
     return list(read(connection, condition, parameters, limit, skip)), int(total)
 
 
+def scores(connection: sqlite3.Connection, method: str) -> Iterator[tuple[str, Score]]:
+    """As `Ledger.scores`."""
+    # CROSS JOIN keeps SQLite from sorting: units are in order as they are read.
+    found = connection.execute(
+        "SELECT l.unit, s.* FROM units u CROSS JOIN labels l ON l.unit = u.id CROSS JOIN scores s "
+        f"ON s.explanation = l.explanation WHERE l.method = ? ORDER BY {UNIT_ORDER}, s.scorer",
+        (method,),
+    )
+    for row in found:
+        yield row["unit"], rows.score_of(row)
+
+
 def standings(connection: sqlite3.Connection, method: str, units: Collection[UnitId]) -> dict[UnitId, Standing]:
     """As `Ledger.standings`."""
     known = {str(unit): unit for unit in units}

@@ -301,6 +301,13 @@ class Ledger:
         with self._snapshot() as connection:
             yield from labels.read(connection, " AND ".join(conditions), parameters)
 
+    def scores(self, method: str) -> Iterator[tuple[str, Score]]:
+        """Those of the labels of a method with their units' ids, ordered as `labels`. Streamed from a snapshot.
+
+        Of many labels that is several times faster than reading them whole."""
+        with self._snapshot() as connection:
+            yield from labels.scores(connection, method)
+
     def explained(self, ids: Collection[str]) -> dict[str, Label]:
         """The labels whose explanations have these ids, by id."""
         chosen = "l.explanation IN (SELECT value FROM json_each(?))"

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
@@ -187,16 +188,15 @@ def _fused(catalogue: Catalogue, lists: list[list[int]], itself: int | None) -> 
 
 def _current(ledger: Ledger, groups: list[list[tuple[int, Entry]]], k: int) -> list[tuple[int, Entry, Label]]:
     """Of each group the first that the ledger still has so, until there are k."""
-    found = []
-    for group in groups:
-        for row, entry in group:
-            label = ledger.label(UnitId.parse(entry.unit or ""), entry.method)
-            if label is not None and label.explanation is not None and label.explanation.id == entry.id:
-                found.append((row, entry, label))
-                break
-        if len(found) == k:
-            break
-    return found
+    found: list[tuple[int, Entry, Label]] = []
+    rest = iter(groups)
+    while len(found) < k and (some := list(islice(rest, k))):
+        labels = ledger.explained([entry.id for group in some for _, entry in group])
+        current = (
+            [(row, entry, labels[entry.id]) for row, entry in group if entry.id in labels] for group in some
+        )
+        found += [rows[0] for rows in current if rows]
+    return found[:k]
 
 
 def _measured(

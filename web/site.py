@@ -1,14 +1,15 @@
 """The explorer as files, for any static host: what the service answers about chosen units.
 
 1. Units are chosen: all with an explanation, some of them by hash, or those that are named.
-2. What their pages ask the service for is written down, a file an answer, named by a hash of its address: no name of
-   a run or a unit is ever a path.
+2. What their pages ask the service for is written down, a file an answer, named by a hash of its address: no name
+   of a run or a unit is ever a path.
 3. All labels of the chosen units are one more file, by which the page searches; images lie beside.
 4. All is written to a folder beside, which takes the name once it is whole: there is never half an export.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ PARTS: tuple[tuple[str, Callable[..., Response], Mapping[str, Any]], ...] = (
 ANSWERS = 20
 """Questions that it asks for at once."""
 HEAD = '<meta name="neurogloss-site" content="data/">\n<script src="static/from-file.js" defer></script>\n</head>'
+_IMAGE = re.compile(r"/api/runs/([^/]+)/images/([0-9a-f]{16})")
 _QUIET = Quiet()
 
 
@@ -86,7 +88,7 @@ def write_site(
         with _made_whole(out) as folder:
             files = _Files(folder, every)
             files.write(
-                "search.json", [hit for some, of in zip(hits, found, strict=True) for hit in _of(some, of)]
+                "search.json", [hit for some, names in zip(hits, found, strict=True) for hit in _of(some, names)]
             )
             progress.start("export", sum(map(len, found)), "units")
             for asked, names in zip(every, found, strict=True):
@@ -108,9 +110,7 @@ def write_site(
 def _hits(asked: Asked, where: str) -> list[Any]:
     """Labels with an explanation that pass, in the order in which the page lists them."""
     fields = views.run(asked.reader, False).fields
-    limits = [
-        name for name in ("detection.excess_low", *fields) if name in fields and name.endswith(".excess_low")
-    ]
+    limits = [name for name in ("detection.excess_low", *fields) if name in fields and name.endswith("excess_low")]
     found, cursor = [], ""
     while cursor is not None:
         order = f"-{limits[0]}" if limits else "unit"
@@ -180,26 +180,39 @@ def _write_unit(files: _Files, asked: Asked, unit: UnitId) -> None:
     about = orjson.loads(units.unit(asked, unit).body)
     files.put(f"{base}/unit", about, unit=name)
 
-    def write(part: str, ask: Callable[..., Response], **query: Any) -> Any:
-        # What the run does not have, the page says is not there.
+    def asked_for(ask: Callable[..., Response], **query: Any) -> Any:
         try:
-            answer = orjson.loads(ask(asked, unit, **query).body)
+            return orjson.loads(ask(asked, unit, **query).body)
         except (Refusal, UserError):
-            return None
-        files.put(f"{base}/{part}", answer, unit=name, **query)
-        return answer
+            return None  # the run does not have it, and the page says so
+
+    def write(part: str, answer: Any, **query: Any) -> None:
+        if answer is not None:
+            files.put(f"{base}/{part}", answer, unit=name, **query)
 
     for part, ask, query in PARTS:
-        write(part, ask, **query)
+        write(part, asked_for(ask, **query), **query)
     for label in about["labels"][:1]:
-        write("trace", units.trace, method=label["method"])
-        for score in label["scores"]:
+        write("trace", asked_for(units.trace, method=label["method"]), method=label["method"])
+        for scorer in (score["scorer"] for score in label["scores"]):
             for wrong in (True, False):
-                cursor = ""
-                while cursor is not None:
-                    query = {"scorer": score["scorer"], "wrong": wrong, "limit": ANSWERS, "cursor": cursor}
-                    page = write("answers", units.answers, **query)
-                    cursor = page["next"] if page else None
+                items: list[Any] = []
+                while more := asked_for(
+                    units.answers, scorer=scorer, wrong=wrong, limit=500, cursor=str(len(items))
+                ):
+                    items += more["items"]
+                    if more["next"] is None:
+                        break
+                for cursor, page in _pages(items):
+                    write("answers", page, scorer=scorer, wrong=wrong, limit=ANSWERS, cursor=cursor)
+
+
+def _pages(items: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Answers by pages, each behind its cursor."""
+    for start in range(0, max(len(items), 1), ANSWERS):
+        end = start + ANSWERS
+        later = str(end) if end < len(items) else None
+        yield str(start or ""), {"items": items[start:end], "total": len(items), "next": later}
 
 
 class _Files:
@@ -233,15 +246,18 @@ class _Files:
         }
 
     def _image(self, path: str) -> str | None:
-        """Where the image is from the page on; None where the service has none."""
+        """Where the image is from the page on; None where the service has none. Other texts stay as they are."""
+        named = _IMAGE.fullmatch(path)
+        asked = self._runs.get(unquote(named[1])) if named else None
+        if named is None or asked is None:
+            return path
         if path not in self._images:
-            self._images[path] = self._copied(path)
+            self._images[path] = self._copied(path, asked, named[2])
         return self._images[path]
 
-    def _copied(self, path: str) -> str | None:
-        _, _, _, run, _, context = path.split("/")
+    def _copied(self, path: str, asked: Asked, context: str) -> str | None:
         try:
-            sent = images.image(self._runs[unquote(run)], context)
+            sent = images.image(asked, context)
         except Refusal:
             return None
         file = self._data / f"{_slug(path)}{guess_extension(sent.media_type or '')}"

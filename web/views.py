@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from heapq import heappush, heappushpop
+from itertools import groupby
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -27,8 +29,7 @@ from neurogloss.web.readers import Opened, Reader
 POINTS = 2_000
 """Units in a picture of the scores."""
 DECILES = 10
-Recalls: TypeAlias = NDArray[np.float64]
-"""(2, DECILES): sums and numbers of units."""
+RECALLS = [f"recall_decile_{i + 1}" for i in range(DECILES)]
 
 
 def image(reader: Reader, context: str | None) -> str | None:
@@ -180,7 +181,7 @@ def run(reader: Reader, live: bool) -> schemas.Run:
     manifest = reader.manifest()
     with reader.opened() as opened:
         methods = [_method(opened.ledger, *each) for each in _newest_first(opened.ledger)] if opened else []
-        places = opened.ledger.places() if opened else {}
+        places = opened.ledger.places() if opened and not manifest else {}
         fields = opened.index.catalogue.fields() if opened and opened.indexed else {}
     sites = manifest["sites"] if manifest else [_place(place, n) for place, n in places.items()]
     return schemas.Run(
@@ -220,18 +221,16 @@ def _site(site: dict[str, Any]) -> dict[str, Any]:
 
 
 def numbers(ledger: Ledger, method: str) -> schemas.Numbers:
-    """What the scores of a method come to; of the labels themselves only those drawn are kept in memory."""
-    drawn: list[tuple[int, str, records.Label]] = []
-    recalls: dict[str, Recalls] = defaultdict(lambda: np.zeros((2, DECILES)))
+    """What the scores of a method come to; of units only those that are drawn are kept in memory."""
+    drawn: list[tuple[int, str, list[records.Score]]] = []
+    recalls: dict[str, array[float]] = defaultdict(lambda: array("d"))
 
     def scores() -> Iterator[records.Score]:
-        for label in ledger.labels(method):
-            if label.scores:
-                name = str(label.unit)
-                (heappushpop if len(drawn) == POINTS else heappush)(drawn, (-hash64(name), name, label))
-            for score in label.scores:
-                known = np.array([score.metrics.get(f"recall_decile_{i + 1}", math.nan) for i in range(DECILES)])
-                recalls[score.scorer] += np.nan_to_num(known), np.isfinite(known)
+        for unit, group in groupby(ledger.scores(method), key=itemgetter(0)):
+            mine = [score for _, score in group]
+            (heappushpop if len(drawn) == POINTS else heappush)(drawn, (-hash64(unit), unit, mine))
+            for score in mine:
+                recalls[score.scorer].extend(score.metrics.get(name, math.nan) for name in RECALLS)
                 yield score
 
     scorers = [
@@ -243,28 +242,26 @@ def numbers(ledger: Ledger, method: str) -> schemas.Numbers:
         }
         for each in by_scorer(scores())
     ]
-    means = {
-        scorer: [total / n if n else None for total, n in both.T.tolist()]
-        for scorer, both in sorted(recalls.items())
-        if both[1].any()
-    }
-    points = [
-        point for _, _, label in sorted(drawn, reverse=True, key=itemgetter(0)) for point in _points(ledger, label)
-    ]
+    means = {scorer: _means(np.array(known).reshape(-1, DECILES)) for scorer, known in sorted(recalls.items())}
+    shown = {scorer: some for scorer, some in means.items() if some != [None] * DECILES}
+    points = [_point(ledger, unit, score) for _, unit, mine in sorted(drawn, reverse=True) for score in mine]
     return schemas.Numbers.model_validate(
-        {"method": method, "scorers": scorers, "recalls": means, "points": points}
+        {"method": method, "scorers": scorers, "recalls": shown, "points": points}
     )
 
 
-def _points(ledger: Ledger, label: records.Label) -> list[schemas.Point]:
-    statistics = ledger.statistics(label.unit)
-    return [
-        schemas.Point(
-            unit=str(label.unit),
-            scorer=score.scorer,
-            score=score.score.value,
-            floor=score.floor.value,
-            density=statistics.density if statistics else None,
-        )
-        for score in label.scores
-    ]
+def _means(known: NDArray[np.float64]) -> list[float | None]:
+    """Of each column, over the rows in which it is defined; None where it is in none."""
+    sums, numbers = np.nansum(known, axis=0), np.isfinite(known).sum(axis=0)
+    return [float(total / n) if n else None for total, n in zip(sums, numbers, strict=True)]
+
+
+def _point(ledger: Ledger, unit: str, score: records.Score) -> schemas.Point:
+    statistics = ledger.statistics(UnitId.parse(unit))
+    return schemas.Point(
+        unit=unit,
+        scorer=score.scorer,
+        score=score.score.value,
+        floor=score.floor.value,
+        density=statistics.density if statistics else None,
+    )

@@ -3,10 +3,10 @@
     python -m benchmarks.soak [--minutes N] [--seed S] [--json]
 
 Units of a run of planted rules (`benchmarks.planted`) are labelled by the command itself, in processes of its own,
-against a scripted server behind a proxy that spoils every fourth answer in one of the ways of
+against a scripted server behind a proxy that spoils every tenth answer in one of the ways of
 `benchmarks.soak.network`; `benchmarks.soak.rounds` says what befalls them. Every fourth round the proxy also gives
-answers that look whole and are not: then units may fail, but for that reason only. In the last fifth of the time one
-process labels fresh copies of the run again and again, and its memory and open files are counted.
+answers that look whole and are not: then units may fail, but for that reason only. In the last fifth of the time
+one process labels fresh copies of the run again and again, and its memory and open files are counted.
 
 The disk that fills is a tmpfs: who is not root calls `unshare -rm python -m benchmarks.soak`. The clock is set by
 libfaketime (its package), in the processes alone. What this machine cannot do is left out, and its row says 0.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,8 +36,8 @@ from benchmarks.soak.stage import Stage, stage
 from benchmarks.table import Row, report
 from neurogloss.folder import RunFolder
 
-UNITS, DOCUMENTS = 16, 300
-DELAY_S = 0.03
+UNITS, DOCUMENTS = 12, 300
+DELAY_S = 0.02
 """Of each answer of the server, so that a run lasts long enough to be hit in its middle."""
 MEGABYTES = 64
 STEADY = 0.2
@@ -55,11 +56,14 @@ GOALS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0, help="that it takes; an hour is the full soak")
+    parser.add_argument(
+        "--minutes", type=float, default=2.0, help="that it takes once all is set up; an hour is the full soak"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    end = time.monotonic() + 60 * options.minutes
+    # However it is ended, processes and the disk are cleared away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         clock = folder / "clock"
@@ -71,11 +75,11 @@ def main() -> int:
             disk, can_fill = folder / "disk", False
         playing = stack.enter_context(stage(folder, _script(folder)))
         scene = _scene(playing, folder, disk, can_fill, clock if can_set else None)
-        tally = Tally()
-        steady = STEADY * (end - time.monotonic())
-        while time.monotonic() < end - steady:
-            Round(scene, tally, options.seed).play(end - steady)
-        samples = _steady(scene, max(1.0, end - time.monotonic()))
+        tally, began, seconds = Tally(), time.monotonic(), 60 * options.minutes
+        rounds_end = began + (1 - STEADY) * seconds
+        while time.monotonic() < rounds_end:
+            Round(scene, tally, options.seed).play(rounds_end)
+        samples = _steady(scene, began + seconds - time.monotonic())
         spoilt = len(playing.spoilt.read_text(encoding="utf-8").splitlines())
     return report(f"{options.minutes:g} minutes, seed {options.seed}", _rows(tally, spoilt, samples), options.json)
 

@@ -1,12 +1,14 @@
-"""What runs in processes of its own: the command that labels, what is found of a run, and labelling without end."""
+"""What runs in processes of its own: the command that labels, checks of a run, and labelling again and again."""
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,13 @@ PRELOAD = (
 def embed(self: MiniLM, texts: Sequence[str]) -> Float32:
     """Vectors that the text decides, at once; what they mean is of no account here."""
     vectors = np.stack([np.random.default_rng(hash64(text)).normal(size=self.dimension) for text in texts])
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: Float32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def hasten() -> None:
     """The client waits seconds where it would wait minutes, and nothing is embedded by a model."""
-    ServerModel.__init__.__kwdefaults__.update(TIMES)
+    ServerModel.__init__.__kwdefaults__.update(TIMES, timeout=1.0)  # type: ignore[union-attr]
     transport.FIRST_WAIT = 0.05
     MiniLM.embed = embed  # type: ignore[method-assign]
 
@@ -73,15 +76,20 @@ def check(run: Path, undisturbed: Path, spoilt: bool, said: Path) -> None:
 
 
 def again_and_again(collected: Path, scratch: Path, url: str, seconds: float, samples: Path) -> None:
-    """Label fresh copies of a run; after each write the process's memory (KiB) and its open files."""
+    """Label fresh copies of a run; after each write the process's memory (KiB) and its open files.
+
+    Garbage in cycles is collected first: when Python does so by itself depends on all else that the process holds.
+    """
     import neurogloss as ng
 
     hasten()
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not samples.stat().st_size or time.monotonic() < end:
         run = Path(shutil.copytree(collected, scratch / "steady"))
-        ng.label(run, llm=url, scorers=("detection", "fuzzing"), questions=10, effort="low", concurrency=8)
+        with suppress(ng.UserError):  # the proxy may be too slow to be tried
+            ng.label(run, llm=url, scorers=("detection", "fuzzing"), questions=10, effort="low", concurrency=8)
         shutil.rmtree(run)
+        gc.collect()
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         with open(samples, "a", encoding="utf-8") as file:
             file.write(f"{pages * os.sysconf('SC_PAGE_SIZE') // 1024} {len(os.listdir('/proc/self/fd'))}\n")

@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def listening(handler: type[Handler]) -> Iterator[str]:
     """The URL at which the handler answers, in threads of its own."""
-    with _server(handler, 0) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -86,16 +86,16 @@ def listening(handler: type[Handler]) -> Iterator[str]:
 
 def listen(handler: type[Handler], port: int) -> None:
     """Answer at that port of loopback until the process ends."""
-    with _server(handler, port) as server:
+    with _Server(("127.0.0.1", port), handler) as server:
         server.serve_forever(0.01)
 
 
-def _server(handler: type[Handler], port: int) -> ThreadingHTTPServer:
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    server.handle_error = lambda *args: None  # type: ignore[method-assign]
-    return server
+class _Server(ThreadingHTTPServer):
+    daemon_threads, block_on_close = True, False
+    request_queue_size = 128  # of a few, a busy machine drops connections, and their clients wait for seconds
+
+    def handle_error(self, *_: object) -> None:
+        pass
 
 
 def scripted(rules: Path) -> type[Handler]:

@@ -1,8 +1,8 @@
 """One round: a run is labelled while its labeller, the server, the proxy, the disk and the clock are disturbed.
 
 1. A copy of the collected run lies on a small disk.
-2. It is labelled through the proxy again and again. Each time some events befall it at random moments: a process is
-   killed by SIGKILL, the disk fills, the clock jumps by up to two years, a second labeller comes.
+2. It is labelled through the proxy again and again. Each time some events befall it at random moments: a process
+   is killed by SIGKILL, the disk fills, the clock jumps by up to two years, a second labeller comes.
 3. After so many kills, or when it is done, everything is mended, and it is labelled to its end.
 4. What came of it is checked (`benchmarks.soak.checks`).
 
@@ -30,24 +30,26 @@ from benchmarks.soak.stage import Stage
 from neurogloss.ids import derive_seed
 
 EVENTS: Mapping[str, float] = {
-    "labeller killed": 0.5,
+    "labeller killed": 0.55,
     "server killed": 0.12,
     "proxy killed": 0.12,
-    "disk full": 0.1,
-    "clock set": 0.08,
-    "second labeller": 0.08,
+    "disk full": 0.08,
+    "clock set": 0.07,
+    "second labeller": 0.06,
 }
 """How often each is what happens."""
 KILLED = ("labeller killed", "server killed", "proxy killed")
-KILLS = 10
+KILLS = 16
 """Of a labeller, a round at most."""
-STARTS = 24
+STARTS = 40
 """Of a labeller, a round at most."""
 PATIENCE = 120.0
 """Seconds after which a process that has not ended hangs."""
 REFUSED = "Another process is writing to"
 MENDABLE = (REFUSED, "Expected an OpenAI-compatible server", "could not be tried", "did not list its models")
-"""What a labeller may end with, beside a full disk."""
+"""What a labeller may end with …"""
+NO_ROOM = ("Make room", "No space", "free space")
+"""… and where the disk was full."""
 
 
 @dataclass
@@ -92,6 +94,7 @@ class Round:
         self._run = scene.disk / f"run-{tally.rounds}"
         self._ballast: Path | None = None
         self._starts = 0
+        self._befell: list[str] = []
 
     def play(self, until: float) -> None:
         """Disturb it until then at most, finish it, check it."""
@@ -114,10 +117,11 @@ class Round:
 
     def _labelled(self) -> bool:
         """Label once, with events. Returns whether everything is done."""
+        self._befell.clear()
         process, said = self._start(self._scene.stage.proxy)
         began, killed = time.monotonic(), False
         kinds = self._rng.choice(list(EVENTS), self._rng.integers(1, 4), p=list(EVENTS.values()))
-        moments = np.sort(self._rng.uniform(0, 1.2 * self._scene.seconds, len(kinds)))
+        moments = np.sort(self._rng.uniform(0, 0.8 * self._scene.seconds, len(kinds)))
         for kind, moment in zip(map(str, kinds), moments, strict=True):
             process.join(max(0.0, began + moment - time.monotonic()))
             if process.exitcode is not None:
@@ -132,7 +136,7 @@ class Round:
             return False
         text = said.read_text(encoding="utf-8", errors="replace")
         if code not in (0, 1, 2) or "Traceback" in text or (code == 2 and not _expected(text, filled)):
-            self._tally.complain("end", f"exit code {code}, {text[-1500:]}")
+            self._tally.complain("end", f"after {self._befell}: exit code {code}, {text[-1500:]}")
         return code in (0, 1) and "units wait" not in text
 
     def _happen(self, kind: str, process: ForkServerProcess) -> None:
@@ -158,6 +162,7 @@ class Round:
                     return
                 self._contend(process)
         self._tally.events[kind] += 1
+        self._befell.append(kind)
 
     def _contend(self, first: ForkServerProcess) -> None:
         """A second labeller of the run, while the first one holds it, is refused."""
@@ -210,7 +215,7 @@ class Round:
 
 
 def _expected(text: str, filled: bool) -> bool:
-    return any(words in text for words in MENDABLE) or (filled and ("Make room" in text or "No space" in text))
+    return any(words in text for words in MENDABLE) or (filled and any(words in text for words in NO_ROOM))
 
 
 def _holds_a_lock(process: ForkServerProcess) -> bool:

@@ -16,8 +16,8 @@ from benchmarks.soak.labeller import PRELOAD
 from benchmarks.soak.network import Proxy, listen, scripted, spoiling
 from neurogloss.engines.serving import free_port
 
-STALL = 3.0
-"""Seconds that a stalled answer waits."""
+SHARE, STALL = 0.1, 1.5
+"""Of the answers that are spoilt; seconds that a stalled one waits."""
 
 
 def serve(rules: Path, port: int) -> None:
@@ -65,7 +65,7 @@ class Stage:
             self._up["server"] = self.start(serve, self._rules, self._ports[0])
         if not self._lives("proxy"):
             self._proxied += 1
-            proxy = Proxy(self._proxied, self._kinds, stall=STALL, log=self.spoilt)
+            proxy = Proxy(self._proxied, self._kinds, SHARE, stall=STALL, log=self.spoilt)
             self._up["proxy"] = self.start(pass_on, proxy, self.server, self._ports[1])
         for url in (self.server, self.proxy):
             _wait_for(url)

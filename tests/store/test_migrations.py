@@ -130,9 +130,7 @@ def test_an_index_of_an_earlier_format_is_named_and_made_anew(tmp_path, unit, st
             connection.execute(f"PRAGMA user_version = {earlier}")
             connection.close()
             with Index(index.path, embedder) as index:
-                with pytest.raises(
-                    UserError, match="Another version of neurogloss made .* index rebuild"
-                ):
+                with pytest.raises(UserError, match="Another version of neurogloss made .* index rebuild"):
                     index.check(ledger)
                 index.rebuild(ledger)
                 assert index.check(ledger).ok

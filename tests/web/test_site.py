@@ -230,7 +230,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, minilm: MiniLM) -> Path:
         for i, name in enumerate(NAMES):
             unit = UnitId(name, "..", name.replace("/", "\\"), i)
             ledger.add_units([(unit, UnitStatistics(100, 7, 0.0, 1.0, 1.0, (7,)))])
-            ledger.record_explained(Explanation(unit, f"rivers number {i}", "llm-0123abcd"), [])
+            said = {"image": "../../up", "more": {"image": f"/api/runs/elsewhere/images/{0:016x}"}}
+            ledger.record_explained(Explanation(unit, f"rivers number {i}", "llm-0123abcd", provenance=said), [])
         index.sync(ledger)
     return folder.path
 
@@ -240,6 +241,8 @@ def test_no_name_leaves_the_folder(hostile: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]
     assert [path.name for path in (tmp_path / "inner").iterdir()] == ["out"]
     names = {path.name for path in (tmp_path / "inner" / "out" / "data").iterdir()} - {"search.json"}
+    found = searched(tmp_path / "inner" / "out")[0]["label"]["explanation"]["provenance"]
+    assert found["image"] == "../../up" and found["more"]["image"].startswith("/api/runs/elsewhere")
     assert all(len(name) == 25 and set(name[:20]) <= set("0123456789abcdef") for name in names)
 
 

@@ -63,4 +63,7 @@ async def events(run: RunName, service: Served) -> AsyncIterator[ServerSentEvent
 
 
 def _run(service: Service, reader: Reader) -> schemas.Run:
-    return views.run(reader, service.live.available(reader))
+    """Counted anew once something is written to the run."""
+    live = service.live.available(reader)
+    found: schemas.Run = reader.remember(("run", live), lambda: views.run(reader, live), reader.state())
+    return found
