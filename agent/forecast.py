@@ -113,7 +113,7 @@ def forecast(run: str | Path, units: int, tokens: int, cluster: Cluster, prices:
         cached_tokens=round(spent.cached_tokens * times),
         completion_tokens=round(spent.completion_tokens * times),
     )
-    labelling = (
+    labelling: tuple[Stage, ...] = (
         Stage("answering", usage.tokens, "tokens", cluster.servers * cluster.llm_rate),
         Stage("asking", usage.requests, "requests", cluster.workers * cluster.request_rate),
         Stage("recording", WRITES * units, "transactions", _write_rate(opened)),

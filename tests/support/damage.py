@@ -20,7 +20,7 @@ VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.sampled_from([0, -1, 1, 2**31, 2**63, -(2**70), 1e308, 1e999, -1e999, float("nan"), 0.5]),
-    st.sampled_from(["", "a", "../../../etc/passwd", "/dev/zero", "\x00", "\ud800", "\u202e{{ 7 * 7 }}", "é" * 300]),
+    st.sampled_from(["", "a", "../../etc/passwd", "/dev/zero", "\x00", "\ud800", "\u202e{{ 7 * 7 }}", "é" * 300]),
     st.sampled_from([[], {}, [[]], [None], {"": {}}, [0.5, "x"]]),
 )
 """JSON that is seldom meant."""
