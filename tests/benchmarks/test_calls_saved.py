@@ -75,7 +75,9 @@ def scored(cache: Cache, planted: list[Unit], ledger: Ledger, among: list[int], 
     async def run() -> None:
         work = GroupScoring(sweeps, tools.build_scoring(SETTINGS, cache, models, chat), models, cache)
         for i in among:
-            await work(ids[i])
+            label = ledger.label(ids[i], "planted")
+            assert label is not None
+            (await work(label)).record(ledger)
 
     asyncio.run(run())
     return chat

@@ -65,7 +65,7 @@ def collected(tiny_subject_folder: Path, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def quick_embedder() -> Iterator[None]:
     """The index embeds without the real model, which takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
