@@ -69,7 +69,9 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if _code(error) not in _MENDABLE:
+        # Text that is no UTF-8 is Python's to refuse, without a code.
+        undecodable = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
+        if _code(error) not in _MENDABLE and not undecodable:
             raise
         raise busy_or_full(path, error) or UserError(
             f"Expected a neurogloss ledger at {path}, found: {error}. Give the path of a run's ledger.sqlite; if "

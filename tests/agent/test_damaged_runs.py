@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from damage import EXAMPLES, PHASES, damage
+from damage import EXAMPLES, FIXED, PHASES, damage
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ from neurogloss.errors import UserError
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
-@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, suppress_health_check=SLOW)
+@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_damaged_cache_is_refused_or_read(
     data: st.DataObject, collected: Path, tmp_path_factory: pytest.TempPathFactory
@@ -54,7 +54,7 @@ def labelled(collected: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, suppress_health_check=SLOW)
+@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_damaged_ledger_is_refused_or_read(
     data: st.DataObject, labelled: Path, tmp_path_factory: pytest.TempPathFactory

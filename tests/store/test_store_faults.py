@@ -253,3 +253,11 @@ def test_a_chroma_folder_of_another_version_is_named_and_can_be_rebuilt(tmp_path
             index.check(opened)
         index.rebuild(opened)
         assert index.check(opened).ok
+
+
+def test_text_that_is_no_text_is_named(ledger, unit):
+    with sqlite3.connect(ledger) as connection:
+        connection.execute("UPDATE explanations SET text = CAST(x'6cfffe65' AS TEXT)")
+    connection.close()
+    with Ledger(ledger, read_only=True) as opened, pytest.raises(UserError, match="Could not decode"):
+        opened.candidates(unit(0), "m1")

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("NEUROGLOSS_FUZZ", 20))
 """Damaged files a parser is given in a test."""
+FIXED = "NEUROGLOSS_FUZZ" not in os.environ
+"""Whether they are the same each time: new ones are for `make fuzz` to find."""
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """No shrinking: what breaks a parser is small already."""
 VALUES = st.one_of(

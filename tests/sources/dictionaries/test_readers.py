@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from damage import EXAMPLES, PHASES, damage
+from damage import EXAMPLES, FIXED, PHASES, damage
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -283,7 +283,7 @@ CASES: tuple[Callable[[Path], Case], ...] = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read(
     case: Callable[[Path], Case], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

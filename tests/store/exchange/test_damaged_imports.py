@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import EXAMPLES, PHASES, damage
+from damage import EXAMPLES, FIXED, PHASES, damage
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -49,6 +49,7 @@ def write(format: str, entries: list[Entry], folder: Path) -> str:
     max_examples=EXAMPLES,
     deadline=None,
     phases=PHASES,
+    derandomize=FIXED,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
