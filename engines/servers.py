@@ -75,10 +75,13 @@ class Servers:
     def __init__(self, servers: Sequence[Server]) -> None:
         self.all = tuple(servers)
 
+    @property
+    def several(self) -> bool:
+        """Whether there is anything to choose."""
+        return len(self.all) > 1
+
     def blocks(self, prompt: str) -> Blocks:
-        """Of a prompt; none where there is one server alone, and nothing to choose."""
-        if len(self.all) == 1:
-            return ()
+        """Of a prompt."""
         digest, found = hashlib.blake2b(digest_size=8), []
         for start in range(0, len(prompt), BLOCK):
             digest.update(prompt[start : start + BLOCK].encode(errors="surrogatepass"))

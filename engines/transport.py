@@ -136,7 +136,8 @@ class Transport:
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None, servers: Servers) -> bytes:
         """The answer's body, after as many attempts as it takes. Raises the last one's error."""
-        data, blocks = (None, ()) if body is None else (write_json(body), servers.blocks(_prompt(body)))
+        data = None if body is None else write_json(body)
+        blocks = servers.blocks(_prompt(body)) if body is not None and servers.several else ()
         left, attempt, tried = self._deadline, 0, list[Server]()
         while True:
             server = servers.choose(blocks, tried)
