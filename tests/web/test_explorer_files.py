@@ -25,8 +25,9 @@ def test_what_a_module_imports_is_there_and_exported(path: Path) -> None:
         exported = re.findall(r"export (?:const|class|(?:async )?function) (\w+)", target.read_text("utf-8"))
         if target.parent != VENDOR:
             assert {name.strip() for name in names.split(",") if name.strip()} <= set(exported), source
-    for source in re.findall(r'import\("([^"]+)"\)', text):
-        assert (path.parent / source).is_file(), source
+    for source, name in re.findall(r'import\("([^"]+)"\)(?:\.then\(\(view\) => view\.(\w+)\))?', text):
+        target = (path.parent / source).read_text("utf-8")
+        assert not name or f"export function {name}(" in target, source
 
 
 def test_the_page_loads_what_is_there_and_nothing_from_elsewhere() -> None:
@@ -39,6 +40,18 @@ def test_the_page_loads_what_is_there_and_nothing_from_elsewhere() -> None:
         assert not re.findall(
             r"(?:https?:)?//[\w.-]+\.(?:com|org|net|io|dev)\b", file.read_text("utf-8").replace("www.w3.org", "")
         )
+
+
+def test_the_page_names_at_once_the_modules_that_the_search_needs() -> None:
+    page = (STATIC / "index.html").read_text("utf-8")
+    needed, rest = set(), {STATIC / "app.js"}
+    while rest:
+        path = rest.pop()
+        needed.add(path)
+        sources = re.findall(r'^import [^;]*from "([^"]+)"', path.read_text("utf-8"), re.MULTILINE)
+        rest |= {(path.parent / source).resolve() for source in sources} - needed
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)"', page)
+    assert {STATIC.parent / path for path in named} == needed - {STATIC / "app.js"}
 
 
 def test_text_is_never_made_markup() -> None:

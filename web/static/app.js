@@ -3,13 +3,18 @@
 import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
 import { back, get, post, remove, site } from "./api.js";
 import { useKeys } from "./hooks.js";
+import { Loading, Problem } from "./parts/bits.js";
 import { useRoute } from "./router.js";
 import { said, trouble } from "./store.js";
-import { Compare } from "./views/compare.js";
-import { Run } from "./views/run.js";
-import { Runs } from "./views/runs.js";
 import { Search } from "./views/search.js";
-import { Unit } from "./views/unit.js";
+
+const VIEWS = {
+  compare: () => import("./views/compare.js").then((view) => view.Compare),
+  run: () => import("./views/run.js").then((view) => view.Run),
+  runs: () => import("./views/runs.js").then((view) => view.Runs),
+  unit: () => import("./views/unit.js").then((view) => view.Unit),
+};
+const loaded = {};
 
 const KEYS = [
   ["/", "to the search box"],
@@ -23,13 +28,26 @@ const KEYS = [
   ["?", "these keys"],
 ];
 
+/** A view whose modules come when it is first shown: the search, which most people see first, does not wait for them. */
+function Lazy({ view, ...props }) {
+  const [, draw] = useState(0);
+  const [error, setError] = useState(null);
+  const load = () => {
+    setError(null);
+    VIEWS[view]().then((found) => { loaded[view] = found; draw((n) => n + 1); }, setError);
+  };
+  useEffect(() => { if (!loaded[view]) load(); }, [view]);
+  if (loaded[view]) return html`<${loaded[view]} ...${props} />`;
+  return error ? html`<${Problem} error=${error} again=${load} />` : html`<${Loading} />`;
+}
+
 function View({ route }) {
   const { name, rest, query } = route;
   if (name === "") return html`<${Search} query=${query} />`;
-  if (name === "unit" && rest.length > 1) return html`<${Unit} key=${rest.join("/")} run=${rest[0]} unit=${rest.slice(1).join("/")} />`;
-  if (name === "compare") return html`<${Compare} query=${query} />`;
-  if (name === "run" && rest.length === 1) return html`<${Run} key=${rest[0]} run=${rest[0]} />`;
-  if (name === "runs") return html`<${Runs} />`;
+  if (name === "unit" && rest.length > 1) return html`<${Lazy} view=${name} key=${rest.join("/")} run=${rest[0]} unit=${rest.slice(1).join("/")} />`;
+  if (name === "compare") return html`<${Lazy} view=${name} query=${query} />`;
+  if (name === "run" && rest.length === 1) return html`<${Lazy} view=${name} key=${rest[0]} run=${rest[0]} />`;
+  if (name === "runs") return html`<${Lazy} view=${name} />`;
   return html`<main><h1>Nothing here</h1><p>This address leads nowhere. <a href="#/">Search</a></p></main>`;
 }
 
