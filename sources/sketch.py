@@ -37,6 +37,8 @@ PARTS = ("hashes", "peaks", "windows")
 COUNTS = ("n_contexts", "n_active", "peak_sum", "histogram")
 SIDES_AT_ONCE = 1_024
 """When a sample is sorted: bounds the copy that sorting takes."""
+WINDOWS_AT_ONCE = 2**15
+"""When windows enter a sample: bounds the copies that making them takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,12 @@ class Sample:
         # Free slots tie with one another, so that more may leave than enter.
         leaving &= leaving.cumsum(1) <= entering.sum(1, keepdims=True)
         side, slot = np.nonzero(leaving)
-        new = offered[entering]
-        self.hashes[sides[side], slot] = pairs.hashes[new]
-        self.peaks[sides[side], slot] = pairs.peaks[new]
-        self.windows[sides[side], slot] = pairs.windows(new)
+        side, new = sides[side], offered[entering]
+        self.hashes[side, slot] = pairs.hashes[new]
+        self.peaks[side, slot] = pairs.peaks[new]
+        for start in range(0, len(new), WINDOWS_AT_ONCE):
+            some = slice(start, start + WINDOWS_AT_ONCE)
+            self.windows[side[some], slot[some]] = pairs.windows(new[some])
 
     def sort(self) -> None:
         """Best first, free slots last."""
