@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from neurogloss.records import Activity, Context, Example, OutputTokens, UnitSta
 from neurogloss.sources.contexts import HALVES, MAX_TOKENS, Contexts, damaged
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.pool import Pool
-from neurogloss.sources.sketch import FIXED_POINT, Sketch
+from neurogloss.sources.sketch import FIXED_POINT, PARTS, Sketch
 
 VERSION = 2
 """Of the folder's layout, as the manifest has it."""
@@ -188,28 +188,25 @@ class Cache:
     ) -> list[list[Example]]:
         """The `examples` of each kind, for less than by themselves."""
         site, side = self.site(unit), self.side(unit)
-        arrays, slots, n_slots = self._arrays(site, half), [], []
+        arrays, slots, orders, start = self._arrays(site, half), [], [], 0
         for kind in kinds:
             peaks = arrays[f"{kind}_peaks"][side]
-            order = np.argsort(-peaks, kind="stable")[: np.count_nonzero(peaks)][:n]
-            slots.append(
-                [peaks[order], *(arrays[f"{kind}_{part}"][side][order] for part in ("hashes", "windows"))]
-            )
-            n_slots.append(len(order))
-        peaks, hashes, windows = map(np.concatenate, zip(*slots, strict=True))
+            filled = np.count_nonzero(peaks)
+            orders.append((start + np.argsort(-peaks[:filled], kind="stable")[:n]).tolist())
+            slots.append([arrays[f"{kind}_{part}"][side, :filled] for part in PARTS])
+            start += filled
+        hashes, peaks, windows = map(np.concatenate, zip(*slots, strict=True))
         contexts = list(map(self.contexts.get, hashes.tolist()))
         cells = site.grid and site.grid[0] * site.grid[1]
         rows = [[0.0] * (cells or len(context.tokens)) for context in contexts]
         # Most activations are zero: only the others are made into Python's numbers.
-        at = np.flatnonzero(windows.view(np.uint16))
+        at = windows.view(np.uint16).ravel().nonzero()[0]
         row, token = np.divmod(at, windows.shape[1])
-        for i, j, value in zip(
-            row.tolist(), token.tolist(), (windows.ravel()[at] * peaks[row]).tolist(), strict=True
-        ):
+        values = windows.ravel()[at] * peaks[row]
+        for i, j, value in zip(row.tolist(), token.tolist(), values.tolist(), strict=True):
             rows[i][j] = value
-        built = map(Example, contexts, map(tuple, rows), repeat(site.grid))
-        parts = [list(islice(built, size)) for size in n_slots]
-        return [[each for each in part if each.context.content not in without] for part in parts]
+        built = list(map(Example, contexts, map(tuple, rows), repeat(site.grid)))
+        return [[built[i] for i in order if contexts[i].content not in without] for order in orders]
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
         """(U,) hashes of the uniform sample, ascending, EMPTY in free slots."""

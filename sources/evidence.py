@@ -82,7 +82,7 @@ def _half(
 ) -> EvidenceHalf:
     sample, hashes = cache.uniform_hashes(unit, half), cache.hashes(half)
     bound, active = certified_below(sample), set(sample.tolist())
-    below = int(np.searchsorted(hashes, bound))
+    below = int(hashes.searchsorted(bound))
     top, uniform = cache.samples(unit, half, known)
     hard = HardNegatives()
     if search:
@@ -92,7 +92,7 @@ def _half(
     first = hashes[: min(negatives + len(active) + len(known), below)].tolist()
     found = map(cache.contexts.get, [digest for digest in first if digest not in active])
     silent = islice((context for context in found if context.content not in known), negatives)
-    n_active = int(np.searchsorted(sample, bound))
+    n_active = int(sample.searchsorted(bound))
     return EvidenceHalf(tuple(top), tuple(uniform), tuple(silent), hard, below - n_active)
 
 
