@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 
-import numpy as np
-
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder
 from neurogloss.records import Context, Evidence, EvidenceHalf, Example, HardNegatives
