@@ -188,7 +188,7 @@ class Client:
         return self._events(schemas.Job, f"jobs/{quote(id, safe='')}/events")
 
     def result(self, id: str) -> Any:
-        """What a job came to, as JSON; of a comparison, a `schemas.Comparison` reads it."""
+        """What a job came to, as JSON; of a comparison, a `comparisons.Comparison` reads it."""
         return read_json(self._send(self._http.get(f"{self.url}/api/jobs/{quote(id, safe='')}/result")))
 
     def cancel(self, id: str) -> schemas.Job:

@@ -23,7 +23,7 @@ from neurogloss.settings import LabelSettings, make
 if TYPE_CHECKING:
     from neurogloss.agent.similarity import Grid
     from neurogloss.agent.sweeps import Summary
-    from neurogloss.web.schemas import Comparison, Heat
+    from neurogloss.web.comparisons import Comparison, Heat
 
 PAIRS, LONE = 5_000, 500
 """Of a comparison at most; units that are like none a side."""
@@ -94,7 +94,7 @@ def compare(task: Mapping[str, Any]) -> Comparison:
     """Sides as `{path, hookpoint, dictionary}`; in full, and where a side is several places place by place."""
     from neurogloss.agent import similarity
     from neurogloss.engines.embedders import load_embedder
-    from neurogloss.web import schemas
+    from neurogloss.web.comparisons import Comparison
 
     (a, place_a), (b, place_b) = (
         (side["path"], (side["hookpoint"], side["dictionary"])) for side in (task["a"], task["b"])
@@ -115,7 +115,7 @@ def compare(task: Mapping[str, Any]) -> Comparison:
     # What has no value comes last.
     shown = sorted(found.pairs, key=lambda pair: (math.isnan(pair.similarity), -pair.similarity))[:PAIRS]
     kept = ("match", "ranked_by", "limit", "levels", "missing", "units", "matched")
-    return schemas.Comparison.model_validate(
+    return Comparison.model_validate(
         {
             **{name: getattr(found, name) for name in kept},
             "pairs": shown,
@@ -127,7 +127,7 @@ def compare(task: Mapping[str, Any]) -> Comparison:
 
 def _heat(grid: Grid) -> Heat | None:
     """None where there is but one cell."""
-    from neurogloss.web.schemas import Heat
+    from neurogloss.web.comparisons import Heat
 
     if grid.means.size == 1:
         return None
