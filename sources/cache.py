@@ -200,7 +200,7 @@ class Cache:
         cells = site.grid and site.grid[0] * site.grid[1]
         rows = [[0.0] * (cells or len(context.tokens)) for context in contexts]
         # Most activations are zero: only the others are made into Python's numbers.
-        at = windows.view(np.uint16).ravel().nonzero()[0]
+        at = (windows.view(np.uint16) != 0).ravel().nonzero()[0]
         row, token = np.divmod(at, windows.shape[1])
         values = windows.ravel()[at] * peaks[row]
         for i, j, value in zip(row.tolist(), token.tolist(), values.tolist(), strict=True):

@@ -88,7 +88,7 @@ def _half(
         hard = _Hard(cache, half, int(bound), active, taken, search.n).find(unit, top, search)
     # At most len(active) of the first hashes are active, and len(known) known.
     first = hashes[: min(negatives + len(active) + len(known), below)].tolist()
-    found = map(cache.contexts.get, [digest for digest in first if digest not in active])
+    found = (cache.contexts.get(digest) for digest in first if digest not in active)
     silent = islice((context for context in found if context.content not in known), negatives)
     n_active = int(sample.searchsorted(bound))
     return EvidenceHalf(tuple(top), tuple(uniform), tuple(silent), hard, below - n_active)
