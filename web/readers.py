@@ -84,6 +84,8 @@ class Reader:
         self._idle: list[tuple[object, Opened]] = []
         self._collected: tuple[object, Run] | None = None
         self._remembered: dict[object, tuple[str, Any]] = {}
+        self._making: dict[object, Lock] = {}
+        """By key: what several threads want is made once, the others wait for it."""
 
     def state(self) -> str:
         """Changes with whatever is written to the run: ledger, index, cache."""
@@ -169,14 +171,14 @@ class Reader:
 
     def remember(self, key: object, make: Callable[[], Any], state: str = "") -> Any:
         """What `make` gives, made once while the cache, and that state, stay the same."""
-        run = self.run
-        known = self._remembered.get(key)
-        if known is None or known[0] != state:
-            # Two threads may make it at once: it is the same.
-            known = state, make()
-            if run is self.run:
-                self._remembered[key] = known
-        return known[1]
+        with self._making.setdefault(key, Lock()):
+            run = self.run
+            known = self._remembered.get(key)
+            if known is None or known[0] != state:
+                known = state, make()
+                if run is self.run:
+                    self._remembered[key] = known
+            return known[1]
 
     def picture_id(self, path: str) -> str | None:
         """The context whose image that is."""

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from time import sleep
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from neurogloss.records import Context, Label
 from neurogloss.sources.cache import Cache
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
+from neurogloss.web.readers import Reader
 from neurogloss.web.routes.images import media_type
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
@@ -275,3 +278,20 @@ def test_threads_read_one_run_at_once(api: TestClient) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(48))) == {200}
+
+
+def test_what_several_threads_want_is_made_once(labelled: Path, minilm: MiniLM) -> None:
+    reader, made, several = Reader("run", labelled, minilm), [], Barrier(4)
+
+    def make() -> int:
+        made.append(0)
+        sleep(0.1)
+        return len(made)
+
+    def ask(_: int) -> object:
+        several.wait()
+        return reader.remember("it", make, "a state")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == [1, 1, 1, 1]
+    assert reader.remember("it", make, "another") == 2

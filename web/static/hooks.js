@@ -5,7 +5,8 @@ import { events, get } from "./api.js";
 import { epoch } from "./store.js";
 
 /**
- * What a GET answers: {data, error, loading, again}. Outdated requests are aborted; the last answer stays until the
+ * What a GET answers: {data, error, loading, again, took, at}; the last two say how many milliseconds the answer took
+ * and when it came. Outdated requests are aborted; the last answer stays until the
  * next is there. A path of null asks nothing.
  */
 export function useGet(path, query = {}) {
@@ -16,13 +17,15 @@ export function useGet(path, query = {}) {
   useEffect(() => {
     if (key === null) return setState({ data: null, error: null, loading: false, of: null });
     const control = new AbortController();
+    const begun = performance.now();
+    const timed = () => ({ took: performance.now() - begun, at: performance.now() });
     setState((before) => ({ ...before, loading: true }));
     get(path, query, control.signal).then(
-      (data) => !control.signal.aborted && setState({ data, error: null, loading: false, of: key }),
+      (data) => !control.signal.aborted && setState({ data, error: null, loading: false, of: key, ...timed() }),
       (error) =>
         !control.signal.aborted &&
         error.name !== "AbortError" &&
-        setState((before) => ({ data: before.of === key ? before.data : null, error, loading: false, of: key })),
+        setState((before) => ({ data: before.of === key ? before.data : null, error, loading: false, of: key, ...timed() })),
     );
     return () => control.abort();
   }, [key, now, times]);

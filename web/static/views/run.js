@@ -61,7 +61,7 @@ const Places = ({ sites }) => html`<details class="inner"><summary>${plural(site
 
 function Numbers({ base, run, method }) {
   const answer = useGet(`${base}/numbers`, { method: method.id });
-  useAgain(answer.again, JSON.stringify(method.states));
+  useAgain(answer, JSON.stringify(method.states));
   const [scorer, setScorer] = useState(null);
   return html`<${Answered} of=${answer} what="Adding up the scores">${(of) => {
     if (!of.scorers.length) return html`<section class="card"><h2>Scores beside floors</h2><p class="dim">Nothing is scored yet.</p></section>`;
@@ -77,19 +77,15 @@ function Numbers({ base, run, method }) {
   }}<//>`;
 }
 
-/** Asks again when `value` has changed, at most every five seconds: adding up a large run takes a while. */
-function useAgain(again, value) {
+/** Asks again when `value` has changed, every five seconds at most, and seldomer where answers take long. */
+function useAgain({ again, loading, took, at }, value) {
   const asked = useRef(value);
-  const latest = useRef();
-  latest.current = { again, value };
   useEffect(() => {
-    const timer = setInterval(() => {
-      if (latest.current.value === asked.current) return;
-      asked.current = latest.current.value;
-      latest.current.again();
-    }, 5000);
-    return () => clearInterval(timer);
-  }, []);
+    if (loading || value === asked.current) return;
+    const wait = Math.max(5000, 20 * took);
+    const timer = setTimeout(() => { asked.current = value; again(); }, Math.max(0, at + wait - performance.now()));
+    return () => clearTimeout(timer);
+  }, [value, loading]);
 }
 
 const Summaries = ({ scorers }) => html`<div class="wide" tabindex="0" role="region" aria-label="Summary by scorer"><table>
