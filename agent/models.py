@@ -76,11 +76,11 @@ class Models:
     @cached_property
     def looking(self) -> LiveClassifier:
         """The subject of a run over images, for experiments and interventions."""
-        from neurogloss.sources.vision.steering import LiveClassifier
+        from neurogloss.sources.vision.steering import LiveClassifier, gallery
         from neurogloss.sources.vision.subject import VisionSubject
 
-        settings = ImageSettings(**self._cache.manifest["settings"])
-        return LiveClassifier(VisionSubject.of(settings), self._cache.sites, self._settings.kl)
+        cache, settings = self._cache, ImageSettings(**self._cache.manifest["settings"])
+        return LiveClassifier(VisionSubject.of(settings), cache.sites, self._settings.kl, gallery(cache))
 
     @cached_property
     def causal(self) -> CausalModel:
@@ -162,12 +162,14 @@ def text_settings(cache: Cache) -> CollectSettings:
 
 def require_steering(cache: Cache) -> None:
     """Refuse a run whose units cannot be raised. Raises UserError."""
+    from neurogloss.sources.vision.steering import gallery
+
     if cache.measure != "images":
         text_settings(cache)
-    elif not cache.manifest["subject"]["classes"]:
+    elif not cache.manifest["subject"]["classes"] and not gallery(cache):
         raise UserError(
-            f"Expected a classifier with named classes, in which units can be raised; {cache.subject} has none. "
-            "Use scorers without a subject:  --scorers detection,fuzzing"
+            f"Expected a model with named classes or images with captions, by which a raised unit is told; "
+            f"{cache.subject} has neither. Use scorers without a subject:  --scorers detection,fuzzing"
         )
 
 

@@ -35,7 +35,7 @@ FIRST = 8
 """Questions of the first round of screening by a judge whose answers cost something."""
 LOOK = 10
 """Questions between two looks at what was answered so far."""
-UNREFINED = ("pmi", "promoted", "output", "lavca", "lavca-keywords")
+UNREFINED = ("pmi", "promoted", "output", "lavca", "lavca-keywords", "lavca-mined")
 """Explainers that write without an LLM, or of what contexts do not show."""
 HARD = Hard(8, frozenset({"neighbours", "lexical"}))
 """What the explain half gives to what refines or contrasts."""

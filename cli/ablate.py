@@ -36,7 +36,7 @@ def ablate(
     seed: Annotated[int, typer.Option(help="Decides the random units.")] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Take units out of an image classifier: accuracy before and after, beside as many random units."""
+    """Take units out of an image classifier: accuracy and images found alike, beside as many random units."""
     import neurogloss as ng
     from neurogloss.cli import progress, render
     from neurogloss.errors import UserError
@@ -85,17 +85,21 @@ def _tell(found: Ablated) -> None:
     from neurogloss.cli import render
 
     out = render.console()
-    drop = f"{found.drop.value:+.3f} [{found.drop.low:+.3f}, {found.drop.high:+.3f}]"
-    out.print(f"{found.n_units} units, {found.n_images} images")
-    out.print(f"accuracy {found.before:.3f} before, {found.after:.3f} after; drop {drop} (95 % over images)")
-    if found.random:
-        low, middle, high = (sorted(found.random)[i] for i in (0, len(found.random) // 2, -1))
-        out.print(
-            f"{found.n_units} random units, {len(found.random)} draws: drop {middle:+.3f} in the middle, from "
-            f"{low:+.3f} to {high:+.3f}; p = {found.p_value:.3f}"
-        )
-    table = Table("class", "logit", "its images told right", title="Classes most changed")
-    ends = [*found.classes[:SHOWN], *found.classes[max(SHOWN, len(found.classes) - SHOWN) :]]
-    for name, logit, told in ends:
-        table.add_row(name, f"{logit:+.2f}", f"{told:+.3f}" if told == told else "")
+    out.print(f"{found.n_units} units, {found.n_images} images; {found.kept:.0%} of the images found alike stay")
+    for name, effect in (("accuracy", found.accuracy), ("precision of what is found alike", found.precision)):
+        drop = f"{effect.drop.value:+.3f} [{effect.drop.low:+.3f}, {effect.drop.high:+.3f}]"
+        out.print(f"{name} {effect.before:.3f} before, {effect.after:.3f} after; drop {drop} (95 % over images)")
+        if effect.random:
+            low, middle, high = (sorted(effect.random)[i] for i in (0, len(effect.random) // 2, -1))
+            out.print(
+                f"  {found.n_units} random units, {len(effect.random)} draws: drop {middle:+.3f} in the middle, "
+                f"from {low:+.3f} to {high:+.3f}; p = {effect.p_value:.3f}"
+            )
+    table = Table("class", "logit", "its images told right", "found alike", title="Classes most changed")
+    for each in [*found.classes[:SHOWN], *found.classes[max(SHOWN, len(found.classes) - SHOWN) :]]:
+        right = f"{each.right:+.3f}" if each.right == each.right else ""
+        table.add_row(each.name, f"{each.logit:+.2f}", right, f"{each.found:+.3f}")
     out.print(table)
+    for changed in found.retrievals:
+        beside, now = ", ".join(changed.before), ", ".join(changed.after)
+        out.print(f"{changed.image}: beside it {beside}; now {now}", soft_wrap=True)

@@ -23,14 +23,14 @@ def collect_images(
         typer.Option(help="neurons, or an SAE's file or folder; one for all hookpoints, or one each."),
     ] = None,
     pictures: Annotated[
-        str | None, typer.Option(help="Folder of images or of a saved data set; or shapes, digits.")
+        str | None, typer.Option(help="Folder of images or of a saved data set, hub:NAME, or shapes, digits.")
     ] = None,
     exemplars: Annotated[
         str | None,
         typer.Option(help="Instead of a model: a layer's images, masks and activations, as MILAN writes them."),
     ] = None,
     captions: Annotated[str | None, typer.Option(help="CSV or JSON lines: path, caption.")] = None,
-    image_column: Annotated[str | None, typer.Option(help="Column of a saved data set that is the image.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Column of a data set that is the image.")] = None,
     caption_column: Annotated[str | None, typer.Option(help="Column that is the caption.")] = None,
     images: Annotated[int | None, typer.Option(help="Images to read.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,

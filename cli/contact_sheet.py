@@ -42,13 +42,13 @@ def contact_sheet(run: Run, labels: Sequence[Label], path: Path) -> None:
             font,
         )
         draw.text((GAP, top + 15), text, "black", font)
-        above = masks.threshold(run.cache, label.unit)
+        above, geometry = masks.threshold(run.cache, label.unit), masks.geometry(run.cache, label.unit)
         examples = run.evidence(label.unit).explain.top[: COLUMNS // 2]
         for i, example in enumerate(examples):
             left = GAP + 2 * i * (SIDE + GAP)
             plain = _picture(example)
             sheet.paste(Image.fromarray(plain), (left, top + HEAD))
-            masked = _masked(plain, masks.mask(example, above, (SIDE, SIDE)))
+            masked = _masked(plain, masks.mask(example, above, (SIDE, SIDE), geometry))
             sheet.paste(Image.fromarray(masked), (left + SIDE + GAP, top + HEAD))
     sheet.save(path, "PNG")
 

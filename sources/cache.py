@@ -188,10 +188,12 @@ class Cache:
     ) -> list[list[Example]]:
         """The `examples` of each kind, for less than by themselves."""
         site, side = self.site(unit), self.side(unit)
-        arrays, slots, orders, start = self._arrays(site, half), [], [], 0
+        arrays, start = self._arrays(site, half), 0
+        slots: list[list[NDArray[Any]]] = []
+        orders: list[list[int]] = []
         for kind in kinds:
             peaks = arrays[f"{kind}_peaks"][side]
-            filled = np.count_nonzero(peaks)
+            filled = int(np.count_nonzero(peaks))
             orders.append((start + np.argsort(-peaks[:filled], kind="stable")[:n]).tolist())
             slots.append([arrays[f"{kind}_{part}"][side, :filled] for part in PARTS])
             start += filled

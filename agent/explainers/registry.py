@@ -103,11 +103,11 @@ def _ranked(parts: Parts, inner: str) -> Explainer:
     return Ranked(get(inner, parts), _need(parts.causal, "ranked", "a small causal language model", how))
 
 
-def _lavca(parts: Parts, keywords_only: bool = False) -> Explainer:
+def _lavca(parts: Parts, keywords_only: bool = False, mined: bool = False) -> Explainer:
     how = "Collect one with:  neurogloss collect-responses RUN"
     readout = _need(parts.readout, "lavca", "a run with responses of voxels", how)
     embedder = _need(parts.embedder, "lavca", "an embedder", "Pass neurogloss.engines.embedder.MiniLM()")
-    return LaVCa(embedder, readout, parts.chat, keywords_only)
+    return LaVCa(embedder, readout, parts.chat, keywords_only, mined)
 
 
 def _need(part: Part | None, name: str, what: str, how: str) -> Part:
@@ -134,4 +134,5 @@ _OWN: dict[str, Factory] = {
     "ranked": lambda parts: _ranked(parts, _plain(parts)),
     "lavca": _lavca,
     "lavca-keywords": lambda parts: _lavca(parts, keywords_only=True),
+    "lavca-mined": lambda parts: _lavca(parts, mined=True),
 }

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -145,6 +145,16 @@ class Voxels:
         if math.isnan(q) or q > self.about["alpha"]:
             return f"not predicted above chance: held-out r {r:.2f}, q {q:.2g} over {len(self.table['q'])} voxels"
         return ""
+
+    def within(self, regions: Sequence[str]) -> NDArray[np.int64]:
+        """Indices of the voxels in any of the regions. Raises UserError where one is not known."""
+        known = self.about["rois"]
+        unknown = ", ".join(name for name in regions if name not in known)
+        if unknown:
+            there = ", ".join(sorted(known)) or "none, since the responses were collected without --rois"
+            raise UserError(f"Expected regions that the run has ({there}), found {unknown}. Name one of those.")
+        found: NDArray[np.int64] = np.unique(np.concatenate([known[name] for name in regions]).astype(np.int64))
+        return found
 
     def predict(self, features: Float32) -> Float32:
         """(n, F) to (n, V). Raises UserError where there is no encoding model, or it has other features."""

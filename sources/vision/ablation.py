@@ -1,10 +1,12 @@
-"""What units do to a classifier: its accuracy and its logits with them taken out.
+"""What units do to a classifier: its accuracy, its logits and the images it finds alike, with them taken out.
 
 1. A unit's part in its module's output, at every position, is its activation on its side of 0 times its direction;
    that is taken out, and the value asked for is put in its place (0: nothing). A neuron's direction is its axis.
 2. The classifier reads each image as it is, with the units ablated, and with as many others of the same sites
    ablated, drawn at random among those that are ever active, several times: the floor.
-3. A drop in accuracy is given with the interval of a bootstrap over images, and the share of random draws that
+3. The likeliest class of an image is its own or not, which makes the accuracy. Of what is found beside it, among
+   the others as they are without ablation, some share is of its class, which makes the precision.
+4. A drop in either is given with the interval of a bootstrap over images, and the share of random draws that
    drop as much (after Hernandez et al. 2022, arXiv:2201.11114: units ablated by their descriptions).
 """
 
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, derive_seed
@@ -27,15 +30,55 @@ from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.reader import CODES_AT_ONCE
 from neurogloss.sources.sites import Listener, open_listener
-from neurogloss.sources.vision.pictures import open_picture, read_folder
-from neurogloss.sources.vision.subject import Edit, VisionSubject
+from neurogloss.sources.vision.pictures import read_folder
+from neurogloss.sources.vision.retrieval import Gallery
+from neurogloss.sources.vision.subject import BATCH, Edit, VisionSubject
 
 if TYPE_CHECKING:
     import torch
 
-BATCH = 32
-"""Images decoded at once."""
+NEAREST = 5
+"""Images found beside an image."""
+CHANGED = 5
+"""Images of which it is told what is found beside them."""
 RESAMPLES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A mean over images, with and without some units."""
+
+    before: float
+    """In [0, 1]."""
+    after: float
+    drop: Interval
+    """Before minus after, with the 95 % interval over images."""
+    random: tuple[float, ...]
+    """The drop for each draw of as many random units."""
+    p_value: float
+    """Share of draws, this one among them, that drop at least as much; NaN without draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """What becomes of a class, mean over all images but for `right`."""
+
+    name: str
+    logit: float
+    right: float
+    """Change of the share of its own images that are told right; NaN where there are none."""
+    found: float
+    """Change of its share among the images that are found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What is found beside an image, the nearest first."""
+
+    image: str
+    """Path from the folder of all, as the others are."""
+    before: tuple[str, ...]
+    after: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +87,22 @@ class Ablated:
 
     n_images: int
     n_units: int
-    before: float
-    """Accuracy, in [0, 1]."""
-    after: float
-    drop: Interval
-    """Before minus after, with the 95 % interval over images."""
-    random: tuple[float, ...]
-    """The drop for each draw of as many random units."""
-    p_value: float
-    """Share of draws, this one among them, that drop at least as much; NaN without draws."""
-    classes: tuple[tuple[str, float, float], ...]
-    """Class, mean change of its logit, and change of the share of its own images that are told right; the class
-    whose logit falls most first."""
+    accuracy: Effect
+    precision: Effect
+    """Of retrieval: share of the nearest others, five at most, that are of an image's own class."""
+    kept: float
+    """Share of the nearest others that are so without the units, too."""
+    classes: tuple[ClassChange, ...]
+    """The class whose logit falls most first."""
+    retrievals: tuple[Retrieval, ...]
+    """Of the images of which most others are found than before, those first; a few at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """Images with the classes that they are of."""
 
+    folder: Path
     paths: tuple[Path, ...]
     classes: tuple[int, ...]
     """Rows of the classifier's logits."""
@@ -89,6 +130,7 @@ def labelled(folder: Path, subject: VisionSubject, images: int, progress: Progre
     if outside is not None:
         raise UserError(f"Expected each image in the subfolder of its class, found {outside} in {folder} itself.")
     return Labelled(
+        folder,
         tuple(folder / picture.path for picture in found),
         tuple(known[picture.path.split("/")[0].casefold()] for picture in found),
     )
@@ -117,29 +159,28 @@ def ablate(
         raise UserError("Expected units to ablate, found none. Loosen what follows --where, or name some.")
     progress, bench = progress or Quiet(), _Bench(cache, subject, value)
     sets = [units, *(_random(cache, units, derive_seed(seed, "ablate", draw)) for draw in range(draws))]
-    edits = [bench.edits(chosen) for chosen in sets]
-    truth, right, logits = np.array(images.classes), [], []
+    edits = [{}, *(bench.edits(chosen) for chosen in sets)]
+    truth, batches = np.array(images.classes), []
     progress.start("ablating", len(images.paths), "images")
     for start in range(0, len(images.paths), BATCH):
-        pixels = subject.preprocess([open_picture(path) for path in images.paths[start : start + BATCH]])
-        clean = subject.logits(pixels)
-        changed = [subject.logits(pixels, edit) for edit in edits]
-        mine = truth[start : start + BATCH]
-        right.append([(found.argmax(1) == mine) for found in (clean, *changed)])
-        logits.append(changed[0] - clean)
+        pixels = subject.pixels(images.paths[start : start + BATCH])
+        batches.append([subject.outputs(pixels, edit) for edit in edits])
         progress.advance(len(pixels))
-    correct = np.concatenate(right, 1)
-    before, after, *others = correct.mean(1).tolist()
-    random = tuple(before - other for other in others)
+    logits, embeddings = (
+        [np.concatenate([batch[i][part] for batch in batches]) for i in range(len(edits))] for part in (0, 1)
+    )
+    gallery, k = Gallery.of(embeddings[0]), min(NEAREST, len(truth) - 1)
+    found = [gallery.others(each, k) for each in embeddings]
+    kept = (found[0][:, :, None] == found[1][:, None, :]).any(2).mean(1)
+    correct = np.stack([each.argmax(1) == truth for each in logits]).astype(np.float64)
     return Ablated(
         n_images=len(truth),
         n_units=len(units),
-        before=before,
-        after=after,
-        drop=_interval(correct[0].astype(float) - correct[1], derive_seed(seed, "drop")),
-        random=random,
-        p_value=(1 + sum(drop >= before - after for drop in random)) / (1 + draws) if draws else float("nan"),
-        classes=_by_class(subject, np.concatenate(logits).mean(0), truth, correct),
+        accuracy=_effect(correct, seed),
+        precision=_effect(np.stack([(truth[each] == truth[:, None]).mean(1) for each in found]), seed),
+        kept=float(kept.mean()),
+        classes=_by_class(subject, (logits[1] - logits[0]).mean(0), truth, correct, found),
+        retrievals=_changed(images, kept, found),
     )
 
 
@@ -211,7 +252,20 @@ def _random(cache: Cache, units: Sequence[UnitId], seed: int) -> list[UnitId]:
     return found
 
 
-def _interval(differences: Float32, seed: int) -> Interval:
+def _effect(right: NDArray[np.float64], seed: int) -> Effect:
+    """From (sets, images): how right each is, without ablation, with the units ablated, with random ones."""
+    before, after, *others = right.mean(1).tolist()
+    random = tuple(before - other for other in others)
+    return Effect(
+        before,
+        after,
+        _interval(right[0] - right[1], derive_seed(seed, "drop")),
+        random,
+        (1 + sum(drop >= before - after for drop in random)) / (1 + len(random)) if random else float("nan"),
+    )
+
+
+def _interval(differences: NDArray[np.float64], seed: int) -> Interval:
     from scipy.stats import bootstrap
 
     mean = float(differences.mean())
@@ -223,12 +277,30 @@ def _interval(differences: Float32, seed: int) -> Interval:
 
 
 def _by_class(
-    subject: VisionSubject, change: Float32, truth: np.ndarray, correct: np.ndarray
-) -> tuple[tuple[str, float, float], ...]:
-    names = subject.classes if len(subject.classes) == len(change) else list(map(str, range(len(change))))
-    found = []
+    subject: VisionSubject,
+    change: Float32,
+    truth: NDArray[np.int64],
+    correct: NDArray[np.float64],
+    found: Sequence[NDArray[np.int64]],
+) -> tuple[ClassChange, ...]:
+    n = len(change)
+    names = subject.classes if len(subject.classes) == n else list(map(str, range(n)))
+    before, after = (np.bincount(truth[each].ravel(), minlength=n) / each.size for each in found[:2])
+    changes = []
     for i in np.argsort(change, kind="stable").tolist():
         mine = truth == i
-        told = float((correct[1] * 1.0 - correct[0])[mine].mean()) if mine.any() else float("nan")
-        found.append((names[i], float(change[i]), told))
-    return tuple(found)
+        right = float((correct[1] - correct[0])[mine].mean()) if mine.any() else float("nan")
+        changes.append(ClassChange(names[i], float(change[i]), right, float(after[i] - before[i])))
+    return tuple(changes)
+
+
+def _changed(
+    images: Labelled, kept: NDArray[np.float64], found: Sequence[NDArray[np.int64]]
+) -> tuple[Retrieval, ...]:
+    names = [path.relative_to(images.folder).as_posix() for path in images.paths]
+    before, after = found[:2]
+    return tuple(
+        Retrieval(names[i], tuple(names[j] for j in before[i]), tuple(names[j] for j in after[i]))
+        for i in np.argsort(kept, kind="stable")[:CHANGED].tolist()
+        if kept[i] < 1
+    )

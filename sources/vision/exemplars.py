@@ -74,10 +74,10 @@ def write(cache: Cache, site: Site, folder: Path, half: Half | None = None, top:
     images = open_memmap(folder / "images.npy", "w+", np.uint8, (len(chosen), top, 3, SIDE, SIDE))
     shown = open_memmap(folder / "masks.npy", "w+", np.uint8, (len(chosen), top, 1, SIDE, SIDE))
     for row, (unit, examples) in enumerate(chosen.items()):
-        above = masks.threshold(cache, unit)
+        above, geometry = masks.threshold(cache, unit), masks.geometry(cache, unit)
         for i, example in enumerate(examples):
             images[row, i] = _pixels(example.context.picture).transpose(2, 0, 1)
-            shown[row, i, 0] = masks.mask(example, above, (SIDE, SIDE))
+            shown[row, i, 0] = masks.mask(example, above, (SIDE, SIDE), geometry)
     images.flush()
     shown.flush()
     peaks = [[example.peak for example in found] for found in chosen.values()]

@@ -28,15 +28,14 @@ from neurogloss.sources.pairs import Cut
 from neurogloss.sources.reader import encode
 from neurogloss.sources.sites import Listener
 from neurogloss.sources.source import Batch, SectionContext
+from neurogloss.sources.vision import geometry
 from neurogloss.sources.vision.exemplars import Exemplars, Recorded
 from neurogloss.sources.vision.masks import FILE
-from neurogloss.sources.vision.pictures import Picture, find, open_picture
+from neurogloss.sources.vision.pictures import Picture, find
 from neurogloss.sources.vision.quantiles import Histogram
 from neurogloss.sources.vision.steering import write_class_effects
-from neurogloss.sources.vision.subject import VisionSubject
+from neurogloss.sources.vision.subject import BATCH, VisionSubject
 
-BATCH = 32
-"""Images in one forward pass."""
 SHARD_IMAGES = 512
 """Least images between two states on disk."""
 EXEMPLARS = "exemplars"
@@ -132,14 +131,16 @@ class Images:
         )
 
     def write_outputs(self, cache: Path, listeners: Sequence[Listener], progress: Progress) -> None:
-        """Write from where on each unit's mask is drawn, and the classes that it raises where they have names."""
+        """Write what masks are drawn by, and of a classifier with named classes those that units raise."""
         mine = (picture for picture in self._pictures if self.half(picture) == "explain")
         first = list(islice(mine, self._settings.mask_images))
         if isinstance(self.subject, VisionSubject) and self.subject.classes and first:
-            images = [open_picture(self._folder / picture.path) for picture in first[:BATCH]]
-            write_class_effects(cache, self.subject, self.subject.preprocess(images), listeners, progress)
-        histograms = {each.site.name: Histogram.empty(each.site.units, each.site.signed) for each in listeners}
+            images = self.subject.pixels([self._folder / picture.path for picture in first[:BATCH]])
+            write_class_effects(cache, self.subject, images, listeners, progress)
         places = list(dict.fromkeys(listener.hookpoint for listener in listeners))
+        if isinstance(self.subject, VisionSubject):
+            geometry.write(cache, self.subject, places, progress)
+        histograms = {each.site.name: Histogram.empty(each.site.units, each.site.signed) for each in listeners}
         progress.start("where masks are drawn", len(first), self.measure)
         for sections in self.batches([section for picture in first for section in self.sections(picture)]):
             batch = self.read(sections, places)

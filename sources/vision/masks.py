@@ -1,7 +1,7 @@
 """Where in an image a unit is active: its map, upsampled, above the quantile that was set in the pass.
 
-1. The map is upsampled bilinearly. A cell's value stands in the middle of the area that the cell covers
-   (`align_corners=False`): nothing is shifted.
+1. The map is upsampled bilinearly. A cell's value stands in the middle of its receptive field where that is known
+   (`neurogloss.sources.vision.geometry`), else of the area that it covers of an image that cells cover evenly.
 2. The mask is where the upsampled map exceeds the unit's 0.99 quantile over all cells of all images (Hernandez et
    al. 2022, arXiv:2201.11114; after Bau et al. 2017, arXiv:1704.05796).
 """
@@ -16,6 +16,7 @@ from neurogloss.ids import UnitId
 from neurogloss.protocols import Float32
 from neurogloss.records import Example
 from neurogloss.sources.cache import Cache, read_arrays
+from neurogloss.sources.vision.geometry import Axis, Geometry, read
 
 FILE = "masks.safetensors"
 """In the cache: by site, (sides,) float32."""
@@ -30,29 +31,37 @@ def threshold(cache: Cache, unit: UnitId) -> float:
     return float(read_arrays(cache.path / FILE)[cache.site(unit).name][cache.side(unit)])
 
 
-def mask(example: Example, above: float, size: tuple[int, int]) -> NDArray[np.bool_]:
+def geometry(cache: Cache, unit: UnitId) -> Geometry | None:
+    """Where in an image the cells look that the unit's activations are of; None where that is not known."""
+    return read(cache.path).get(unit.hookpoint)
+
+
+def mask(
+    example: Example, above: float, size: tuple[int, int], geometry: Geometry | None = None
+) -> NDArray[np.bool_]:
     """(height, width): where the unit is active in the example's image.
 
     Args:
         above: of the unit, as `threshold` gives it. Where even the peak is not above it, the mask is empty.
+        geometry: of the unit; None: cells cover the image evenly.
     """
-    return upsampled(example, size) > above
+    return upsampled(example, size, geometry) > above
 
 
-def upsampled(example: Example, size: tuple[int, int]) -> Float32:
+def upsampled(example: Example, size: tuple[int, int], geometry: Geometry | None = None) -> Float32:
     """(height, width): the unit's activations over the example's image."""
     if example.grid is None:
         raise ValueError("only an example of an image has a map")
     found = np.array(example.activations, np.float32).reshape(example.grid)
     for axis, wanted in enumerate(size):
-        found = _stretched(found, axis, wanted)
+        found = _stretched(found, axis, wanted, geometry[axis] if geometry else Axis.even(example.grid[axis]))
     return found
 
 
-def _stretched(values: Float32, axis: int, wanted: int) -> Float32:
-    """Linear interpolation along an axis, cells' middles kept."""
+def _stretched(values: Float32, axis: int, wanted: int, middles: Axis) -> Float32:
+    """Linear interpolation between the cells' middles along an axis; beyond the outermost their values go on."""
     cells = values.shape[axis]
-    at = np.clip((np.arange(wanted) + 0.5) * cells / wanted - 0.5, 0, cells - 1)
+    at = np.clip(((np.arange(wanted) + 0.5) / wanted - middles.first) / middles.step, 0, cells - 1)
     low = np.floor(at).astype(int)
     high = np.minimum(low + 1, cells - 1)
     share = (at - low).astype(np.float32)

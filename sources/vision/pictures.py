@@ -1,7 +1,7 @@
-"""Where images come from: a folder, a data set that `datasets` saved, or a set that ships.
+"""Where images come from: a folder, a data set of Hugging Face, saved or on the hub, or a set that ships.
 
-1. The images of a saved data set are written into a folder of the run once, as they are stored there; those of a
-   set that ships are drawn there.
+1. The images of a data set are written into a folder of the run once, as they are stored there, with what is said
+   of them; those of a set that ships are drawn there.
 2. Files are taken in the order of a hash of their paths, so that the first ones are a random sample of all.
 3. Each is read and checked; what does not decode is named, exact duplicates (of bytes) are left out.
 4. What is said of an image is its caption, or else its tags: the names of the folders that it lies in.
@@ -10,26 +10,25 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neurogloss.errors import MissingExtra, UserError, first_line
 from neurogloss.foreign import read_json
-from neurogloss.ids import hash64
+from neurogloss.ids import canonical_json, hash64
 from neurogloss.protocols import Progress
 from neurogloss.settings import ImageSettings
 from neurogloss.sources import tables
-from neurogloss.sources.vision import shipped
+from neurogloss.sources.vision import rows, shipped
+from neurogloss.sources.vision.rows import SUFFIXES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-LONGEST = 2_000
-"""Characters of a caption at most."""
+SAID = ".captions.json"
+"""In a folder that was written: what is said of each image."""
 PATHS, CAPTIONS = ("path", "file_name"), ("caption", "text")
 """Columns of a table of captions; the second of each are those of `datasets`."""
 
@@ -65,7 +64,7 @@ def find(
         images: these instead of what the settings name.
 
     Raises:
-        MissingExtra: Pillow, or datasets for a saved data set, is not installed.
+        MissingExtra: Pillow, or datasets for a data set, is not installed.
         UserError: nothing is there, images or captions do not read.
     """
     require_pillow()
@@ -74,12 +73,15 @@ def find(
         folder, captions = _written(cache, images, progress)
     elif settings.pictures in shipped.SETS:
         folder, captions = _written(cache, shipped.SETS[settings.pictures](), progress)
+    elif settings.pictures.startswith(tables.HUB):
+        folder, captions = _written(cache, rows.read_hub(settings), progress)
     elif tables.is_saved(folder):
-        folder, captions = _written(cache, _rows(settings), progress)
+        folder, captions = _written(cache, rows.read_saved(settings), progress)
     elif not folder.is_dir():
+        what = "a file" if folder.exists() else "and nothing there"
         raise UserError(
-            f"Expected a folder of images, one that `datasets` saved, or {' or '.join(shipped.SETS)}; found "
-            f"{settings.pictures!r}, {'a file' if folder.exists() else 'and nothing there'}. Give one of those."
+            f"Expected a folder of images, one that `datasets` saved, hub:NAME, or {' or '.join(shipped.SETS)}; "
+            f"found {settings.pictures!r}, {what}. Give one of those."
         )
     if settings.captions is not None:
         captions = _captions(Path(settings.captions), folder)
@@ -156,7 +158,7 @@ def _captions(table: Path, folder: Path) -> dict[str, str]:
                 f"Expected `path` and `caption` in {where}, found {', '.join(map(str, row)) or 'nothing'}. "
                 "Name the columns so; a path starts from the folder of images."
             )
-        _check_length(caption, where)
+        rows.check_length(caption, where)
         if not (folder / path).is_file():
             raise UserError(
                 f"Expected {path}, which {where} names, in {folder}, found no such file. Mend the path."
@@ -191,78 +193,19 @@ def _table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _written(cache: Path, images: Iterable[shipped.Image], progress: Progress) -> tuple[Path, dict[str, str]]:
     """The run's own folder with these images, written where it is not there yet, and their captions."""
     folder, partial = cache / "pictures", cache.parent / ".pictures"
-    there, captions = folder.is_dir(), dict[str, str]()
-    shutil.rmtree(partial, ignore_errors=True)  # of a pass that was killed
-    progress.start("writing images", None, "images")
-    for path, data, caption in images:
-        if not there:
+    if not (folder / SAID).is_file():
+        for unfinished in (partial, folder):  # of a pass that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
+        partial.mkdir(parents=True)
+        captions = dict[str, str]()
+        progress.start("writing images", None, "images")
+        for path, data, caption in images:
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
             (partial / path).write_bytes(data())
-        captions[path] = caption
-        progress.advance()
-    if not there:
+            captions[path] = caption
+            progress.advance()
+        (partial / SAID).write_text(canonical_json(captions), encoding="utf-8")
         cache.mkdir(parents=True, exist_ok=True)
         partial.rename(folder)
-    return folder, captions
-
-
-def _rows(settings: ImageSettings) -> Iterator[shipped.Image]:
-    """The images of a saved data set as they are stored, their captions, and their classes as folders."""
-    datasets = _datasets()
-    try:
-        rows = datasets.load_from_disk(settings.pictures)
-    except Exception as error:  # the library raises errors of many kinds, pyarrow's among them
-        raise UserError(
-            f"Expected a data set in {settings.pictures}, found one that does not load: {error}. Save it again."
-        ) from None
-    if isinstance(rows, dict):
-        raise UserError(
-            f"Expected one split in {settings.pictures}, found {', '.join(rows)}. Name the folder of one of those."
-        )
-    for column in filter(None, (settings.image_column, settings.caption_column)):
-        if column not in rows.column_names:
-            raise UserError(
-                f"Expected a column {column!r} in {settings.pictures}, found {', '.join(rows.column_names)}. "
-                "Name one of those with --image-column or --caption-column."
-            )
-    rows = rows.cast_column(settings.image_column, datasets.Image(decode=False))
-    names = {
-        column: feature.names
-        for column, feature in rows.features.items()
-        if isinstance(feature, datasets.ClassLabel)
-    }
-    for number, row in enumerate(rows):
-        stored = row[settings.image_column]
-        if stored is None:
-            raise UserError(f"Expected an image in row {number} of {settings.pictures}, found none.")
-        classes = (names[column][row[column]] for column in list(names)[:1] if row[column] is not None)
-        folder = "".join(re.sub(r"[^\w -]+", "_", name) + "/" for name in classes)
-        caption = str(row[settings.caption_column] or "") if settings.caption_column else ""
-        _check_length(caption, f"row {number} of {settings.pictures}")
-        yield f"{folder}{number:08}{_suffix(stored)}", _bytes(stored), caption
-
-
-def _check_length(caption: str, where: str) -> None:
-    if len(caption) > LONGEST:
-        raise UserError(f"Expected a caption of at most {LONGEST} characters in {where}, found {len(caption)}.")
-
-
-def _datasets() -> Any:
-    try:
-        datasets = importlib.import_module("datasets")
-    except ImportError:
-        raise MissingExtra("datasets", tables.INSTALL) from None
-    datasets.disable_progress_bars()
-    return datasets
-
-
-def _bytes(stored: Mapping[str, Any]) -> Callable[[], bytes]:
-    return lambda: stored["bytes"] or Path(stored["path"]).read_bytes()
-
-
-def _suffix(stored: Mapping[str, Any]) -> str:
-    """As it was named, else by the first bytes."""
-    named = Path(stored["path"] or "").suffix.lower()
-    if named in SUFFIXES:
-        return named
-    return ".jpg" if (stored["bytes"] or b"")[:2] == b"\xff\xd8" else ".png"
+    found: dict[str, str] = read_json((folder / SAID).read_text(encoding="utf-8"))
+    return folder, found

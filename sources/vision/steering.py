@@ -1,4 +1,4 @@
-"""What units do to the classes that an image classifier names.
+"""What units do to what a vision model says of images: the classes that it names, the images that it finds.
 
 1. At first order a unit raises a logit by its direction times the logit's gradient where it writes, summed over
    positions, mean over images of the explain half. The classes at both ends are the unit's output tokens.
@@ -6,13 +6,18 @@
 3. The strength is found by bisection in log10 on the tuning images, until the mean KL divergence of the classes,
    clean against raised, is within a tenth of the target: the scale of steering a text (Paulo et al. 2024,
    arXiv:2410.13928). Tuning images are never scored.
-4. What the classifier says of an image is its likeliest classes, clean and with the unit raised.
+4. What the model says of an image is its likeliest classes, where they have names, and what is said of the images
+   of a gallery that are nearest to it, clean and with the unit raised. Without names the strength is set by the
+   distribution over the gallery (`neurogloss.sources.vision.retrieval`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +26,15 @@ from safetensors.numpy import save
 from neurogloss.folder import replace_file
 from neurogloss.ids import UnitId, canonical_json
 from neurogloss.protocols import Float32, Progress
-from neurogloss.records import SteeredText, Steering
-from neurogloss.sources.cache import Site
+from neurogloss.records import Context, SteeredText, Steering
+from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.outputs import KEPT, extremes
 from neurogloss.sources.sites import Listener
 from neurogloss.sources.vision.live import ImageReader
-from neurogloss.sources.vision.pictures import open_picture
-from neurogloss.sources.vision.subject import VisionSubject
+from neurogloss.sources.vision.retrieval import Gallery
+from neurogloss.sources.vision.subject import BATCH, Edit, VisionSubject
 
 LOG_STRENGTHS = (-2.0, 4.0)
 """Where the strength is searched, log10 in units of activation."""
@@ -39,15 +44,88 @@ LIKELY = 0.05
 """Probability from which a class is said."""
 SAID = 5
 """Classes said of an image at most."""
+FOUND = 3
+"""Images found beside an image."""
+GALLERY = 512
+"""Images of a run that are looked among."""
+
+Edits = Mapping[Hookpoint, Edit]
+
+
+class Says(Protocol):
+    """A way in which a vision model says something of images, that a unit can change."""
+
+    def log_p(self, images: Float32, edits: Edits) -> NDArray[np.float64]:
+        """(n, things) log probabilities, of preprocessed images, with what modules pass on edited."""
+        ...
+
+    def text(self, log_p: NDArray[np.float64]) -> str:
+        """One row of them in words."""
+        ...
+
+
+class Classes:
+    """The likeliest classes, the first one in any case."""
+
+    def __init__(self, subject: VisionSubject) -> None:
+        self._subject = subject
+
+    def log_p(self, images: Float32, edits: Edits) -> NDArray[np.float64]:
+        from scipy.special import log_softmax
+
+        logits = self._subject.logits(images, edits)
+        self._subject.class_names(logits.shape[1])
+        found: NDArray[np.float64] = log_softmax(logits.astype(np.float64), axis=1)
+        return found
+
+    def text(self, log_p: NDArray[np.float64]) -> str:
+        order = np.argsort(-log_p, kind="stable")[:SAID].tolist()
+        likely = [i for n, i in enumerate(order) if n == 0 or log_p[i] >= np.log(LIKELY)]
+        return ", ".join(self._subject.classes[i] for i in likely)
+
+
+class Nearest:
+    """What is said of the images of a gallery that are the most alike, the nearest first."""
+
+    def __init__(self, subject: VisionSubject, gallery: Sequence[Context]) -> None:
+        self._subject, self._contexts = subject, gallery
+
+    def log_p(self, images: Float32, edits: Edits) -> NDArray[np.float64]:
+        return self._gallery.log_p(self._subject.embeddings(images, edits))
+
+    def text(self, log_p: NDArray[np.float64]) -> str:
+        order = np.argsort(-log_p, kind="stable")[:FOUND].tolist()
+        return "; ".join(dict.fromkeys(self._contexts[i].text for i in order))
+
+    @cached_property
+    def _gallery(self) -> Gallery:
+        paths = [Path(context.picture) for context in self._contexts]
+        parts = (paths[at : at + BATCH] for at in range(0, len(paths), BATCH))
+        return Gallery.of(np.concatenate([self._subject.embeddings(self._subject.pixels(part)) for part in parts]))
+
+
+def gallery(cache: Cache) -> list[Context]:
+    """Images of the explain half, drawn by hash, of which something is said; none where there is no model."""
+    if "preprocess" not in cache.manifest["subject"]:
+        return []
+    # Silent images, on which the strength is set, are those of the smallest hashes: none of these finds itself.
+    found = (cache.context(digest) for digest in cache.hashes("explain")[::-1].tolist())
+    return list(islice((context for context in found if context.picture and context.text.strip()), GALLERY))
 
 
 class LiveClassifier(ImageReader):
-    """A classifier whose units can be read and raised."""
+    """A vision model whose units can be read and raised, and what it then says of images."""
 
-    def __init__(self, subject: VisionSubject, sites: Sequence[Site], kl: float = 1.0) -> None:
+    def __init__(
+        self, subject: VisionSubject, sites: Sequence[Site], kl: float = 1.0, gallery: Sequence[Context] = ()
+    ) -> None:
+        """`gallery`: images that others are found among; none: what is found is not looked at."""
         super().__init__(subject, sites)
         self.kl = kl
         """Target of the strength search, nats."""
+        self._says: list[Says] = [Classes(subject)] if subject.classes or not gallery else []
+        if gallery:
+            self._says.append(Nearest(subject, gallery))
 
     def steer(
         self,
@@ -57,52 +135,43 @@ class LiveClassifier(ImageReader):
         seed: int = 0,
         kl: float | None = None,
     ) -> Steering:
-        """What the classifier says of images, clean and with the unit raised along its sign.
+        """What the model says of images, clean and with the unit raised along its sign: classes, then those found.
 
         Args:
             prompts, tuning_prompts: paths of images.
             kl: target of the strength search, nats; None: what the subject was set to.
 
         Raises:
-            UserError: an image does not decode, or the subject is no classifier with named classes.
+            UserError: an image does not decode, or the subject is no classifier with named classes and there is
+                no gallery.
         """
-        tuning, scored = self._pixels(tuning_prompts), self._pixels(prompts)
+        tuning, scored = (self._subject.pixels(list(map(Path, paths))) for paths in (tuning_prompts, prompts))
         strength, reached = self._tune(unit, tuning, self.kl if kl is None else kl)
-        both = zip(self._log_p(scored), self._log_p(scored, unit, strength), strict=True)
-        # An image is no text to go on from.
-        return Steering(strength, reached, tuple(SteeredText("", *map(self._said, rows)) for rows in both))
+        raised, texts = self._raised(unit, strength), list[SteeredText]()
+        for says in self._says:
+            both = zip(says.log_p(scored, {}), says.log_p(scored, raised), strict=True)
+            # An image is no text to go on from.
+            texts += [SteeredText("", *map(says.text, rows)) for rows in both]
+        return Steering(strength, reached, tuple(texts))
 
-    def _pixels(self, paths: Sequence[str]) -> Float32:
-        return self._subject.preprocess([open_picture(Path(path)) for path in paths])
-
-    def _tune(self, unit: UnitId, pixels: Float32, target: float) -> tuple[float, float]:
+    def _tune(self, unit: UnitId, images: Float32, target: float) -> tuple[float, float]:
         """The strength, and the KL divergence that it gives."""
-        clean, (low, high) = self._log_p(pixels), LOG_STRENGTHS
+        says = self._says[0]
+        clean, (low, high) = says.log_p(images, {}), LOG_STRENGTHS
         for _ in range(MAX_STEPS):
             middle = (low + high) / 2
-            kl = float((np.exp(clean) * (clean - self._log_p(pixels, unit, 10**middle))).sum(1).mean())
+            changed = says.log_p(images, self._raised(unit, 10**middle))
+            kl = float((np.exp(clean) * (clean - changed)).sum(1).mean())
             if abs(kl - target) <= 0.1 * target:
                 break
             low, high = (low, middle) if kl > target else (middle, high)
         return 10**middle, kl
 
-    def _log_p(self, pixels: Float32, unit: UnitId | None = None, strength: float = 0.0) -> NDArray[np.float64]:
-        """(n, classes) log probabilities, with a unit raised."""
-        import torch
-
-        edits = {}
-        if unit is not None:
-            listener = self._open(self._sites[unit.hookpoint, unit.dictionary])
-            delta = directions_of(listener.dictionary)[unit.index].float() * unit.sign * strength
-            edits[listener.target] = lambda flat: flat + delta.to(flat)
-        logits = torch.from_numpy(self._subject.logits(pixels, edits)).double()
-        found: NDArray[np.float64] = logits.log_softmax(1).numpy()
-        return found
-
-    def _said(self, log_p: NDArray[np.float64]) -> str:
-        """The likeliest classes, the first one in any case."""
-        names, order = self._subject.class_names(len(log_p)), np.argsort(-log_p, kind="stable")[:SAID]
-        return ", ".join(names[i] for n, i in enumerate(order.tolist()) if n == 0 or log_p[i] >= np.log(LIKELY))
+    def _raised(self, unit: UnitId, strength: float) -> Edits:
+        """What raises a unit."""
+        listener = self._open(self._sites[unit.hookpoint, unit.dictionary])
+        delta = directions_of(listener.dictionary)[unit.index].float() * unit.sign * strength
+        return {listener.target: lambda flat: flat + delta.to(flat)}
 
 
 def write_class_effects(

@@ -9,6 +9,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurogloss.errors import UserError
 from neurogloss.protocols import Float32
 from neurogloss.settings import ImageSettings
@@ -22,6 +25,8 @@ from neurogloss.sources.vision.preprocess import Preprocess
 if TYPE_CHECKING:
     import torch
 
+BATCH = 32
+"""Images in one forward pass."""
 Edit = Callable[["torch.Tensor"], "torch.Tensor"]
 """(N, positions, width) vectors of a module to those that take their place."""
 
@@ -138,7 +143,40 @@ class VisionSubject:
 
     def seen(self, pictures: Sequence[Path], hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:
         """The `vectors` of image files. Raises UserError where one does not decode."""
-        return self.vectors(self.preprocess([open_picture(path) for path in pictures]), hookpoints)
+        return self.vectors(self.pixels(pictures), hookpoints)
+
+    def pixels(self, pictures: Sequence[Path]) -> Float32:
+        """(N, channels, height, width): image files, preprocessed. Raises UserError where one does not decode."""
+        return self.preprocess([open_picture(path) for path in pictures])
+
+    def seeing(
+        self, hookpoint: Hookpoint, axis: int, lines: NDArray[np.int64], longer: int
+    ) -> NDArray[np.bool_] | None:
+        """Which rows (axis 0) or columns (1) of the map at a hookpoint see rows or columns of pixels.
+
+        Args:
+            lines: of pixels, in an image that is so many times as long as the model's along the axis.
+
+        Returns:
+            (lines, positions); None where the hookpoint passes no map, or the model reads no image of that size.
+        """
+        import torch
+
+        size, found = list(self.preprocess.size), []
+        size[axis] *= longer
+        for part in np.array_split(lines, -(-len(lines) * longer // BATCH)):
+            images = torch.zeros(len(part), len(self.preprocess.mean), *size)
+            for image, line in zip(images, part.tolist(), strict=True):
+                image.select(1 + axis, line).fill_(torch.nan)
+            try:
+                value = self._run(images, [hookpoint])[hookpoint]
+            except Exception:  # what models raise about sizes has no common base
+                return None
+            if value.ndim != 4:
+                return None
+            reached = value.isnan().any(1 if self.cells(hookpoint).channels_first else 3)
+            found.append(reached.any(2 - axis).cpu().numpy())
+        return np.concatenate(found)
 
     def logits(self, images: Float32, edits: Mapping[Hookpoint, Edit] | None = None) -> Float32:
         """(N, classes) of a classifier, with what its modules pass on edited.
@@ -146,11 +184,20 @@ class VisionSubject:
         Raises:
             UserError: the model is no classifier.
         """
-        import torch
+        return self.outputs(images, edits)[0]
 
-        with torch.inference_mode(), self._edited(edits or {}):
-            logits: Float32 = self._classified(torch.from_numpy(images)).float().cpu().numpy()
-        return logits
+    def outputs(self, images: Float32, edits: Mapping[Hookpoint, Edit] | None = None) -> tuple[Float32, Float32]:
+        """The `logits` and the `embeddings`, of one forward pass."""
+        out, embeddings = self._read(images, edits or {})
+        return self._logits(out).float().cpu().numpy(), embeddings
+
+    def embeddings(self, images: Float32, edits: Mapping[Hookpoint, Edit] | None = None) -> Float32:
+        """(N, dimension): what images are compared by, with what modules pass on edited.
+
+        That is what the last linear layer reads, where it gives the output, as in classifiers; else the output
+        itself: what the model pooled, or the CLS token, or the mean over positions.
+        """
+        return self._read(images, edits or {})[1]
 
     def gradients(self, images: Float32, hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, Float32]:
         """By how much each logit of a classifier grows with what passes each hookpoint.
@@ -173,7 +220,7 @@ class VisionSubject:
             return edit
 
         with torch.enable_grad(), self._edited({hookpoint: reading(hookpoint) for hookpoint in hookpoints}):
-            logits = self._classified(torch.from_numpy(images).requires_grad_()).mean(0)
+            logits = self._logits(self._forward(torch.from_numpy(images).requires_grad_())).mean(0)
             places = [read[hookpoint] for hookpoint in hookpoints]
             rows = [
                 torch.autograd.grad(logit, places, retain_graph=True, allow_unused=True, materialize_grads=True)
@@ -182,10 +229,41 @@ class VisionSubject:
         found = (torch.stack([part.sum((0, 1)).float() for part in parts]) for parts in zip(*rows, strict=True))
         return {hookpoint: part.cpu().numpy() for hookpoint, part in zip(hookpoints, found, strict=True)}
 
-    def _classified(self, images: torch.Tensor) -> torch.Tensor:
+    def _read(self, images: Float32, edits: Mapping[Hookpoint, Edit]) -> tuple[Any, Float32]:
+        """The model's output, and the embeddings."""
         import torch
 
-        out = self._forward(images)
+        read: list[Any] = []
+        head = [] if self._head is None else [self._head]
+        with torch.inference_mode(), self._edited(edits), hooked(self.modules, head, lambda _, x: read.extend(x)):
+            out = self._forward(torch.from_numpy(images))
+        return out, self._pooled(read[-1] if head else out).float().cpu().numpy()
+
+    @cached_property
+    def _head(self) -> Hookpoint | None:
+        """The input of the linear layer whose output is the model's; None where there is none."""
+        import torch
+
+        linear = [Hookpoint(name, False) for name, m in self.modules.items() if isinstance(m, torch.nn.Linear)]
+        given: list[tuple[Hookpoint, Any]] = []
+        images = torch.zeros(1, len(self.preprocess.mean), *self.preprocess.size)
+        with torch.inference_mode(), hooked(self.modules, linear, lambda at, out: given.append((at, out))):
+            out = self._forward(images)
+        logits = getattr(out, "logits", out)
+        return next((Hookpoint(at.module, True) for at, value in given if value is logits), None)
+
+    def _pooled(self, out: Any) -> torch.Tensor:
+        """A row an image."""
+        named = (getattr(out, name, None) for name in ("image_embeds", "pooler_output"))
+        tensor = next((value for value in named if value is not None), _tensor(out))
+        cells = Cells.of(tensor.shape, self._patches)
+        flat = tensor.flatten(1).unsqueeze(1) if cells is None else cells.flat(tensor)
+        pooled: torch.Tensor = flat[:, 0] if cells and cells.prefix else flat.mean(1)
+        return pooled
+
+    def _logits(self, out: Any) -> torch.Tensor:
+        import torch
+
         logits = getattr(out, "logits", out)
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
             raise UserError(

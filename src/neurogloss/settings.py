@@ -144,14 +144,14 @@ class ImageSettings(PassSettings):
     device: str = "auto"
     """Where the subject runs; auto: CUDA, else MPS, else the CPU."""
     pictures: str = DEMO_PICTURES
-    """A folder of images, whose subfolders are tags, a folder that `datasets` saved, or one of the sets that ship:
-    `shapes` (rendered, with captions) and `digits`."""
+    """A folder of images, whose subfolders are tags, a folder that `datasets` saved, `hub:NAME` or
+    `hub:NAME:CONFIG:SPLIT`, or one of the sets that ship: `shapes` (rendered, with captions) and `digits`."""
     captions: str | None = None
     """CSV or JSON-lines table with the columns `path`, from the folder on, and `caption`."""
     image_column: str = "image"
-    """The column of a saved data set that is the image."""
+    """The column of a data set that is the image."""
     caption_column: str | None = None
-    """The column of a saved data set that is the caption."""
+    """The column of a data set that is the caption."""
     images: int = Field(default=100_000, ge=1)
     """Stop after this many images."""
     mask_quantile: float = Field(default=0.99, gt=0, lt=1)

@@ -24,7 +24,7 @@ from neurogloss.voxels import Readout
 
 ALL = (
     *("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "promoted", "facets", "ranked"),
-    *("lavca", "lavca-keywords"),
+    *("lavca", "lavca-keywords", "lavca-mined"),
 )
 
 
@@ -89,6 +89,7 @@ def test_the_names_are_those_that_can_be_got(chat: ChatModel) -> None:
             "ranked-llm",
             "lavca",
             "lavca-keywords",
+            "lavca-mined",
         )
     ]
 

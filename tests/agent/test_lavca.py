@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurogloss.agent.explainers.lavca import LaVCa, chosen
+from neurogloss.agent.explainers.lavca import LaVCa, chosen, mined
 from neurogloss.agent.explainers.registry import Parts, get
 from neurogloss.engines.scripted import ScriptedModel
-from neurogloss.errors import EmptyAnswerError, UserError
+from neurogloss.errors import EmptyAnswerError, UnparseableError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.protocols import ChatModel, Float32, Material
 from neurogloss.records import Context, EvidenceHalf, Example
@@ -55,16 +55,16 @@ def texts(explainer: LaVCa, *captions: str) -> list[str]:
 
 
 def test_words_that_the_weights_point_to_stay() -> None:
-    assert chosen(CAPTIONS, readout(UNIT), Axes()) == ["cat", "dog"]  # type: ignore[arg-type]
-    assert chosen(CAPTIONS, readout(UNIT, red=1.0), Axes()) == ["red"]  # type: ignore[arg-type]
+    assert chosen(mined(CAPTIONS), readout(UNIT), Axes()) == ["cat", "dog"]  # type: ignore[arg-type]
+    assert chosen(mined(CAPTIONS), readout(UNIT, red=1.0), Axes()) == ["red"]  # type: ignore[arg-type]
 
 
 def test_a_pair_of_words_comes_where_it_fits_better_than_either() -> None:
-    assert chosen(CAPTIONS, readout(UNIT, red=1.0, street=1.0), Axes()) == ["red street"]  # type: ignore[arg-type]
+    assert chosen(mined(CAPTIONS), readout(UNIT, red=1.0, street=1.0), Axes()) == ["red street"]  # type: ignore[arg-type]
 
 
 def test_a_word_in_another_form_is_no_other_word() -> None:
-    assert chosen(("cats and a cat", "cat street"), readout(UNIT), Axes()) == ["cat"]  # type: ignore[arg-type]
+    assert chosen(mined(("cats and a cat", "cat street")), readout(UNIT), Axes()) == ["cat"]  # type: ignore[arg-type]
 
 
 def test_a_sentence_by_template_and_the_ablation_without_one() -> None:
@@ -73,13 +73,46 @@ def test_a_sentence_by_template_and_the_ablation_without_one() -> None:
     assert texts(bare, *CAPTIONS) == ["cat, dog", "cat"] and bare.name == "lavca-keywords"
 
 
-def test_an_llm_writes_the_sentence_from_keywords_and_captions(tmp_path: Path) -> None:
-    rule = {"match": '1. "cat"', "reply": {"explanation": "household pets"}}
-    (tmp_path / "script.jsonl").write_text(json.dumps(rule), encoding="utf-8")
-    chat: ChatModel = ScriptedModel(tmp_path / "script.jsonl")
+DRAW, WRITE = "keywords. Captions:", '^Keywords:\n```\n1. "'
+
+
+def asked(tmp_path: Path, *rules: dict[str, object]) -> ChatModel:
+    (tmp_path / "script.jsonl").write_text("\n".join(map(json.dumps, rules)), encoding="utf-8")
+    return ScriptedModel(tmp_path / "script.jsonl")
+
+
+def test_an_llm_draws_the_keywords_and_writes_the_sentence(tmp_path: Path) -> None:
+    drawn = {"match": DRAW, "reply": {"keywords": ["Street", "dog  kennel", "cattery", "red", "dog kennel", " "]}}
+    chat = asked(tmp_path, drawn, {"match": WRITE + "dog kennel", "reply": {"explanation": "where pets live"}})
     explainer = LaVCa(Axes(), readout, chat)  # type: ignore[arg-type]
+    # Of what it drew, the weights choose: neither red nor a street.
+    assert texts(explainer, *CAPTIONS) == ["where pets live", "about dog kennel and cattery", "about dog kennel"]
+    assert explainer.settings["prompt"] and explainer.settings["drawn"] and explainer.name == "lavca"
+    bare = LaVCa(Axes(), readout, chat, keywords_only=True)  # type: ignore[arg-type]
+    assert texts(bare, *CAPTIONS) == ["dog kennel, cattery", "dog kennel"]
+    assert bare.settings["drawn"] and bare.settings["prompt"] is None
+
+
+def test_mined_keywords_stand_beside_what_an_llm_would_draw(tmp_path: Path) -> None:
+    chat = asked(tmp_path, {"match": WRITE + "cat", "reply": {"explanation": "household pets"}})
+    explainer = LaVCa(Axes(), readout, chat, mined=True)  # type: ignore[arg-type]
     assert texts(explainer, *CAPTIONS) == ["household pets", "about cat and dog", "about cat"]
-    assert explainer.settings["prompt"]
+    assert explainer.name == "lavca-mined" and explainer.settings["drawn"] is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ({"keywords": [" ", ""]}, EmptyAnswerError),
+        ({"keywords": ["cat", 3]}, UnparseableError),
+        ({"keywords": "cat"}, UnparseableError),
+        ({"words": ["cat"]}, UnparseableError),
+        ("cat, dog", UnparseableError),
+    ],
+)
+def test_keywords_that_are_none_are_a_failure(reply: object, error: type[Exception], tmp_path: Path) -> None:
+    with pytest.raises(error):
+        texts(LaVCa(Axes(), readout, asked(tmp_path, {"match": DRAW, "reply": reply})), *CAPTIONS)  # type: ignore[arg-type]
 
 
 def test_captions_without_words() -> None:

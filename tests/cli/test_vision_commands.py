@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -91,8 +92,13 @@ def test_ablate_shows_accuracy_beside_random_units(invoke: Invoke, image_run: Pa
     assert told.code == 0, told.err
     assert "4 units, 40 images" in told.out and "4 random units, 3 draws" in told.out
     (found,) = invoke(*arguments, "--json", "--pictures", pictures).rows
-    assert found["n_images"] == 40 and len(found["random"]) == 3 and len(found["classes"]) == 10
-    assert found["before"] > 0.8 and found["drop"]["value"] == pytest.approx(found["before"] - found["after"])
+    accuracy, precision = found["accuracy"], found["precision"]
+    assert found["n_images"] == 40 and len(accuracy["random"]) == 3 and len(found["classes"]) == 10
+    assert accuracy["before"] > 0.8 and f"accuracy {accuracy['before']:.3f} before" in told.out
+    for each in (accuracy, precision):
+        assert each["drop"]["value"] == pytest.approx(each["before"] - each["after"])
+    assert f"alike {precision['before']:.3f} before" in told.out and 0 <= found["kept"] < 1
+    assert all(f"{each['image']}: beside it {each['before'][0]}" in told.out for each in found["retrievals"])
     assert [unit.rpartition("/")[2] for unit in found["units"]] == ["0", "1", "2", "3"]
 
 
@@ -102,7 +108,8 @@ def test_ablate_takes_the_units_whose_labels_pass_a_filter(invoke: Invoke, label
     (found,) = invoke(
         *("ablate", labelled_run, "--where", 'explanation ~ "word"', "--images", 20, "--draws", 0, "--json")
     ).rows
-    assert found["units"] == sorted(map(str, explained)) and found["random"] == [] and found["p_value"] is None
+    assert found["units"] == sorted(map(str, explained))
+    assert found["accuracy"]["random"] == [] and found["accuracy"]["p_value"] is None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +133,7 @@ def test_what_needs_a_subject_that_reads_texts_is_refused_on_images(invoke: Invo
     assert firing.code == 2 and "one over images" in " ".join(firing.err.split())
 
 
-def test_interventions_name_classes(
+def test_interventions_name_classes_and_images(
     invoke: Invoke, labelled_run: Path, tmp_path: Path, write_script: Callable[..., str]
 ) -> None:
     script = write_script(tmp_path / "pairs.jsonl", {"match": "Pairs:", "words": ["seven"]})
@@ -137,10 +144,10 @@ def test_interventions_name_classes(
             (score,) = (score for score in label.scores if score.scorer == "intervention")
             assert score.metrics["kl"] == pytest.approx(1, abs=0.1) or score.metrics["strength"] > 5_000
             found += run.outcomes(label.explanation, "intervention")
-    said = {
-        name for outcome in found for passage in outcome.question.passages for name in passage.text.split(", ")
-    }
+    texts = [passage.text for outcome in found for passage in outcome.question.passages]
+    said = {name for text in texts for name in re.split("[,;] ", text)}
     assert len(found) > 5 and said <= set(run.cache.manifest["subject"]["classes"])
+    assert any("; " in text for text in texts), "digits that are like others are found beside them"
     shown = invoke("show", str(label.unit), "--run", labelled_run)
     assert shown.code == 0 and "promotes" in shown.out
 
@@ -166,7 +173,7 @@ def test_a_folder_of_exemplars_is_labelled_scored_and_shown(
     assert told.code == 0, told.err
     assert "fuzzing" in told.out and "explained from" in told.out and "cells of 7 x" in told.out
     refused = invoke("label", run, "--units", "0", "--llm", script, "--scorers", "intervention")
-    assert refused.code == 2 and "classifier with named classes" in " ".join(refused.err.split())
+    assert refused.code == 2 and "model with named classes" in " ".join(refused.err.split())
     both = invoke("collect-images", tmp_path / "other", "--exemplars", folder, "--pictures", folder)
     assert both.code == 2 and "beside --exemplars" in both.err
 

@@ -31,6 +31,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "explain/output": OUTPUTS,
     "explain/ensemble": {**OUTPUTS, "examples": SHOWN},
     "explain/lavca": {"keywords": ["rain", "storm"], "captions": ['a "wet" street']},
+    "explain/lavca-keywords": {"captions": ['a "wet" street', "a storm"], "most": 9},
     "refine/mistakes": {
         "examples": SHOWN,
         "promoted": [],

@@ -182,3 +182,44 @@ def test_a_header_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
     header = json.dumps({"W_enc": {"dtype": "F32", "shape": [2**40, 4], "data_offsets": [0, 2**44]}}).encode()
     (tmp_path / "giant.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
     assert "giant.safetensors" in message(tmp_path / "giant.safetensors")
+
+
+def prisma(folder: Path, **given: Any) -> Path:
+    """A ViT-Prisma folder, right but for these settings."""
+    settings = {"d_in": D, "expansion_factor": N // D, "hook_point_layer": 9, "layer_subtype": "hook_resid_post"}
+    settings |= {"activation_fn_str": "relu", "normalize_activations": "layer_norm"}
+    (folder / "config.json").write_text(json.dumps(settings | given), encoding="utf-8")
+    torch.save(tensors(), folder / "weights.pt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"cls_token_only": True}, "False as cls_token_only"),
+        ({"activation_fn_str": "tanh-relu"}, "'relu' or 'topk' as activation_fn_str"),
+        ({"activation_fn_str": "topk", "activation_fn_kwargs": {}}, "from 1 to 6"),
+        ({"normalize_activations": "expected_average_only_in"}, "found 'expected_average_only_in'"),
+        ({"hook_point_head_index": 3}, "None as hook_point_head_index"),
+        ({"architecture": "gated"}, "Expected a tensor b_gate"),
+        ({"architecture": "gated", "activation_fn_str": "topk"}, "of a gated dictionary"),
+        ({"hook_point_layer": [1, 2]}, "Expected hook_point_layer (int)"),
+        ({"expansion_factor": 3}, "b_enc of shape (9,)"),
+    ],
+)
+def test_settings_of_prisma_that_are_not_read(given: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    assert open_dictionary(str(prisma(tmp_path)), D).n_units == N
+    assert expected in message(prisma(tmp_path, **given))
+
+
+def test_a_checkpoint_of_prisma_is_one_file_without_objects(tmp_path: Path) -> None:
+    folder = prisma(tmp_path)
+    (folder / "n_images_1.pt").write_bytes((folder / "weights.pt").read_bytes())
+    assert "found n_images_1.pt, weights.pt. Name one of several" in message(folder)
+    assert open_dictionary(str(folder / "n_images_1.pt"), D).n_units == N
+    torch.save({"cfg": Path("a"), "state_dict": tensors()}, folder / "n_images_1.pt")
+    assert "one with code or other objects" in message(folder / "n_images_1.pt")
+    for file in folder.glob("*.pt"):
+        file.unlink()
+    (folder / "sae.pkl.gz").touch()
+    assert "found config.json, sae.pkl.gz" in message(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from damage import EXAMPLES, FIXED, PHASES, damage
-from hypothesis import given
-from hypothesis import settings as examples
+from damage import damage, fuzzed
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -241,6 +240,56 @@ def deepseek_r1(folder: Path) -> Case:
     return folder / "r1.pt", codes, codes @ M["W"] + M["bd"]
 
 
+PRISMA: dict[str, Any] = {
+    "architecture": "standard",
+    "activation_fn_str": "relu",
+    "activation_fn_kwargs": {},
+    "normalize_activations": "layer_norm",
+    "d_in": D,
+    "expansion_factor": N // D,
+    "hook_point_layer": 9,
+    "layer_subtype": "hook_resid_post",
+    "model_name": "open-clip:a/b",
+    "use_patches_only": True,
+    "cls_token_only": False,
+}
+
+
+def prisma(folder: Path) -> Case:
+    settings(folder / "config.json", **PRISMA)
+    pickled(folder / "n_images_2600058.pt", W_enc=M["E"].T, W_dec=M["W"], b_enc=M["be"], b_dec=M["bd"])
+    mean, spread = X.mean(1, keepdims=True), X.std(1, ddof=1, keepdims=True)
+    codes = relu(((X - mean) / (spread + 1e-5) - M["bd"]) @ M["E"].T + M["be"])
+    return folder, codes, (codes @ M["W"] + M["bd"]) * spread + mean
+
+
+def prisma_top_k(folder: Path) -> Case:
+    given = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": K}, "normalize_activations": "none"}
+    settings(folder / "config.json", **PRISMA | given | {"hook_point_layer": [9]})
+    pickled(folder / "weights.pt", W_enc=M["E"].T, W_dec=M["W"], b_enc=M["be"], b_dec=M["bd"])
+    codes = top(centred())
+    return folder / "weights.pt", codes, codes @ M["W"] + M["bd"]
+
+
+def prisma_gated(folder: Path) -> Case:
+    settings(folder / "config.json", **PRISMA | {"architecture": "gated", "normalize_activations": None})
+    arrays = {"W_enc": M["E"].T, "W_dec": M["W"], "b_enc": M["be"], "b_dec": M["bd"]}
+    pickled(folder / "weights.pt", **arrays, b_gate=M["gate"], r_mag=M["r"], b_mag=M["mag"])
+    product = (X - M["bd"]) @ M["E"].T
+    codes = np.where(product + M["gate"] > 0, relu(product * np.exp(M["r"]) + M["mag"]), 0)
+    return folder, codes, codes @ M["W"] + M["bd"]
+
+
+def prisma_transcoder(folder: Path) -> Case:
+    given = {"is_transcoder": True, "out_hook_point_layer": 9, "layer_out_subtype": "hook_mlp_out", "d_out": D}
+    given |= {"layer_subtype": "ln2.hook_normalized", "normalize_activations": None}
+    settings(folder / "config.json", **PRISMA | given)
+    arrays = {"W_enc": M["E"].T, "W_dec": M["W"], "b_enc": M["be"], "b_dec": M["bd"], "W_skip": M["Q"]}
+    pickled(folder / "weights.pt", **arrays, b_dec_out=M["x"][0])
+    codes = relu(centred())
+    return folder, codes, codes @ M["W"] + M["x"][0] + X @ (np.eye(D) + M["Q"].T)
+
+
 def plain_threshold(folder: Path) -> Case:
     path = folder / "mine.safetensors"
     arrays = {"W_enc": M["E"].T, "W_dec": M["W"], "b_dec": M["bd"], "threshold": np.float32([0.4])}
@@ -277,20 +326,25 @@ CASES: tuple[Callable[[Path], Case], ...] = (
     qwen_scope,
     goodfire,
     deepseek_r1,
+    prisma,
+    prisma_top_k,
+    prisma_gated,
+    prisma_transcoder,
     plain_threshold,
     plain_codebook,
 )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(data=st.data())
+@fuzzed(data=st.data())
 def test_a_damaged_file_is_refused_or_read(
-    case: Callable[[Path], Case], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    case: Callable[[Path], Case], data: st.DataObject, tmp_path: Path
 ) -> None:
-    whole = tmp_path_factory.mktemp("whole")
+    whole = tmp_path / "whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    whole.mkdir()
     path = case(whole)[0]
-    folder = damage(data, whole, whole.with_name(whole.name + "-damaged"))
+    folder = damage(data, whole, tmp_path / "damaged")
     try:
         opened = open_dictionary(str(folder / path.relative_to(whole)), None)
     except UserError as error:
@@ -331,6 +385,8 @@ HOOKS: Mapping[Callable[[Path], Case], tuple[str | None, str | None]] = {
     circuit_tracer_layer: ("blocks.4.hook_resid_mid", "blocks.4.hook_mlp_out"),
     qwen_scope: ("layers.7", None),
     goodfire: (None, None),
+    prisma_top_k: ("blocks.9.hook_resid_post", None),
+    prisma_transcoder: ("blocks.9.ln2.hook_normalized", "blocks.9.hook_mlp_out"),
 }
 
 

@@ -30,27 +30,54 @@ def test_a_classifier_without_its_red_channel_cannot_tell_red(
     images = ablation.labelled(folder, subject, 60)
     truth = np.array(images.classes)
     found = ablation.ablate(image_run, subject, [unit(0)], images, draws=9, seed=1)
-    assert found.before == 1.0 and found.n_images == 60
-    assert found.after == pytest.approx(1 - (truth == 0).mean())
-    assert found.drop.value == pytest.approx((truth == 0).mean()) and found.drop.low > 0
-    assert found.classes[0][0] == "red" and found.classes[0][1] < 0 and found.classes[0][2] == -1.0
-    assert {name: change for name, change, _ in found.classes if name != "red"} == {"green": 0.0, "blue": 0.0}
+    accuracy, red = found.accuracy, found.classes[0]
+    assert accuracy.before == 1.0 and found.n_images == 60
+    assert accuracy.after == pytest.approx(1 - (truth == 0).mean())
+    assert accuracy.drop.value == pytest.approx((truth == 0).mean()) and accuracy.drop.low > 0
+    assert red.name == "red" and red.logit < 0 and red.right == -1.0
+    assert {each.name: each.logit for each in found.classes[1:]} == {"green": 0.0, "blue": 0.0}
     # Random units are other channels, or negative sides, which the classifier does not use.
-    assert set(found.random) <= {0.0, *((truth == i).mean() for i in (1, 2))}
+    assert set(accuracy.random) <= {0.0, *((truth == i).mean() for i in (1, 2))}
     assert found == ablation.ablate(image_run, subject, [unit(0)], images, draws=9, seed=1)
+
+
+def test_without_its_red_channel_red_images_find_others(
+    image_run: Cache, subject: VisionSubject, folder: Path
+) -> None:
+    images = ablation.labelled(folder, subject, 60)
+    found = ablation.ablate(image_run, subject, [unit(0)], images, draws=9, seed=1)
+    # By hand: the embeddings are the channels' largest cells, from which those of red are taken out.
+    truth = np.array(images.classes)
+    clean = subject.logits(subject.pixels(images.paths))
+    changed = clean * np.array([0, 1, 1])
+    rows, asked = clean - clean.mean(0), changed - clean.mean(0)
+    cosines = (asked / np.linalg.norm(asked, axis=1)[:, None]) @ (rows / np.linalg.norm(rows, axis=1)[:, None]).T
+    np.fill_diagonal(cosines, -2)
+    nearest = np.argsort(-cosines, 1, kind="stable")[:, :5]
+    assert found.precision.before == 1.0 and found.precision.drop.value > 0.1
+    assert found.precision.after == pytest.approx((truth[nearest] == truth[:, None]).mean())
+    assert 0 < found.kept < 1 and found.precision.p_value < 1
+    names = [path.relative_to(folder).as_posix() for path in images.paths]
+    shown = found.retrievals[0]
+    row = names.index(shown.image)
+    assert shown.image.startswith("red/") and all(name.startswith("red/") for name in shown.before)
+    assert [names[i] for i in nearest[row]] == list(shown.after) and set(shown.after) != set(shown.before)
+    change = {each.name: each.found for each in found.classes}
+    assert change["red"] < -0.1 and sum(change.values()) == pytest.approx(0)
 
 
 def test_a_negative_side_is_ablated_alone(image_run: Cache, subject: VisionSubject, folder: Path) -> None:
     images = ablation.labelled(folder, subject, 30)
     found = ablation.ablate(image_run, subject, [unit(0, -1)], images, draws=0)
-    assert found.after == found.before == 1.0 and np.isnan(found.p_value)
+    assert found.accuracy.after == found.accuracy.before == 1.0 and np.isnan(found.accuracy.p_value)
+    assert found.kept == 1.0 and found.precision.drop.value == 0.0 and found.retrievals == ()
 
 
 def test_a_unit_can_be_clamped(image_run: Cache, subject: VisionSubject, folder: Path) -> None:
     images = ablation.labelled(folder, subject, 30)
     found = ablation.ablate(image_run, subject, [unit(0)], images, value=9.0, draws=0)
-    assert found.after == pytest.approx((np.array(images.classes) == 0).mean())
-    assert found.classes[-1][0] == "red"
+    assert found.accuracy.after == pytest.approx((np.array(images.classes) == 0).mean())
+    assert found.classes[-1].name == "red" and found.classes[-1].found > 0.5
 
 
 def test_what_a_unit_of_a_dictionary_adds_is_taken_out(
@@ -70,8 +97,8 @@ def test_what_a_unit_of_a_dictionary_adds_is_taken_out(
         return torch.cat([flat[..., :2], flat[..., 2:].clamp_max(0)], -1)
 
     wanted = subject.logits(pixels, {place: no_blue})
-    assert found.after == pytest.approx(float((wanted.argmax(1) == images.classes).mean()))
-    assert found.classes[0][0] == "blue"
+    assert found.accuracy.after == pytest.approx(float((wanted.argmax(1) == images.classes).mean()))
+    assert found.classes[0].name == "blue"
 
 
 def test_folders_have_to_be_the_classes(subject: VisionSubject, folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
@@ -190,3 +192,27 @@ def test_shipped_digits_are_collected_from_the_runs_own_folder(tmp_path: Path) -
     shutil.rmtree(run.cache / "sketches")
     with pytest.raises(UserError, match="missing or changed"):
         collect_images(run, settings)
+
+
+def test_a_dictionary_of_vit_prisma_is_read_over_patches_where_it_says(folder: Path, tmp_path: Path) -> None:
+    subject = VisionSubject.of(ImageSettings(subject="shapes-vit", hookpoints=("vit.layers.1",), device="cpu"))
+    place = subject.hookpoint("blocks.1.hook_resid_post")
+    width = subject.width(place)
+    rows = torch.linalg.qr(torch.randn(width, width, generator=torch.Generator().manual_seed(0)))[0]
+    # Both directions of an axis: nothing is lost.
+    weights = {"W_enc": torch.cat([rows, -rows], 1), "W_dec": torch.cat([rows.T, -rows.T])}
+    weights |= {"b_enc": torch.zeros(2 * width), "b_dec": torch.zeros(width)}
+    (tmp_path / "sae").mkdir()
+    torch.save(weights, tmp_path / "sae" / "weights.pt")
+    said = {"d_in": width, "expansion_factor": 2, "hook_point_layer": 1, "layer_subtype": "hook_resid_post"}
+    said |= {"activation_fn_str": "relu", "normalize_activations": "layer_norm", "use_patches_only": True}
+    (tmp_path / "sae" / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    settings = ImageSettings(
+        subject="shapes-vit", dictionaries=(str(tmp_path / "sae"),), pictures=str(folder), device="cpu"
+    )
+    run = RunFolder(tmp_path / "run")
+    manifest = collect_images(run, settings, subject)
+    (site,) = Cache(run.cache).sites
+    assert (site.hookpoint, site.dictionary, site.units, site.grid) == ("vit.layers.1", "sae", 2 * width, (8, 8))
+    (parity,) = manifest["parity"].values()
+    assert parity["fvu"] < 1e-6 and parity["l0"] == pytest.approx(width)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,87 @@ def test_a_saved_data_set_is_written_once_as_it_is_stored(
     assert found(settings, tmp_path / "cache") == pictures
     assert {path: path.stat().st_mtime_ns for path in written.rglob("*.png")} == before
     with pytest.raises(UserError, match="column 'image'"):
-        find(image_settings(pictures=str(tmp_path / "saved")), tmp_path / "cache", Quiet())
+        find(image_settings(pictures=str(tmp_path / "saved")), tmp_path / "other", Quiet())
+
+
+@pytest.fixture
+def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two data sets in the working folder, as `hub:./NAME`: images in folders of classes, and images in a table.
+
+    The library takes a local folder for a name, which makes it the judge without a network.
+    """
+    import datasets
+
+    files = sorted(folder.rglob("*.png"))[::8]
+    for file in files:
+        copied = tmp_path / "plain" / "train" / file.parent.name / file.name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_bytes(file.read_bytes())
+    rows: dict[str, Any] = {"image": list(map(str, files)), "said": [f"of {file.stem}" for file in files]}
+    features = datasets.Features({"image": datasets.Image(), "said": datasets.Value("string")})
+    table = datasets.Dataset.from_dict(rows, features).map(lambda row: row)
+    (tmp_path / "table").mkdir()
+    table.to_parquet(tmp_path / "table" / "train.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_data_set_of_the_hub_is_streamed_and_written_once(
+    hub: Path, folder: Path, image_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = image_settings(pictures="hub:./plain")
+    pictures = found(settings, hub / "cache")
+    assert {p.path.split("/")[0] for p in pictures.values()} == {"red", "green", "blue"}
+    assert all(p.caption == p.path.split("/")[0] for p in pictures.values())
+    stored = {file.read_bytes() for file in sorted(folder.rglob("*.png"))[::8]}
+    assert {(hub / "cache" / "pictures" / path).read_bytes() for path in pictures} == stored
+    # What was written is not asked for again: not even the library is.
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    assert found(settings, hub / "cache") == pictures
+
+
+def test_captions_of_the_hub_are_kept_and_no_more_rows_read_than_asked_for(
+    hub: Path, folder: Path, image_settings: MakeSettings
+) -> None:
+    settings = image_settings(pictures="hub:./table::train", caption_column="said", images=4)
+    pictures = found(settings, hub / "cache")
+    assert len(pictures) == 4 and len(list((hub / "cache" / "pictures").rglob("*.png"))) == 4
+    names = {file.read_bytes(): file.stem for file in folder.rglob("*.png")}
+    for path, picture in pictures.items():
+        assert picture.caption == f"of {names[(hub / 'cache' / 'pictures' / path).read_bytes()]}"
+    assert found(settings, hub / "again") == pictures, "the same rows are drawn"
+
+
+def test_an_image_that_is_gone_is_named_and_nothing_kept(hub: Path, image_settings: MakeSettings) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    kind = arrow.struct({"bytes": arrow.binary(), "path": arrow.string()})
+    gone = arrow.array([{"bytes": None, "path": str(hub / "gone.png")}], kind)
+    parquet.write_table(arrow.table({"image": gone}), hub / "table" / "train.parquet")
+    with pytest.raises(UserError, match=r"an image at .*gone\.png"):
+        find(image_settings(pictures="hub:./table"), hub / "cache", Quiet())
+    assert not (hub / "cache" / "pictures").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"pictures": "hub:nobody/nothing"}, "data set nobody/nothing on the hub.*or download it"),
+        ({"pictures": "hub:./table::dev"}, "data set ./table on the hub, found: .*dev"),
+        ({"pictures": "hub:a:b"}, "hub:NAME:CONFIG:SPLIT"),
+        (
+            {"pictures": "hub:./table", "image_column": "picture"},
+            "column 'picture' in hub:./table, found image, said",
+        ),
+    ],
+)
+def test_what_the_hub_does_not_have_is_told(
+    given: dict[str, Any], expected: str, hub: Path, image_settings: MakeSettings
+) -> None:
+    with pytest.raises(UserError, match=expected):
+        find(image_settings(**given), hub / "cache", Quiet())
+    assert not (hub / "cache" / "pictures").exists()
 
 
 def test_rendered_images_are_the_same_every_time_and_say_what_they_show() -> None:

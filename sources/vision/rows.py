@@ -1,0 +1,135 @@
+"""Images of a data set of Hugging Face: of a folder that `datasets` saved, or of one on the hub, as they arrive.
+
+1. Each image is taken as it is stored, not decoded and written anew.
+2. Its path is the number of its row, in a folder named after its class, where a column has classes.
+3. Of the hub the first rows are read, as many as are asked for, after `datasets` shuffled its files and 1,000 rows
+   at a time by the seed: sets that are sorted by class would give one class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.settings import ImageSettings
+from neurogloss.sources import tables
+from neurogloss.sources.vision import shipped
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+LONGEST = 2_000
+"""Characters of a caption at most."""
+SHUFFLED = 1_000
+"""Rows of the hub among which the next one is drawn."""
+
+
+def read_saved(settings: ImageSettings) -> Iterator[shipped.Image]:
+    """The images of a folder that `datasets` saved, with their captions.
+
+    Raises:
+        MissingExtra: datasets is not installed.
+        UserError: it does not load, holds several splits, has no such columns, or a row without an image.
+    """
+    try:
+        rows = _datasets().load_from_disk(settings.pictures)
+    except MissingExtra:
+        raise
+    except Exception as error:  # the library raises errors of many kinds, pyarrow's among them
+        raise UserError(
+            f"Expected a data set in {settings.pictures}, found one that does not load: {error}. Save it again."
+        ) from None
+    if isinstance(rows, dict):
+        raise UserError(
+            f"Expected one split in {settings.pictures}, found {', '.join(rows)}. Name the folder of one of those."
+        )
+    yield from _images(rows, settings)
+
+
+def read_hub(settings: ImageSettings) -> Iterator[shipped.Image]:
+    """Images of `hub:NAME` or `hub:NAME:CONFIG:SPLIT`, as many as are asked for; an empty part is the default.
+
+    Raises:
+        MissingExtra: datasets is not installed.
+        UserError: a spec of another form, a set that cannot be reached or breaks off, otherwise as `read_saved`.
+    """
+    datasets, parts = _datasets(), settings.pictures.removeprefix(tables.HUB).split(":")
+    if len(parts) not in (1, 3) or not parts[0]:
+        raise UserError(
+            f"Expected hub:NAME or hub:NAME:CONFIG:SPLIT, found {settings.pictures!r}. Name a data set so."
+        )
+    name, config, split = parts if len(parts) == 3 else (*parts, "", "")
+    try:
+        rows = datasets.load_dataset(name, config or None, split=split or tables.SPLIT, streaming=True)
+        rows = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLED)
+    except Exception as error:  # what a data set's host, files and configuration can raise has no common base
+        raise UserError(
+            f"Expected the data set {name} on the hub, found: {first_line(error)} Check the name, the "
+            "configuration, the split and the connection, or download it and give the folder."
+        ) from None
+    yield from islice(_images(rows, settings), settings.images)
+
+
+def check_length(caption: str, where: str) -> None:
+    """Raise UserError where a caption is longer than any should be."""
+    if len(caption) > LONGEST:
+        raise UserError(f"Expected a caption of at most {LONGEST} characters in {where}, found {len(caption)}.")
+
+
+def _images(rows: Any, settings: ImageSettings) -> Iterator[shipped.Image]:
+    """The images of a loaded data set."""
+    datasets, features = _datasets(), rows.features or {}
+    for column in filter(None, (settings.image_column, settings.caption_column)):
+        if column not in features:
+            raise UserError(
+                f"Expected a column {column!r} in {settings.pictures}, found {', '.join(features) or 'none'}. "
+                "Name one of those with --image-column or --caption-column."
+            )
+    classed = next((name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)), None)
+    try:
+        for number, row in enumerate(rows.cast_column(settings.image_column, datasets.Image(decode=False))):
+            stored, where = row[settings.image_column], f"row {number} of {settings.pictures}"
+            if stored is None:
+                raise UserError(f"Expected an image in {where}, found none.")
+            known = classed is not None and row[classed] is not None
+            folder = re.sub(r"[^\w -]+", "_", features[classed].names[row[classed]]) + "/" if known else ""
+            caption = str(row[settings.caption_column] or "") if settings.caption_column else ""
+            check_length(caption, where)
+            yield f"{folder}{number:08}{_suffix(stored)}", _bytes(stored), caption
+    except OSError as error:
+        raise UserError(
+            f"Expected to read {settings.pictures} to its end, found: {first_line(error)} Try again."
+        ) from None
+
+
+def _bytes(stored: Mapping[str, Any]) -> Callable[[], bytes]:
+    return partial(_fetched, stored["path"]) if stored["bytes"] is None else lambda: stored["bytes"]
+
+
+def _fetched(path: str) -> bytes:
+    """What a path or an address holds."""
+    try:
+        with importlib.import_module("fsspec").open(path, "rb") as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise UserError(f"Expected an image at {path}, found: {first_line(error)} Try again.") from None
+
+
+def _suffix(stored: Mapping[str, Any]) -> str:
+    """As it was named, else by the first bytes."""
+    named = "." + (stored["path"] or "").lower().rpartition(".")[2]
+    if named in SUFFIXES:
+        return named
+    return ".jpg" if (stored["bytes"] or b"")[:2] == b"\xff\xd8" else ".png"
+
+
+def _datasets() -> Any:
+    try:
+        datasets = importlib.import_module("datasets")
+    except ImportError:
+        raise MissingExtra("datasets", tables.INSTALL) from None
+    datasets.disable_progress_bars()
+    return datasets
