@@ -27,8 +27,17 @@ SITES: dict[str, tuple[str, ...]] = {
         ".pre_feedforward_layernorm.input",
         ".post_attention_layernorm.input & .input_layernorm & .self_attn",
         ".attention.output.LayerNorm.input",
+        ".layernorm_after.input",
+        ".layer_norm2.input",
     ),
-    "attention_in": (".input_layernorm", ".ln_1", ".self_attn_layer_norm", ".attn_norm"),
+    "attention_in": (
+        ".input_layernorm",
+        ".ln_1",
+        ".self_attn_layer_norm",
+        ".attn_norm",
+        ".layernorm_before",
+        ".layer_norm1",
+    ),
     "attention": (
         ".attention.output.dense",
         ".self_attn",

@@ -190,6 +190,39 @@ def test_the_middle_of_a_layer_is_the_stream_plus_attention(family: str) -> None
     torch.testing.assert_close(middle, before + attention, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["ViT", "CLIPVision"])
+def test_the_middle_of_a_vision_transformers_layer_is_the_stream_plus_attention(family: str) -> None:
+    import torch
+    import transformers as t
+
+    config = getattr(t, f"{family}Config")(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=16,
+    )
+    model = getattr(t, f"{family}Model")(config).eval()
+    modules, seen = dict(model.named_modules()), {}
+
+    def listen(site: str) -> None:
+        found = str(resolve(f"blocks.1.{site}", modules))
+        name = found.removesuffix(".input")
+
+        def keep(module: Any, given: Any, out: Any) -> None:
+            out = given if name != found else out
+            seen[site] = out[0] if isinstance(out, tuple) else out
+
+        modules[name].register_forward_hook(keep)
+
+    for site in ("hook_resid_pre", "hook_attn_out", "hook_resid_mid"):
+        listen(site)
+    with torch.inference_mode():
+        model(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(seen["hook_resid_mid"], seen["hook_resid_pre"] + seen["hook_attn_out"])
+
+
 def test_a_middle_that_a_parallel_layer_has_not_is_unknown() -> None:
     with pytest.raises(UserError, match=r"gpt_neox\.layers\.1"):
         resolve("blocks.1.hook_resid_mid", dict(tiny("neox").named_modules()))
