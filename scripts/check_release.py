@@ -1,8 +1,10 @@
-"""What is released, tried as a user has it: python scripts/check_release.py
+"""What is released, tried as a user has it: python scripts/check_release.py [--linked]
 
 1. Build the sdist from this tree, and the wheel from that sdist: what the sdist lacks, the wheel cannot have.
 2. Hold the wheel's files against those of the packages here: nothing is missing, and nothing else is in it.
 3. Install it with its base requirements, in the versions of constraints.txt, into an environment of its own.
+   Linked, nothing is downloaded: the environment gets the wheel, and links to the files of exactly those packages
+   of this environment that the base install asks for.
 4. In another folder: `neurogloss doctor`, and a unit labelled from texts and activations with a scripted LLM.
 """
 
@@ -15,10 +17,16 @@ import tempfile
 import tomllib
 import venv
 import zipfile
-from collections.abc import Sequence
+from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
+from importlib.metadata import Distribution
 from pathlib import Path
 
+from check_licences import installed, requirements
+
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
 RULES = '{"match": "Passages:", "marks": 2}\n{"match": "exts:", "words": "explanation"}\n'
 EXAMPLE = """
 import sys
@@ -32,19 +40,20 @@ print(label.explanation.text, *(f"{score.scorer} {score.score.value:.2f}" for sc
 """
 
 
-def main() -> int:
+def main(linked: bool = False) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return check(Path(folder))
+            return check(Path(folder), linked)
     except subprocess.CalledProcessError as error:
         print(f"This step failed with status {error.returncode}:  {' '.join(map(str, error.cmd))}\n{error.stdout}")
         return 1
 
 
-def check(folder: Path) -> int:
+def check(folder: Path, linked: bool = False) -> int:
     """The exit code. Raises CalledProcessError where a step fails."""
     say("building")
-    run([sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT])
+    here = ["--no-isolation"] if linked else []
+    run([sys.executable, "-m", "build", *here, "--outdir", folder / "dist", ROOT])
     [wheel] = (folder / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -54,9 +63,15 @@ def check(folder: Path) -> int:
             print(f"Expected the wheel to hold the packages' files, {what}: {', '.join(sorted(names))}.")
             return 1
     say(f"{wheel.name} holds {len(found)} files; installing it")
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     python = folder / "venv" / "bin" / "python"
-    run([python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel])
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    if linked:
+        link(installed(requirements(PROJECT)), Path(run([python, "-c", PACKAGES]).strip()))
+        run([*pip, "install", "--quiet", "--no-deps", wheel])
+    else:
+        run([*pip, "install", "--quiet", "-c", ROOT / "constraints.txt", wheel])
+    run([*pip, "check"])
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "rules.jsonl").write_text(RULES, encoding="utf-8")
@@ -64,6 +79,16 @@ def check(folder: Path) -> int:
     print(run([python.with_name("neurogloss"), "doctor"], elsewhere))
     say(f"done: {run([python, '-c', EXAMPLE, 'scripted:rules.jsonl'], elsewhere).strip()}")
     return 0
+
+
+def link(distributions: Iterable[Distribution], folder: Path) -> None:
+    """The packages' modules, data and metadata in `folder`, as links; none of their commands."""
+    for package in distributions:
+        for file in package.files or ():
+            source, target = Path(str(file.locate())), folder / file
+            if ".." not in file.parts and source.suffix != ".pyc" and not target.is_symlink():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source.resolve())
 
 
 def packaged(root: Path) -> set[str]:
@@ -108,4 +133,6 @@ def say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options = ArgumentParser()
+    options.add_argument("--linked", action="store_true", help="download nothing")
+    sys.exit(main(options.parse_args().linked))

@@ -61,7 +61,7 @@ class Ledger:
             if pending(self._connection, str(self.path)):
                 raise UserError(
                     f"Expected a ledger of this version at {self.path}, found an older or unfinished one. "
-                    f"Bring it up to date with:  neurogloss label {self.path.parent}"
+                    f"Bring it up to date with:  neurogloss index rebuild {self.path.parent}"
                 )
             return
         pending(self._connection, str(self.path))

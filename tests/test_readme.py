@@ -60,7 +60,7 @@ def served(command: list[str], folder: Path, environment: dict[str, str]) -> byt
 
 @pytest.mark.model
 @pytest.mark.readme
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_commands_run_as_written(tmp_path: Path) -> None:
     """On a small demo run, and with small things under the names that the README uses."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -297,3 +299,20 @@ def test_help(invoke: Invoke, arguments: list[str]) -> None:
     shown = invoke(*arguments)
     assert (shown.code, shown.err) == (0, "")
     assert "Usage: neurogloss" in shown.out
+
+
+def test_labels_of_an_earlier_version_are_read_again_after_index_rebuild(invoke: Invoke, tmp_path: Path) -> None:
+    written = Path(__file__).parents[1] / "store" / "formats" / "ledger-0001.sql"
+    run = tmp_path / "run"
+    run.mkdir()
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as connection:
+        connection.executescript(written.read_text(encoding="utf-8"))
+    (run / "cache").mkdir()
+    (run / "cache" / "manifest.json").write_text('{"version": 1, "complete": true}', encoding="utf-8")
+    refused = invoke("status", run, "--labels")
+    assert refused.code == 2 and f"neurogloss index rebuild {run}" in refused.err
+    assert invoke("index", "rebuild", run).code == 0
+    assert "the words v, ee, c" in invoke("status", run, "--labels").out
+    assert [row["label"]["state"] for row in invoke("search", "words", "--run", run, "--json").rows] == 2 * [
+        "rejected"
+    ]

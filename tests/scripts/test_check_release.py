@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from types import ModuleType
 
@@ -48,10 +49,27 @@ def test_of_this_tree_everything_that_is_imported_is_among_them(script: ModuleTy
     assert {Path(name).parts[0] for name in found} == {"neurogloss"}
 
 
+def test_packages_are_linked_without_their_commands(script: ModuleType, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    files = ["thing/__init__.py", "thing/_fast.so", "shared/thing.py", "thing-1.dist-info/METADATA"]
+    others = ["thing/__pycache__/__init__.pyc", "../bin/thing"]
+    for name in (*files, *others):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(f"# {name}\n", encoding="utf-8")
+    info = here / "thing-1.dist-info"
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in (*files, *others)), encoding="utf-8")
+    (there / "shared").mkdir(parents=True)
+    for _ in range(2):
+        script.link([PathDistribution(info)], there)
+    found = {path.relative_to(there).as_posix(): path for path in there.rglob("*") if path.is_file()}
+    assert set(found) == set(files)
+    assert found["thing/_fast.so"].is_symlink() and found["thing/_fast.so"].read_text() == "# thing/_fast.so\n"
+
+
 def test_a_step_that_fails_is_shown(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(folder: Path) -> int:
+    def fails(folder: Path, linked: bool) -> int:
         script.run([sys.executable, "-c", "print('no such wheel'); raise SystemExit(3)"], folder)
         return 0
 

@@ -111,7 +111,7 @@ def test_a_ledger_of_each_earlier_format_is_brought_up_to_date(
         columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
         connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM present.{table}")
     connection.close()
-    with pytest.raises(UserError, match="Bring it up to date with:  neurogloss label"):
+    with pytest.raises(UserError, match="Bring it up to date with:  neurogloss index rebuild"):
         Ledger(then, read_only=True)
     with Ledger(then) as ledger:
         assert ledger.dump() == expected
