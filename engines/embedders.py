@@ -12,7 +12,7 @@ import numpy as np
 
 from neurogloss.engines.embedder import unit_rows
 from neurogloss.engines.transport import Transport
-from neurogloss.errors import AnswerError, MissingExtra, UserError
+from neurogloss.errors import AnswerError, MissingExtra, RefusalError, UserError
 from neurogloss.ids import hash64
 from neurogloss.protocols import Embedder, Float32, TokenVectors
 from neurogloss.tasks import together, wait
@@ -112,7 +112,8 @@ class SentenceFolder:
 class EmbeddingServer:
     """An OpenAI-compatible endpoint for embeddings, such as vLLM's of a pooling model.
 
-    Made, it asks the server for its models and for one vector, which tells the dimension. It has no token vectors.
+    Made, it asks the server for its models and for one vector, which tells the dimension. A text that is too long
+    is cut where the server can do so, as vLLM can. It has no token vectors.
 
     Raises:
         UserError: no such server, no such model, or several and none is named.
@@ -122,7 +123,14 @@ class EmbeddingServer:
         self._url = url
         self.name = model or self._only_model()
         self.dimension = 0
-        self.dimension = self.embed(["dimension"]).shape[1]
+        self._cut = {"truncate_prompt_tokens": -1}
+        try:
+            self.dimension = self.embed(["dimension"]).shape[1]
+        except UserError as error:
+            if not isinstance(error.__cause__, RefusalError):
+                raise
+            self._cut = {}
+            self.dimension = self.embed(["dimension"]).shape[1]
 
     def embed(self, texts: Sequence[str]) -> Float32:
         """(len(texts), dimension) float32, rows of unit length. Raises UserError where the server does not."""
@@ -133,8 +141,8 @@ class EmbeddingServer:
         async def ask() -> list[Any]:
             transport = self._transport()
             try:
-                bodies = ({"model": self.name, "input": part, "encoding_format": "float"} for part in parts)
-                return await together(transport.post("/embeddings", body) for body in bodies)
+                asked = {"model": self.name, "encoding_format": "float", **self._cut}
+                return await together(transport.post("/embeddings", {**asked, "input": part}) for part in parts)
             finally:
                 await transport.close()
 

@@ -96,6 +96,12 @@ def _row(values: Mapping[str, Any], where: str, folder: Path) -> Row:
         str(values.get(name) if values.get(name) is not None else "")
         for name in ("text", "path", "id", "split", "session")
     )
+    try:
+        "".join((text, path, id, session)).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"Expected text in {where}, found half a surrogate pair, which is none. Mend the file."
+        ) from None
     if split not in SPLITS:
         raise UserError(
             f"Expected train or test as the split in {where}, found {split!r}. Mend it, or leave it out."

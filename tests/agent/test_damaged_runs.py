@@ -7,23 +7,16 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from damage import EXAMPLES, FIXED, PHASES, damage
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
+from damage import damage, fuzzed
 from hypothesis import strategies as st
 
 import neurogloss as ng
 from neurogloss.errors import UserError
 
-SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
-
-@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED, suppress_health_check=SLOW)
-@given(data=st.data())
-def test_a_damaged_cache_is_refused_or_read(
-    data: st.DataObject, collected: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    copy = tmp_path_factory.mktemp("damaged") / "run"
+@fuzzed(data=st.data())
+def test_a_damaged_cache_is_refused_or_read(data: st.DataObject, collected: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
     manifest = (collected / "cache" / "manifest.json").read_bytes()
     damage(data, collected / "cache", copy / "cache")
     try:
@@ -37,7 +30,6 @@ def test_a_damaged_cache_is_refused_or_read(
         opened.cache.verify()
     except (UserError, FileNotFoundError) as error:
         assert str(error)
-    shutil.rmtree(copy)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +46,9 @@ def labelled(collected: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@examples(max_examples=EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED, suppress_health_check=SLOW)
-@given(data=st.data())
-def test_a_damaged_ledger_is_refused_or_read(
-    data: st.DataObject, labelled: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    copy = tmp_path_factory.mktemp("damaged") / "run"
+@fuzzed(data=st.data())
+def test_a_damaged_ledger_is_refused_or_read(data: st.DataObject, labelled: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
     damage(data, labelled, copy)
     try:
         opened = ng.open_run(copy)
@@ -71,4 +60,3 @@ def test_a_damaged_ledger_is_refused_or_read(
                 opened.outcomes(label.explanation, "detection")
     except (UserError, FileNotFoundError) as error:
         assert str(error)
-    shutil.rmtree(copy)

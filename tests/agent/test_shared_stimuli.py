@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 
 import neurogloss as ng
+from neurogloss.agent.similarity import grid
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.sources.steering import LiveSubject
 from neurogloss.sources.subject import Subject
+from neurogloss.store.ledger import Ledger
 
 LAYER = "model.layers.0.mlp.down_proj.input"
 NEURONS = (3, 17, 29, 41)
@@ -52,11 +55,13 @@ def shown(folder: Path, texts: Sequence[str], responses: Any) -> Path:
     with open(folder / "stimuli.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["text"], *([text] for text in texts)])
     np.save(folder / "responses.npy", np.asarray(responses, np.float32))
+    (folder / "rois.json").write_text(json.dumps({"V1": [0, 2], "V4": [2, 3]}), encoding="utf-8")
     ng.collect_responses(
         folder / "run",
         subject="s1",
         stimuli=str(folder / "stimuli.csv"),
         responses=(str(folder / "responses.npy"),),
+        rois=str(folder / "rois.json"),
         active_quantile=0.8,
         uniform=128,
         predict=False,
@@ -109,3 +114,47 @@ def test_a_text_that_the_other_run_cut_is_not_shared(
     ng.collect(tmp_path / "run", subject=str(tiny_subject_folder), device="cpu", **cut)
     with pytest.raises(UserError, match=r"share 0 stimuli, 20 are needed"):
         ng.similar(voxels, tmp_path / "run", by=["coactivation"])
+
+
+def told(run: Path, texts: Sequence[str]) -> None:
+    """Explanations of the first units of a run."""
+    opened = ng.open_run(run)
+    with Ledger(opened.folder.ledger) as ledger:
+        ledger.add_method("hand", {})
+        for unit, text in zip(opened.cache.units(), texts, strict=False):
+            ledger.add_units([(unit, opened.cache.statistics(unit))])
+            ledger.record_explained(ng.Explanation(unit, text, "hand"), [])
+
+
+def test_a_region_is_compared_with_a_layer_by_co_activation(voxels: Path, read: Path) -> None:
+    found = ng.similar(voxels, read, (None, None, "V1"), by=["coactivation"])
+    best = {pair.a.unit: pair.b.unit.index for pair in found.pairs if pair.a.unit.sign > 0}
+    assert {unit.index: match for unit, match in best.items()} == {0: NEURONS[0], 2: NEURONS[2]}
+    left = found.left_out["a: active in fewer than 5 contexts"]
+    assert found.units[0] + left == 4, "both sides of two voxels"
+    both = ng.similar(voxels, read, (None, None, "V1,V4"), by=["coactivation"])
+    assert {pair.a.unit.index for pair in both.pairs} == {0, 2, 3}
+    cells = grid(voxels, read, (None, None, "V4"), by="coactivation")
+    assert cells.rows == ("measured/voxels",)
+    whole = ng.similar(voxels, read, (None, None, "V4"), by=["coactivation"])
+    assert cells.means[0, 0] == pytest.approx(np.mean([pair.similarity for pair in whole.pairs]), abs=1e-6)
+
+
+def test_a_region_is_compared_with_a_layer_by_text(voxels: Path, read: Path, tmp_path: Path) -> None:
+    responses, model = (Path(shutil.copytree(run, tmp_path / run.parent.name)) for run in (voxels, read))
+    told(responses, ["salt and water", "wind on the road", "rain", "cooking in a pot"])
+    told(model, ["a pot on the stove, cooking", "salty water", "rainfall", "a windy road"])
+    found = ng.similar(responses, model, (None, None, "V4"), by=["text"])
+    assert {pair.a.text: pair.b.text for pair in found.pairs} == {
+        "rain": "rainfall",
+        "cooking in a pot": "a pot on the stove, cooking",
+    }
+
+
+def test_a_region_that_is_not_there_is_told(voxels: Path, read: Path) -> None:
+    with pytest.raises(UserError, match=r"\(V1, V4\), found FFA"):
+        ng.similar(voxels, read, (None, None, "V1,FFA"), by=["coactivation"])
+    with pytest.raises(UserError, match="Expected voxels, which regions are of"):
+        ng.similar(voxels, read, place_b=(None, None, "V1"), by=["coactivation"])
+    with pytest.raises(UserError, match="Expected units at any hookpoint/neurons"):
+        ng.similar(voxels, read, (None, "neurons", "V1"), by=["coactivation"])

@@ -227,6 +227,16 @@ def test_a_configuration_that_does_not_hold(
     assert not Path("x").exists()
 
 
+def test_an_engine_that_is_none_is_said_before_anything_is_written(invoke: Invoke, tmp_path: Path) -> None:
+    config, run = tmp_path / "mine.toml", tmp_path / "run"
+    config.write_text(f'run = "{run}"\n[collect]\nhookpoints = ["a"]\n', encoding="utf-8")
+    for line in (["run", config], ["similar", tmp_path, tmp_path], ["similar", tmp_path, tmp_path, "--grid"]):
+        assert "Expected --engine local, ray or ray:ADDRESS, found 'dask'" in said(
+            invoke(*line, "--engine", "dask")
+        )
+    assert not run.exists()
+
+
 @pytest.mark.parametrize("override", ["label.units", "units=all", "label.=3", "store.path=x"])
 def test_an_override_that_cannot_be_read(invoke: Invoke, config: Path, override: str) -> None:
     assert "Expected --set collect.NAME=VALUE or label.NAME=VALUE" in said(

@@ -75,3 +75,8 @@ def test_what_cannot_be_written_is_said_before_anything_is_compared(
     assert found.code == 2 and "Expected one kind of evidence with --grid" in found.err
     found = invoke("similar", small_run, small_run, "--by", "smell")
     assert found.code == 2 and "found smell" in found.err
+
+
+def test_a_region_of_no_voxels_is_refused(invoke: Invoke, small_run: Path) -> None:
+    found = invoke("similar", small_run, small_run, "--roi-a", "V1", "--by", "coactivation")
+    assert found.code == 2 and "Expected voxels, which regions are of" in " ".join(found.err.split())

@@ -134,8 +134,13 @@ def workers() -> Callable[[str], list[int]]:
     def find(task: str) -> list[int]:
         import psutil
 
-        children = psutil.Process(os.getpid()).children(recursive=True)
-        return [each.pid for each in children if each.cmdline()[:1] == [f"ray::{task}"]]
+        def at_it(process: psutil.Process) -> bool:
+            try:
+                return process.cmdline()[:1] == [f"ray::{task}"]
+            except psutil.NoSuchProcess:  # any more
+                return False
+
+        return [each.pid for each in psutil.Process(os.getpid()).children(recursive=True) if at_it(each)]
 
     return find
 

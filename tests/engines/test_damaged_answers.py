@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import EXAMPLES, FIXED, PHASES, changed, damaged
-from hypothesis import given, settings
+from damage import changed, damaged, fuzzed
 from hypothesis import strategies as st
 
 from neurogloss.engines import replies
@@ -70,8 +70,7 @@ def chat(body: Any) -> None:
     ],
     ids=["chat", "choice", "echo", "fill"],
 )
-@settings(max_examples=10 * EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(data=st.data())
+@fuzzed(10, data=st.data())
 def test_a_damaged_answer_is_a_failure_or_read(
     whole: Any, read: Callable[[Any], object], data: st.DataObject
 ) -> None:
@@ -84,8 +83,7 @@ def test_a_damaged_answer_is_a_failure_or_read(
         assert str(error)
 
 
-@settings(max_examples=10 * EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(data=st.data())
+@fuzzed(10, data=st.data())
 def test_bytes_that_are_no_json_are_a_value_error(data: st.DataObject) -> None:
     try:
         read_json(data.draw(damaged(json.dumps(CHAT).encode(), ".json")))
@@ -93,12 +91,12 @@ def test_bytes_that_are_no_json_are_a_value_error(data: st.DataObject) -> None:
         pass
 
 
-@settings(max_examples=10 * EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(
+@fuzzed(
+    10,
     text=st.one_of(
         st.text(),
         st.lists(st.sampled_from(["layer", ">", "0.8", " and ", "(", ")", '"', "~", "in", "not "])).map("".join),
-    )
+    ),
 )
 def test_a_filter_is_refused_or_read(text: str) -> None:
     try:
@@ -107,8 +105,9 @@ def test_a_filter_is_refused_or_read(text: str) -> None:
         assert str(error)
 
 
-@settings(max_examples=10 * EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(text=st.one_of(st.text(), st.lists(st.sampled_from(["a", "/", "0", "-", "9" * 30, "\x00"])).map("".join)))
+@fuzzed(
+    10, text=st.one_of(st.text(), st.lists(st.sampled_from(["a", "/", "0", "-", "9" * 30, "\x00"])).map("".join))
+)
 def test_a_unit_is_refused_or_reads_back(text: str) -> None:
     try:
         unit = UnitId.parse(text)
@@ -120,12 +119,9 @@ def test_a_unit_is_refused_or_reads_back(text: str) -> None:
 CONFIG = b'run = "runs/mine"\n[collect]\nhookpoints = ["a"]\ntokens = 5\n[label]\nunits = "all"\nquestions = 8\n'
 
 
-@settings(max_examples=5 * EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(data=st.data())
-def test_a_damaged_configuration_is_refused_or_read(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    path = tmp_path_factory.mktemp("config") / "config.toml"
+@fuzzed(5, data=st.data())
+def test_a_damaged_configuration_is_refused_or_read(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
     path.write_bytes(data.draw(damaged(CONFIG, ".toml")))
     try:
         _, tables = read_config(path)
@@ -134,8 +130,7 @@ def test_a_damaged_configuration_is_refused_or_read(
         assert str(error)
 
 
-@settings(max_examples=10 * EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(data=st.data())
+@fuzzed(10, data=st.data())
 def test_settings_of_any_kind_are_refused_or_taken(data: st.DataObject) -> None:
     try:
         make(LabelSettings, data.draw(changed(LabelSettings().model_dump(mode="json"))) or {})

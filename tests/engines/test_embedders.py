@@ -134,6 +134,18 @@ def test_a_server_embeds_many_texts_in_their_order(server: Server) -> None:
         model.embed_tokens(["x"])
 
 
+def test_a_server_that_cannot_cut_texts_is_not_asked_to(server: Server) -> None:
+    def strict(path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
+        if body and "truncate_prompt_tokens" in body:
+            return 400, {"error": {"message": "unknown parameter truncate_prompt_tokens"}}
+        return server.embeddings(path, body)
+
+    assert load_embedder(server.url).dimension == 2
+    assert server.asked[-1]["truncate_prompt_tokens"] == -1
+    server.answer = strict
+    assert load_embedder(server.url).embed(["x"]).shape == (1, 2)
+
+
 def test_a_server_with_several_models_is_told_which(server: Server) -> None:
     server.models = ["small", "large"]
     with pytest.raises(UserError, match=r"found small, large\. Name it:  --embedder http://127.*#MODEL"):

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zarr
-from damage import EXAMPLES, FIXED, PHASES, damage
-from hypothesis import given, settings
+from damage import damage, fuzzed
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
@@ -81,19 +80,19 @@ CASES: list[tuple[str, Callable[[Path], object], Callable[[str], object]]] = [
 
 
 @pytest.mark.parametrize(("name", "write", "read"), CASES, ids=[name for name, _, _ in CASES])
-@settings(max_examples=EXAMPLES, deadline=None, phases=PHASES, derandomize=FIXED)
-@given(data=st.data())
+@fuzzed(data=st.data())
 def test_a_damaged_input_is_refused_or_read(
     name: str,
     write: Callable[[Path], object],
     read: Callable[[str], object],
     data: st.DataObject,
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
-    base = tmp_path_factory.mktemp("input")
-    (base / "whole").mkdir()
-    write(base / "whole" / name)
-    folder = damage(data, base / "whole", base / "damaged")
+    whole = tmp_path / "whole"
+    if not whole.exists():
+        whole.mkdir()
+        write(whole / name)
+    folder = damage(data, whole, tmp_path / "damaged")
     try:
         read(str(folder / name))
     except (UserError, FileNotFoundError) as error:

@@ -1,21 +1,26 @@
-"""What files may be that others made: damaged, cut short, lying about themselves."""
+"""What files may be that others made: damaged, cut short, lying about themselves; and tests on many of them."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import Phase
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("NEUROGLOSS_FUZZ", 20))
 """Damaged files a parser is given in a test."""
 FIXED = "NEUROGLOSS_FUZZ" not in os.environ
 """Whether they are the same each time: new ones are for `make fuzz` to find."""
+SECONDS = int(os.environ.get("NEUROGLOSS_GUIDED", 0))
+"""Where not 0, each test is given files for so long, and which ones follows from what they made the parser do."""
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """No shrinking: what breaks a parser is small already."""
 VALUES = st.one_of(
@@ -27,10 +32,58 @@ VALUES = st.one_of(
 )
 """JSON that is seldom meant."""
 
+Test = Callable[..., None]
+
+
+def fuzzed(times: int = 1, **drawn: st.SearchStrategy[Any]) -> Callable[[Test], Test]:
+    """As Hypothesis' `given`, with `times` as many examples as are usual here, or guided by coverage."""
+
+    def decorate(test: Test) -> Test:
+        chosen = settings(
+            max_examples=times * EXAMPLES,
+            deadline=None,
+            phases=PHASES,
+            derandomize=FIXED,
+            suppress_health_check=list(HealthCheck),
+        )
+        if not SECONDS:
+            return chosen(given(**drawn)(test))
+
+        @functools.wraps(test)
+        def guided(**fixtures: Any) -> None:
+            import guidance
+
+            @chosen
+            @given(**drawn)
+            def once(**values: Any) -> None:
+                test(**fixtures, **values)
+
+            guidance.run(once.hypothesis.fuzz_one_input, SECONDS)
+
+        signature = inspect.signature(test)
+        rest = [each for name, each in signature.parameters.items() if name not in drawn]
+        guided.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+        return guided
+
+    return decorate
+
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes, suffix: str) -> bytes:
-    """The content with one thing changed: a value of its JSON, some bytes, its length."""
+    """The content with one thing changed, or several where coverage says which go together."""
+    for _ in range(draw(st.integers(1, 4)) if SECONDS else 1):
+        if not content:
+            break
+        try:
+            content = draw(_damaged_once(content, suffix))
+        except (ValueError, RecursionError, struct.error):  # no more what its suffix says
+            break
+    return content
+
+
+@st.composite
+def _damaged_once(draw: st.DrawFn, content: bytes, suffix: str) -> bytes:
+    """A value of its JSON, some bytes or its length changed."""
     if suffix == ".safetensors" and draw(st.booleans()):
         size = struct.unpack("<Q", content[:8])[0]
         header = json.dumps(draw(changed(json.loads(content[8 : 8 + size])))).encode()

@@ -1,16 +1,19 @@
-"""One real vLLM server for the session, on a free port of loopback, stopped at its end."""
+"""Real vLLM servers on ports of loopback: one for the session, others for a test."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+import neurogloss as ng
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +39,9 @@ class VllmServer:
         return {pid for pid, _, group in rows if group in leaders}
 
 
+Start = Callable[..., contextlib.AbstractContextManager[VllmServer]]
+
+
 def _row(process: Path) -> tuple[int, int, int] | None:
     """Id, parent and group of a process that is not a zombie."""
     try:
@@ -50,15 +56,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "stopped_server" in getattr(item, "fixturenames", ()))
 
 
-@pytest.fixture(scope="session")
-def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+@contextlib.contextmanager
+def started(folder: Path, log: Path, *options: str) -> Iterator[VllmServer]:
+    """A server of the model in that folder, from when it is ready; skips where no vLLM is installed."""
     python = ROOT / ".venv-vllm" / "bin" / "python"
     if not python.exists():
         pytest.skip(f"no vLLM at {python}: make setup-vllm")
-    folder = model_folder()
-    log = tmp_path_factory.mktemp("vllm") / "server.log"
     command = [sys.executable, "-m", "neurogloss", "llm", "serve", str(folder), "--python", str(python)]
-    command += ["--port", "0", "--max-model-len", "4096", "--json", "--timeout", "300", "--log", str(log)]
+    command += ["--json", "--timeout", "300", "--log", str(log), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -70,6 +75,36 @@ def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def start() -> Start:
+    """Starts another one, for a `with` block."""
+    return started
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
+    with started(model_folder(), log, "--port", "0", "--max-model-len", "4096") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def collected(tiny_subject_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few thousand tokens of real text, read by a subject with random weights. Read only."""
+    path = tmp_path_factory.mktemp("runs") / "small"
+    ng.collect(
+        path,
+        subject=str(tiny_subject_folder),
+        hookpoints=("model.layers.0.mlp.down_proj.input", "model.layers.1.mlp.down_proj.input"),
+        tokens=20_000,
+        context_chars=64,
+        top=4,
+        uniform=16,
+        active_quantile=0.8,
+    )
+    return path
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.sources.brain.arrays import read_array
 from neurogloss.sources.brain.experiment import read_experiment, read_rois
+from neurogloss.sources.brain.stimuli import read_rows
 
 
 def refused(settings: Any, *parts: str) -> None:
@@ -256,3 +257,11 @@ def test_maps_of_a_surface_are_rows_of_vertices(tmp_path: Path) -> None:
     nibabel.save(nibabel.MGHImage(np.zeros((4, 3, 2), np.float32), np.eye(4)), str(tmp_path / "brain.mgz"))
     with pytest.raises(UserError, match=r"a surface, .*, found a volume \(4, 3, 2\)"):
         read_array(str(tmp_path / "brain.mgz"), "responses")
+
+
+@pytest.mark.parametrize("field", ["id", "text", "path", "session"])
+def test_half_a_surrogate_pair_is_no_text(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "stimuli.jsonl"
+    path.write_text(json.dumps({"id": 1, "text": "a text", field: "\ud800"}), encoding="utf-8")
+    with pytest.raises(UserError, match="row 1.*surrogate"):
+        read_rows(str(path))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import EXAMPLES, FIXED, PHASES, damage
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
+from damage import damage, fuzzed
 from hypothesis import strategies as st
 
 import neurogloss as ng
@@ -45,28 +44,22 @@ def write(format: str, entries: list[Entry], folder: Path) -> str:
 
 
 @pytest.mark.parametrize("format", ["jsonl", "parquet", "neuronpedia", "delphi"])
-@examples(
-    max_examples=EXAMPLES,
-    deadline=None,
-    phases=PHASES,
-    derandomize=FIXED,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(data=st.data())
+@fuzzed(data=st.data())
 def test_a_damaged_import_is_refused_or_read(
-    format: str, data: st.DataObject, entries: list[Entry], tmp_path_factory: pytest.TempPathFactory
+    format: str, data: st.DataObject, entries: list[Entry], tmp_path: Path
 ) -> None:
-    base = tmp_path_factory.mktemp("import")
-    whole = base / "whole"
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    shutil.rmtree(whole, ignore_errors=True)
+    shutil.rmtree(run, ignore_errors=True)
     whole.mkdir()
     name = write(format, entries, whole)
-    folder = damage(data, whole, base / "damaged")
+    folder = damage(data, whole, tmp_path / "damaged")
     at = ["s/h/d"] if format == "delphi" else []
     try:
-        found = ng.import_labels(base / "run", folder / name, format, at=at)
+        found = ng.import_labels(run, folder / name, format, at=at)
     except (UserError, FileNotFoundError) as error:
         assert "\n" not in str(error)
-        assert not (base / "run" / "ledger.sqlite").exists()
+        assert not (run / "ledger.sqlite").exists()
         return
-    with ng.open_run(base / "run").ledger() as ledger:
+    with ng.open_run(run).ledger() as ledger:
         assert len(list(ledger.labels())) == found.labels
