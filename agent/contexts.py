@@ -21,7 +21,8 @@ from neurogloss.engines import load_chat_model
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.ids import derive_seed
-from neurogloss.protocols import ChatModel, Instruments, Judge, LiveSubject, Scorer
+from neurogloss.llm import ChatModel
+from neurogloss.protocols import Instruments, Judge, LiveSubject, Scorer
 from neurogloss.records import Evidence, Label, Passage, State
 from neurogloss.scorers import answering, floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge

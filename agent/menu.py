@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from neurogloss.errors import NeuroglossError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import LiveSubject, Material, Tool, ToolCall
+from neurogloss.llm import Tool, ToolCall
+from neurogloss.protocols import LiveSubject, Material
 from neurogloss.records import Example, Passage
 from neurogloss.sources.vision.live import Cut
 

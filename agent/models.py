@@ -16,7 +16,8 @@ from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.embedders import load_embedder
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, derive_seed
-from neurogloss.protocols import CausalModel, Embedder, Judge, LiveSubject, Progress
+from neurogloss.llm import CausalModel
+from neurogloss.protocols import Embedder, Judge, LiveSubject, Progress
 from neurogloss.records import Evidence, EvidenceHalf, Example
 from neurogloss.scorers.judges.lexical import LexicalJudge
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings, ImageSettings, LabelSettings

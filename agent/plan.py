@@ -28,7 +28,8 @@ from neurogloss.agent.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
-from neurogloss.protocols import ChatModel, Choice, Message, Progress, Quiet, Reply, Request
+from neurogloss.llm import ChatModel, Choice, Message, Reply, Request
+from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger

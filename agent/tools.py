@@ -18,9 +18,10 @@ from neurogloss.agent.nodes.refine import Refine
 from neurogloss.engines import load_chat_model
 from neurogloss.errors import UserError
 from neurogloss.ids import content_id
+from neurogloss.llm import ChatModel
 from neurogloss.prompts.pictures import has_words
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import ChatModel, Explainer, Instruments, Judge, Scorer
+from neurogloss.protocols import Explainer, Instruments, Judge, Scorer
 from neurogloss.records import Passage
 from neurogloss.scorers import answering, registry
 from neurogloss.scorers.sequential import Stop

@@ -250,7 +250,8 @@ async def _label(out: Path, url: str, units: int) -> Result:
     from neurogloss.engines.server import ServerModel
     from neurogloss.engines.usage import RecordedModel
     from neurogloss.folder import RunFolder
-    from neurogloss.protocols import Features, Material
+    from neurogloss.llm import Features
+    from neurogloss.protocols import Material
     from neurogloss.scorers.judges.llm import LLMJudge
     from neurogloss.sources.cache import Cache
     from neurogloss.sources.evidence import evidence

@@ -32,7 +32,7 @@ from scipy.stats import bootstrap
 from benchmarks.served import EXPLANATIONS, contexts, served
 from benchmarks.table import Row, report
 from neurogloss.engines.server import ServerModel
-from neurogloss.protocols import Reply, Request
+from neurogloss.llm import Reply, Request
 from neurogloss.records import Passage, Question
 from neurogloss.scorers.judges.llm import LLMJudge
 

@@ -31,17 +31,8 @@ from benchmarks.table import Row, report
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.ids import UnitId, derive_seed
-from neurogloss.protocols import (
-    Answered,
-    Choice,
-    Features,
-    HeldOut,
-    Instruments,
-    Message,
-    Reply,
-    Request,
-    Scorer,
-)
+from neurogloss.llm import Choice, Features, Message, Reply, Request
+from neurogloss.protocols import Answered, HeldOut, Instruments, Scorer
 from neurogloss.records import Context, EvidenceHalf, Example
 from neurogloss.scorers import answering
 from neurogloss.scorers.detection import Detection

@@ -24,7 +24,7 @@ from neurogloss.engines.prompt_logprobs import Blanks
 from neurogloss.engines.usage import Filler, Reader, Reading, Wrapped
 from neurogloss.errors import UserError
 from neurogloss.foreign import read_json, write_json
-from neurogloss.protocols import ChatModel, Choice, Likelihood, Message, Reply, Request, ToolCall
+from neurogloss.llm import ChatModel, Choice, Likelihood, Message, Reply, Request, ToolCall
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.protocols import CausalModel, Likelihood
+from neurogloss.llm import CausalModel, Likelihood
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ ROWS_TOKENS = 1024
 class EmbeddedModel:
     """A Hugging Face causal language model that is already loaded (the subject's own, say).
 
-    Implements `neurogloss.protocols.CausalModel`. The keys and values of the last few prefixes are kept.
+    Implements `neurogloss.llm.CausalModel`. The keys and values of the last few prefixes are kept.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:

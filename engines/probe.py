@@ -18,7 +18,7 @@ from neurogloss.engines.transport import unsupported
 from neurogloss.engines.usage import Reading
 from neurogloss.errors import AnswerError, TransportError, UserError
 from neurogloss.foreign import read_json
-from neurogloss.protocols import ChatModel, Features, Message, Request, Tool
+from neurogloss.llm import ChatModel, Features, Message, Request, Tool
 
 _WORD = "zephyr"
 _SCHEMA = {

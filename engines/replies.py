@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from neurogloss.accounts import Usage
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UnparseableError, first_line
 from neurogloss.foreign import read_json
-from neurogloss.protocols import Likelihood, ToolCall
+from neurogloss.llm import Likelihood, ToolCall
 
 LEAST = 0.05
 """Probability that a model has to give to the choices together for its answer to count as one of them."""

@@ -48,7 +48,7 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Choice, Features, Message, Reply, Request, ToolCall
+from neurogloss.llm import Choice, Features, Message, Reply, Request, ToolCall
 
 _FAILURES: Mapping[str, type[AnswerError]] = {
     "transport": TransportError,

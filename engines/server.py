@@ -32,7 +32,7 @@ from neurogloss.engines.prompt_logprobs import ALTERNATIVES, Blanks, fills
 from neurogloss.engines.transport import Transport
 from neurogloss.engines.usage import Closeable, Reading
 from neurogloss.errors import RefusalError, UnparseableError, UserError
-from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Request, Tool
+from neurogloss.llm import Choice, Features, Likelihood, Message, Reply, Request, Tool
 
 SEEDS = 2**31
 """Seeds are sent modulo this: servers differ in the width that they take."""

@@ -14,7 +14,7 @@ from neurogloss.accounts import Usage
 from neurogloss.engines.prompt_logprobs import Blanks
 from neurogloss.errors import AnswerError
 from neurogloss.ids import hash64
-from neurogloss.protocols import ChatModel, Choice, Features, Likelihood, Message, Reply, Request
+from neurogloss.llm import ChatModel, Choice, Features, Likelihood, Message, Reply, Request
 from neurogloss.records import Failure
 
 

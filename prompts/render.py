@@ -23,8 +23,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from neurogloss.errors import UserError
 from neurogloss.ids import content_id
+from neurogloss.llm import Message
 from neurogloss.prompts.quote import quote, quote_marked, stimulus
-from neurogloss.protocols import Message
 
 _SECTION = re.compile(r"^## (system|user|assistant)[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)

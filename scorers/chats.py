@@ -8,9 +8,9 @@ from typing import Any
 from neurogloss.errors import AnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.llm import ChatModel, Request
 from neurogloss.prompts.pictures import showing
 from neurogloss.prompts.render import render
-from neurogloss.protocols import ChatModel, Request
 from neurogloss.records import Answer, Passage
 
 TEXT_TOKENS = 80

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neurogloss.errors import AnswerError
-from neurogloss.protocols import Answered, CausalModel, HeldOut, Instruments
+from neurogloss.llm import CausalModel
+from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import Answer, Passage, Question, SteeredText
 from neurogloss.scorers.chats import failed
 from neurogloss.scorers.intervention import telling

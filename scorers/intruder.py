@@ -20,8 +20,9 @@ import numpy as np
 
 from neurogloss.errors import AnswerError
 from neurogloss.ids import derive_seed
+from neurogloss.llm import ChatModel
 from neurogloss.prompts.pictures import all_in_words
-from neurogloss.protocols import Answered, ChatModel, Embedder, HeldOut, Instruments
+from neurogloss.protocols import Answered, Embedder, HeldOut, Instruments
 from neurogloss.records import Answer, Context, Failure, Passage, Question
 from neurogloss.scorers.chats import failed, numbers
 from neurogloss.scorers.choice import in_turn, shuffled

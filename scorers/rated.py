@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neurogloss.errors import AnswerError
-from neurogloss.protocols import Answered, ChatModel, HeldOut, Instruments
+from neurogloss.llm import ChatModel
+from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import Answer, Passage, Question
 from neurogloss.scorers.chats import failed, numbers
 from neurogloss.scorers.choice import active_level

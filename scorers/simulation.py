@@ -19,8 +19,9 @@ from typing import ClassVar
 import numpy as np
 
 from neurogloss.errors import AnswerError, UnparseableError
+from neurogloss.llm import ChatModel, PromptReader
 from neurogloss.prompts.render import render
-from neurogloss.protocols import Answered, ChatModel, HeldOut, Instruments, PromptReader
+from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import Answer, Question
 from neurogloss.scorers.chats import failed, numbers
 from neurogloss.scorers.detection import Detection

@@ -22,8 +22,9 @@ from neurogloss.agent.explainers.llm import SCHEMA, parse
 from neurogloss.errors import EmptyAnswerError, UnparseableError, UserError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.llm import ChatModel, Request
 from neurogloss.prompts.render import render, template_hash
-from neurogloss.protocols import ChatModel, Embedder, Material, Request
+from neurogloss.protocols import Embedder, Material
 from neurogloss.records import Candidate
 from neurogloss.voxels import Readout, ReadoutOf
 

@@ -19,8 +19,9 @@ from neurogloss.agent.explainers.views import DEFAULT, View
 from neurogloss.errors import AnswerError, EmptyAnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.llm import ChatModel, Request
 from neurogloss.prompts.render import Prompt, template_hash
-from neurogloss.protocols import ChatModel, Material, Request
+from neurogloss.protocols import Material
 from neurogloss.records import Candidate, Side
 from neurogloss.tasks import together
 

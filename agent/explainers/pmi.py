@@ -18,7 +18,8 @@ from typing import Any
 from neurogloss.agent.explainers import captions, words
 from neurogloss.agent.explainers.show import are_stimuli, in_words
 from neurogloss.errors import EmptyAnswerError
-from neurogloss.protocols import CausalModel, Explainer, Material
+from neurogloss.llm import CausalModel
+from neurogloss.protocols import Explainer, Material
 from neurogloss.records import Candidate, Example, Passage, Side
 
 QUESTION = "What the words between << and >> have in common:"

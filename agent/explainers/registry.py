@@ -20,7 +20,8 @@ from neurogloss.agent.explainers.llm import LLMExplainer
 from neurogloss.agent.explainers.pmi import PMIExplainer, Ranked
 from neurogloss.agent.explainers.promoted import PromotedExplainer
 from neurogloss.errors import UserError, first_line
-from neurogloss.protocols import CausalModel, ChatModel, Embedder, Explainer, LiveSubject
+from neurogloss.llm import CausalModel, ChatModel
+from neurogloss.protocols import Embedder, Explainer, LiveSubject
 from neurogloss.voxels import ReadoutOf
 
 GROUP = "neurogloss.explainers"

@@ -22,10 +22,11 @@ from neurogloss.agent.state import ExplainState, Setback
 from neurogloss.errors import AnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.llm import ChatModel, Message, Reply, Request, ToolCall
 from neurogloss.prompts.pictures import has_words, showing
 from neurogloss.prompts.quote import quote
 from neurogloss.prompts.render import Prompt, render, template_hash
-from neurogloss.protocols import ChatModel, Material, Message, Reply, Request, ToolCall
+from neurogloss.protocols import Material
 from neurogloss.records import Candidate, Passage
 
 PROMPT, STIMULI = "refine/experiment", "refine/experiment-pictures"

@@ -17,9 +17,10 @@ from neurogloss.agent.explainers.show import are_stimuli, choose, in_words, show
 from neurogloss.agent.state import ExplainState, Setback
 from neurogloss.errors import AnswerError, TransportError
 from neurogloss.ids import derive_seed
+from neurogloss.llm import ChatModel, Request
 from neurogloss.prompts.pictures import showing
 from neurogloss.prompts.render import Prompt, render, template_hash
-from neurogloss.protocols import ChatModel, HeldOut, Judge, Material, Request
+from neurogloss.protocols import HeldOut, Judge, Material
 from neurogloss.records import Candidate, Passage, Side
 from neurogloss.scorers.detection import Detection
 

@@ -28,7 +28,7 @@ from benchmarks.planted.rules import Rule, either
 from benchmarks.planted.units import bank, rule_of
 from neurogloss.errors import RefusalError
 from neurogloss.ids import hash64
-from neurogloss.protocols import Choice, Features, Message, Reply, Request
+from neurogloss.llm import Choice, Features, Message, Reply, Request
 
 READ = 5
 """Passages that it reads."""
@@ -53,7 +53,7 @@ class Facts:
 
 
 class Oracle:
-    """Implements `neurogloss.protocols.ChatModel`."""
+    """Implements `neurogloss.llm.ChatModel`."""
 
     def __init__(self, error: float = 0.0, seed: int = 0, memory: Sequence[str] = ()) -> None:
         """

@@ -18,7 +18,7 @@ from typing import Any
 
 from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.ids import derive_seed
-from neurogloss.protocols import Message, Request
+from neurogloss.llm import Message, Request
 from neurogloss.records import State
 
 RULES = (

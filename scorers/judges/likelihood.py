@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.protocols import CausalModel
+from neurogloss.llm import CausalModel
 from neurogloss.records import Answer, Passage, Question
 from neurogloss.scorers.judges.words import ask_in_words
 

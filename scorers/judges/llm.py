@@ -31,9 +31,9 @@ from typing import Any
 from neurogloss.errors import AnswerError, TransportError, UnparseableError, UserError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
+from neurogloss.llm import ChatModel, Request
 from neurogloss.prompts.pictures import showing
 from neurogloss.prompts.render import Prompt, render, template_hash
-from neurogloss.protocols import ChatModel, Request
 from neurogloss.records import Answer, Question
 from neurogloss.scorers.judges.words import ask_in_words
 from neurogloss.tasks import together

@@ -13,7 +13,8 @@ from neurogloss.agent.explainers.facets import Facets
 from neurogloss.agent.explainers.pmi import WHOLE, PMIExplainer, Ranked
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Likelihood, Material, TokenVectors
+from neurogloss.llm import Likelihood
+from neurogloss.protocols import Material, TokenVectors
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, HardNegatives
 
 NUMBERS = iter(range(10**6))

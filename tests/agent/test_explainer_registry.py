@@ -17,8 +17,9 @@ from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
+from neurogloss.llm import CausalModel, ChatModel, Likelihood
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import CausalModel, ChatModel, Likelihood, Material
+from neurogloss.protocols import Material
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
 from neurogloss.voxels import Readout
 

@@ -20,19 +20,10 @@ from neurogloss.agent.nodes.refine import Mistakes, Refine
 from neurogloss.agent.state import Ranked
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.ids import UnitId
+from neurogloss.llm import Choice, Features, Message, Reply, Request, ToolCall
 from neurogloss.prompts.pictures import draw
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import (
-    Choice,
-    Features,
-    HeldOut,
-    Instruments,
-    Material,
-    Message,
-    Reply,
-    Request,
-    ToolCall,
-)
+from neurogloss.protocols import HeldOut, Instruments, Material
 from neurogloss.records import Answer, Candidate, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers.intruder import Intruder
 from neurogloss.scorers.judges.llm import LLMJudge

@@ -15,7 +15,8 @@ from neurogloss.agent.explainers.registry import Parts, get
 from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.errors import EmptyAnswerError, UnparseableError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import ChatModel, Float32, Material
+from neurogloss.llm import ChatModel
+from neurogloss.protocols import Float32, Material
 from neurogloss.records import Context, EvidenceHalf, Example
 from neurogloss.voxels import Readout
 

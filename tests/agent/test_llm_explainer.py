@@ -20,8 +20,9 @@ from neurogloss.errors import (
     UnparseableError,
 )
 from neurogloss.ids import UnitId
+from neurogloss.llm import Choice, Features, Message, Reply, Request
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Choice, Features, Material, Message, Reply, Request
+from neurogloss.protocols import Material
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
 
 UNIT = UnitId("tiny", "model.layers.1.mlp.down_proj.input", "neurons", 3)

@@ -12,7 +12,8 @@ from neurogloss.agent.explainers import words
 from neurogloss.agent.explainers.pmi import EXAMPLES, QUESTION, PMIExplainer
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Explainer, Likelihood, Material
+from neurogloss.llm import Likelihood
+from neurogloss.protocols import Explainer, Material
 from neurogloss.records import Context, EvidenceHalf, Example
 
 

@@ -21,7 +21,8 @@ from neurogloss.agent.trace import Step, pack, traced, unpack
 from neurogloss.engines.usage import Call
 from neurogloss.errors import RefusalError, TransportError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Features, Material, Message, Reply, Request, ToolCall
+from neurogloss.llm import Features, Message, Reply, Request, ToolCall
+from neurogloss.protocols import Material
 from neurogloss.records import (
     Answer,
     Candidate,

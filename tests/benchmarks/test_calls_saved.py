@@ -19,7 +19,8 @@ from neurogloss.agent.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.errors import TransportError, UserError
 from neurogloss.folder import RunFolder
-from neurogloss.protocols import Quiet, Reply, Request
+from neurogloss.llm import Reply, Request
+from neurogloss.protocols import Quiet
 from neurogloss.records import Explanation, State
 from neurogloss.scorers.inverted import DETECTION, DISCRIMINATION
 from neurogloss.settings import LabelSettings

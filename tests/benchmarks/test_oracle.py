@@ -14,8 +14,8 @@ from benchmarks.planted.rules import Rule, either, near, tokenize, word
 from benchmarks.planted.units import bank, units
 from neurogloss.agent.explainers.show import show
 from neurogloss.errors import RefusalError
+from neurogloss.llm import Message, Request
 from neurogloss.prompts.render import Prompt, render
-from neurogloss.protocols import Message, Request
 from neurogloss.records import Context, Example, Passage, Question
 from neurogloss.scorers.judges.llm import LLMJudge
 

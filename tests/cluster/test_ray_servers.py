@@ -16,7 +16,8 @@ import pytest
 
 import neurogloss as ng
 from neurogloss.engines.scripted import ScriptedModel
-from neurogloss.protocols import Message, Quiet, Request
+from neurogloss.llm import Message, Request
+from neurogloss.protocols import Quiet
 
 LABEL: dict[str, Any] = {
     "units": "0-9",

@@ -20,7 +20,7 @@ from neurogloss.engines import answers
 from neurogloss.engines.answers import AnswerFile, StoredModel
 from neurogloss.engines.usage import Reading
 from neurogloss.errors import TransportError, UserError
-from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Request, Tool, ToolCall
+from neurogloss.llm import Choice, Features, Likelihood, Message, Reply, Request, Tool, ToolCall
 
 ASK = (Message("user", "Why?"),)
 

@@ -11,7 +11,7 @@ import pytest
 
 from neurogloss.engines import embedded
 from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
-from neurogloss.protocols import CausalModel, Likelihood
+from neurogloss.llm import CausalModel, Likelihood
 
 PREFIX = "The cook stirred the soup"
 CONTINUATIONS = (

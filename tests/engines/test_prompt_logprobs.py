@@ -17,7 +17,7 @@ from neurogloss.engines.prompt_logprobs import ALTERNATIVES, fills, places
 from neurogloss.engines.server import ServerModel
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.errors import UnparseableError
-from neurogloss.protocols import Features
+from neurogloss.llm import Features
 
 
 def echoed(*tokens: tuple[str, dict[str, float] | None]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
+from neurogloss.llm import Features, Message, Request, Tool, ToolCall
 from neurogloss.prompts.render import Prompt, render
-from neurogloss.protocols import Features, Message, Request, Tool, ToolCall
 from neurogloss.records import Passage
 
 

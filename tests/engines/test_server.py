@@ -23,7 +23,7 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Features, Message, Reply, Request
+from neurogloss.llm import Features, Message, Reply, Request
 
 SCHEMA = {"type": "object"}
 ASK = (Message("system", "Be brief."), Message("user", "Why?"))

@@ -24,7 +24,7 @@ from neurogloss.errors import (
     UnparseableError,
     UserError,
 )
-from neurogloss.protocols import Choice, Features, Likelihood, Message, Reply, Request, Tool, ToolCall
+from neurogloss.llm import Choice, Features, Likelihood, Message, Reply, Request, Tool, ToolCall
 
 Body = dict[str, Any]
 Respond = Callable[[str, Body], Any]

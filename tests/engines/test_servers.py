@@ -16,7 +16,7 @@ from neurogloss.engines.limiter import Limiter
 from neurogloss.engines.server import ServerModel
 from neurogloss.engines.servers import BLOCK, LAST_DOWN, SLACK, Server, Servers
 from neurogloss.errors import TransportError, UserError
-from neurogloss.protocols import Features, Message, Request
+from neurogloss.llm import Features, Message, Request
 
 
 class Clock:

@@ -11,7 +11,7 @@ from neurogloss.accounts import Usage
 from neurogloss.engines.usage import Call, Reading, RecordedModel, recording
 from neurogloss.errors import RefusalError
 from neurogloss.ids import hash64
-from neurogloss.protocols import ChatModel, Choice, Features, Likelihood, Message, Reply, Request, ToolCall
+from neurogloss.llm import ChatModel, Choice, Features, Likelihood, Message, Reply, Request, ToolCall
 from neurogloss.records import Failure
 
 ASK = (Message("user", "Why?"),)

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
+from neurogloss.llm import Message
 from neurogloss.prompts.pictures import LONGEST, OUTLINE, SHORTEST, all_in_words, draw, in_words, showing
 from neurogloss.prompts.render import Prompt
-from neurogloss.protocols import Message
 from neurogloss.records import Passage
 
 Image = pytest.importorskip("PIL.Image")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from neurogloss.agent.explainers.show import ShownExample
 from neurogloss.errors import UserError
 from neurogloss.ids import content_id
+from neurogloss.llm import Tool
 from neurogloss.prompts.quote import quote, quote_marked
 from neurogloss.prompts.render import names, render, template_hash
-from neurogloss.protocols import Tool
 from neurogloss.records import Passage
 
 PAIR = (Passage(("the first",)), Passage(("the second",)))

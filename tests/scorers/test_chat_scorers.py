@@ -14,16 +14,8 @@ import pytest
 
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import (
-    Answered,
-    DirectScorer,
-    Features,
-    Float32,
-    HeldOut,
-    Instruments,
-    Reply,
-    Request,
-)
+from neurogloss.llm import Features, Reply, Request
+from neurogloss.protocols import Answered, DirectScorer, Float32, HeldOut, Instruments
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, SteeredText
 from neurogloss.scorers.intruder import Intruder
 from neurogloss.scorers.measure import measure

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from neurogloss.ids import UnitId
-from neurogloss.protocols import DirectScorer, HeldOut, Instruments, Likelihood
+from neurogloss.llm import Likelihood
+from neurogloss.protocols import DirectScorer, HeldOut, Instruments
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers.embedding import Embedding
 from neurogloss.scorers.judges.lexical import LexicalJudge

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from neurogloss.errors import RefusalError, TransportError
-from neurogloss.protocols import Choice, Features, Reply, Request
+from neurogloss.llm import Choice, Features, Reply, Request
 from neurogloss.records import Answer, Failure, Passage
 from neurogloss.scorers.inverted import fitting
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from neurogloss.protocols import Judge, Likelihood
+from neurogloss.llm import Likelihood
+from neurogloss.protocols import Judge
 from neurogloss.records import Passage, Question
 from neurogloss.scorers.judges.likelihood import GENERIC, PREFIX, LikelihoodJudge
 

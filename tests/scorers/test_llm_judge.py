@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UserError
+from neurogloss.llm import Choice, Features, Message, Reply, Request
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Choice, Features, Judge, Message, Reply, Request
+from neurogloss.protocols import Judge
 from neurogloss.records import Answer, Failure, Passage, Question
 from neurogloss.scorers.judges.llm import TASKS, LLMJudge
 

@@ -14,7 +14,8 @@ import pytest
 
 from neurogloss.errors import RefusalError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Answered, Features, HeldOut, Reply, Request
+from neurogloss.llm import Features, Reply, Request
+from neurogloss.protocols import Answered, HeldOut
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers import metrics
 from neurogloss.scorers.detection import Detection

@@ -10,8 +10,9 @@ import pytest
 
 from neurogloss.errors import RefusalError, TransportError, UserError
 from neurogloss.ids import UnitId
+from neurogloss.llm import Features
 from neurogloss.prompts.render import render
-from neurogloss.protocols import Answered, Features, HeldOut, Instruments
+from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import Context, EvidenceHalf, Example, Failure
 from neurogloss.scorers import answering
 from neurogloss.scorers.measure import measure

@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 
 from neurogloss.errors import TransportError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Choice, Features, Float32, HeldOut, Instruments, Message, Reply, Request
+from neurogloss.llm import Choice, Features, Message, Reply, Request
+from neurogloss.protocols import Float32, HeldOut, Instruments
 from neurogloss.records import EvidenceHalf, Failure
 from neurogloss.scorers.answering import require
 from neurogloss.scorers.measure import measure

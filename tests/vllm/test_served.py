@@ -10,8 +10,8 @@ import pytest
 
 from neurogloss.cli.app import run
 from neurogloss.engines.server import ServerModel
+from neurogloss.llm import Reply, Request
 from neurogloss.prompts.render import render
-from neurogloss.protocols import Reply, Request
 from neurogloss.records import Passage
 
 if TYPE_CHECKING:

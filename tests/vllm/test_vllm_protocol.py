@@ -16,8 +16,9 @@ from neurogloss.agent.explainers.llm import LLMExplainer
 from neurogloss.engines.server import ServerModel
 from neurogloss.errors import RefusalError, TransportError, UnparseableError, UserError
 from neurogloss.ids import UnitId
+from neurogloss.llm import Choice, Features, Likelihood, Message, Request
 from neurogloss.prompts.quote import quote
-from neurogloss.protocols import Choice, Features, Likelihood, Material, Message, Request
+from neurogloss.protocols import Material
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, OutputTokens, Passage, Question
 from neurogloss.scorers.judges.llm import LLMJudge
 
