@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from neurogloss.agent.drawing import Generator
 from neurogloss.errors import NeuroglossError, UserError
-from neurogloss.ids import UnitId
+from neurogloss.ids import UnitId, derive_seed
 from neurogloss.llm import Tool, ToolCall
 from neurogloss.protocols import LiveSubject, Material
 from neurogloss.records import Example, Passage
 from neurogloss.sources.vision.live import Cut
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Text = Annotated[str, Field(min_length=1, max_length=400)]
 SHOWN = 4
@@ -91,10 +95,23 @@ class Combine(_Part):
     into: int = Field(ge=1, description="number of the other picture")
 
 
+class Draw(_Arguments):
+    """How strongly the unit responds to pictures drawn as you describe them: 0 to 10."""
+
+    descriptions: list[Text] = Field(min_length=1, max_length=4)
+
+
+class Edit(_Arguments):
+    """How strongly the unit responds to a picture after it was changed as you say: 0 to 10; and to it as it is."""
+
+    picture: int = Field(ge=1, description="its number in the lists")
+    change: Text
+
+
 class Images(Protocol):
     """A live subject that looks at images."""
 
-    def peaks(self, unit: UnitId, cuts: Sequence[Cut]) -> Sequence[float]: ...
+    def peaks(self, unit: UnitId, pictures: Sequence[Cut | Image]) -> Sequence[float]: ...
 
 
 @dataclass(frozen=True)
@@ -106,6 +123,8 @@ class Laboratory:
     """Overlap and top examples, of the explain half, of the units that fire in the same contexts."""
     images: Callable[[], Images] | None = None
     """The subject, where it looks at images."""
+    generator: Generator | None = None
+    """What draws images for it."""
 
 
 class Menu:
@@ -129,6 +148,10 @@ class Menu:
             self._uses["crop"] = (Crop, self._crop)
             self._uses["mask"] = (Mask, self._mask)
             self._uses["combine"] = (Combine, self._combine)
+        if laboratory.images is not None and laboratory.generator is not None:
+            self._uses["draw"] = (Draw, self._draw)
+            if laboratory.generator.edits and pictures:
+                self._uses["edit"] = (Edit, self._edit)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -195,10 +218,27 @@ class Menu:
         other = self._picture(given.into)
         return self._changed(Cut(self._picture(given.picture), given.box, other), given.into)
 
-    def _changed(self, cut: Cut, number: int) -> Mapping[str, Any]:
+    def _draw(self, given: Draw) -> list[Mapping[str, Any]]:
+        generator = self._laboratory.generator
+        assert self._laboratory.images is not None and generator is not None
+        drawn = [generator.draw(text, self._seed(text)) for text in given.descriptions]
+        found = self._laboratory.images().peaks(self._material.unit, drawn)
+        strengths = map(self._relative, found)
+        return [{"drawn": text, "strength": x} for text, x in zip(given.descriptions, strengths, strict=True)]
+
+    def _edit(self, given: Edit) -> Mapping[str, Any]:
+        assert self._laboratory.generator is not None
+        picture = self._picture(given.picture)
+        edited = self._laboratory.generator.edit(picture, given.change, self._seed(given.change))
+        return self._changed(edited, given.picture)
+
+    def _seed(self, text: str) -> int:
+        return derive_seed(self._material.seed, "drawn", text) % 2**31
+
+    def _changed(self, picture: Cut | Image, number: int) -> Mapping[str, Any]:
         assert self._laboratory.images is not None
         before = Cut(self._picture(number))
-        found = self._laboratory.images().peaks(self._material.unit, [cut, before])
+        found = self._laboratory.images().peaks(self._material.unit, [picture, before])
         strength, was = map(self._relative, found)
         return {"strength": strength, "was": was}
 

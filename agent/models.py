@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurogloss.agent.drawing import Generator
 from neurogloss.agent.menu import Laboratory
 from neurogloss.agent.nodes.prepare import Steered
 from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
@@ -96,7 +97,12 @@ class Models:
             (lambda: self.live) if reads == "tokens" else None,
             self._together,
             (lambda: self.looking) if reads == "images" else None,
+            self._generator,
         )
+
+    @cached_property
+    def _generator(self) -> Generator | None:
+        return Generator(self._settings.generator) if self._settings.generator else None
 
     @property
     def readout(self) -> ReadoutOf | None:

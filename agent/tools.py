@@ -204,6 +204,11 @@ def _effort(settings: LabelSettings, models: Models, chat: ChatModel | None, jud
     """Rounds of an LLM that explains; other explainers have nothing to refine with."""
     first = FIRST if settings.llm_judges else None
     writer = settings.explainer_name.rpartition("+")[2]
+    if settings.generator and (settings.effort != "high" or models.laboratory.images is None):
+        raise UserError(
+            "Expected a generator where experiments are made on images, found one elsewhere. Label a run over "
+            "images with --effort high, or leave it out."
+        )
     if chat is None or writer in UNREFINED or settings.effort == "low":
         return Effort(first=first)
     nodes: dict[str, Refine | Experiment] = {"refine": Refine(chat, judge)} if settings.refinements else {}

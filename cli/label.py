@@ -19,6 +19,10 @@ def label(
     units: Annotated[str | None, typer.Option(help="all, sample:N, 0-99,512- or full unit ids.")] = None,
     explainer: Annotated[str | None, typer.Option(help="pmi, default, contrastive, facets …")] = None,
     effort: Annotated[str | None, typer.Option(help="low, medium or high: what explaining may cost.")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(help="What draws images for experiments (effort high), your own.", metavar="MODULE:CLASS"),
+    ] = None,
     llm: Annotated[
         str | None, typer.Option(help="URL of an OpenAI-compatible server, several by commas, or scripted:FILE.")
     ] = None,
@@ -57,6 +61,7 @@ def label(
         "units": units,
         "explainer": explainer,
         "effort": effort,
+        "generator": generator,
         "llm": llm,
         "model": model,
         "embedder": embedder or None,

@@ -47,11 +47,13 @@ class Experiment:
     @property
     def settings(self) -> dict[str, object]:
         """JSON of what decides its answers."""
+        generator = self._laboratory.generator
         return {
             "prompt": template_hash(PROMPT),
             "stimuli": template_hash(STIMULI),
             "examples": EXAMPLES,
             "steps": self._steps,
+            **({"generator": generator.name} if generator else {}),
         }
 
     async def __call__(self, state: ExplainState) -> ExplainState:

@@ -1,7 +1,7 @@
 """Units of a vision model on images of one's own: parts of real ones cut out, painted over, or put into others.
 
 Which part of an image a unit responds to, and whether it needs what is around it, is found out in this way without
-a model that draws new images.
+a model that draws new images; where there is one, its images are read like the others.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class ImageReader:
         self._sites = {(site.hookpoint, site.dictionary): site for site in sites}
         self._open = lru_cache(DICTIONARIES)(self._open_site)
 
-    def peaks(self, unit: UnitId, cuts: Sequence[Cut]) -> list[float]:
-        """The unit's largest activation on each, along its sign, at least 0.
+    def peaks(self, unit: UnitId, pictures: Sequence[Cut | Image]) -> list[float]:
+        """The unit's largest activation on each, along its sign, at least 0. Images are RGB.
 
         Raises:
             UserError: an image does not decode.
@@ -84,11 +84,11 @@ class ImageReader:
         import torch
 
         listener = self._open(self._sites[unit.hookpoint, unit.dictionary])
-        images = self._subject.preprocess([made(cut) for cut in cuts])
+        images = self._subject.preprocess([made(each) if isinstance(each, Cut) else each for each in pictures])
         vectors = self._subject.vectors(images, [listener.hookpoint])[listener.hookpoint]
         with torch.inference_mode():
             values = listener.dictionary.encode(vectors).dense()[:, unit.index].float().cpu() * unit.sign
-        found: list[float] = values.reshape(len(cuts), -1).clamp_min(0).amax(1).tolist()
+        found: list[float] = values.reshape(len(pictures), -1).clamp_min(0).amax(1).tolist()
         return found
 
     def _open_site(self, site: Site) -> Listener:

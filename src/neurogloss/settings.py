@@ -190,6 +190,8 @@ class LabelSettings(Settings):
     """Rounds of refinement at medium and high effort."""
     experiments: int = Field(default=6, ge=1)
     """Experiments a unit at most, at high effort."""
+    generator: str | None = None
+    """What draws images for experiments on units that look at images, `module:Class` of your own."""
     unit_tokens: int | None = Field(default=None, ge=1)
     """No further round of refinement or experiment begins once a unit has cost so many tokens."""
     unit_seconds: float | None = Field(default=None, gt=0)

@@ -133,6 +133,35 @@ def test_what_needs_a_subject_that_reads_texts_is_refused_on_images(invoke: Invo
     assert firing.code == 2 and "one over images" in " ".join(firing.err.split())
 
 
+def test_a_generator_of_ones_own_draws_for_experiments(
+    invoke: Invoke,
+    image_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_script: Callable[..., str],
+) -> None:
+    (tmp_path / "painters_of_commands.py").write_text(
+        "from PIL import Image\n"
+        "class Painter:\n"
+        "    def draw(self, text, seed):\n"
+        "        return Image.new('RGB', (8, 8), text)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    drawn = {"name": "draw", "arguments": {"descriptions": ["white", "black"]}}
+    script = write_script(tmp_path / "draws.jsonl", {"match": ".", "call": drawn, "times": 1}, *RULES)
+    asked = ("--llm", script, "--scorers", "detection", "--min-active", 2, "--questions", 8)
+    generator = ("--generator", "painters_of_commands:Painter")
+    refused = invoke("label", image_run, "--units", "sample:1", *asked, *generator)
+    assert refused.code == 2 and "--effort high" in " ".join(refused.err.split())
+    done = invoke("label", image_run, "--units", "sample:1", *asked, *generator, "--effort", "high", "--json")
+    assert done.code == 0, done.err
+    (label,) = (label for label in ng.open_run(image_run).labels() if label.explanation)
+    (made,) = (step for step in ng.open_run(image_run).trace(label) if step["facts"].get("experiments"))
+    (experiment,) = made["facts"]["experiments"]
+    assert "drawn" in str(experiment) and "white" in str(experiment) and "strength" in str(experiment)
+
+
 def test_interventions_name_classes_and_images(
     invoke: Invoke, labelled_run: Path, tmp_path: Path, write_script: Callable[..., str]
 ) -> None:

@@ -61,6 +61,9 @@ def test_peaks_by_hand(subject: VisionSubject, image_run: Cache, halves: str, gr
     assert peaks(0) == pytest.approx([1, 1, 0, 0, 0])
     assert peaks(1) == pytest.approx([0, 0, 0, 1, 1])
     assert peaks(0, -1) == pytest.approx([0, 0, 0, 0.5, 0.5])
+    (site,) = image_run.sites
+    unit = UnitId("colours", site.hookpoint, site.dictionary, 0)
+    assert reader.peaks(unit, [made(cut) for cut in cuts]) == reader.peaks(unit, cuts)
 
 
 def test_an_image_that_is_gone_is_named(subject: VisionSubject, image_run: Cache, tmp_path: Path) -> None:
