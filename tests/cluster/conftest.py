@@ -154,7 +154,7 @@ def embed(self: MiniLM, texts: Sequence[str]) -> Float32:
 REAL = MiniLM.embed
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def quick_embedder() -> Iterator[None]:
     """The index embeds without the real model, which takes seconds; workers have the real one."""
     with pytest.MonkeyPatch.context() as patch:
