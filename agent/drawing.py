@@ -8,10 +8,10 @@ same one for the same seed.
 from __future__ import annotations
 
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurogloss import own
 from neurogloss.errors import UserError, first_line
 
 if TYPE_CHECKING:
@@ -24,14 +24,7 @@ class Generator:
     def __init__(self, place: str) -> None:
         """`place`: `module:Class`."""
         self.name = place
-        module, _, attribute = place.partition(":")
-        try:
-            self._kind: Any = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(
-                f"Expected a generator of images at {place} (module:Class), found none: {first_line(error)}. "
-                "Is it installed, and on the path?"
-            ) from error
+        self._kind = own.load(place, "a generator of images")
         if not callable(getattr(self._kind, "draw", None)):
             raise UserError(f"Expected {place} to have draw(text, seed), found none. Give it one.")
 

@@ -7,12 +7,12 @@ well.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
-from neurogloss.errors import UserError, first_line
+from neurogloss import own
+from neurogloss.errors import UserError
 from neurogloss.protocols import DirectScorer, QuestionScorer, Scorer
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.discrimination import Discrimination
@@ -79,21 +79,10 @@ def _get(name: str, n_questions: int) -> Scorer:
     if name in FACTORIES:
         return FACTORIES[name](n_questions)
     if ":" in name:
-        return _make(name, _class(name), n_questions)
+        return _make(name, own.load(name, "a scorer"), n_questions)
     for offered in entry_points(group=GROUP, name=name):
-        return _make(name, _class(offered.value), n_questions)
+        return _make(name, own.load(offered.value, "a scorer"), n_questions)
     raise UserError(f"Expected scorers among {', '.join(names())}, or module:Class; found {name}.")
-
-
-def _class(place: str) -> Any:
-    module, _, attribute = place.partition(":")
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"Expected a scorer at {place} (module:Class), found none: {first_line(error)}. "
-            "Is it installed, and on the path?"
-        ) from error
 
 
 def _make(name: str, kind: Any, n_questions: int) -> Scorer:

@@ -56,15 +56,29 @@ def is_saved(folder: Path) -> bool:
     return any(os.path.isfile(folder / name) for name in ("state.json", "dataset_dict.json"))
 
 
-def read_saved(folder: Path, column: str) -> Iterator[str]:
-    """The texts of a folder that `Dataset.save_to_disk` wrote; of several splits, of `train`."""
-    datasets = _datasets()
+def open_saved(folder: str) -> Any:
+    """A data set that `datasets` saved there, or a dictionary of splits. Raises UserError where none loads."""
+    datasets = datasets_package()
     try:
-        found = datasets.load_from_disk(str(folder))
+        return datasets.load_from_disk(folder)
     except Exception as error:  # the library raises errors of many kinds, pyarrow's among them
         raise UserError(
             f"Expected a data set in {folder}, found one that does not load: {error}. Save it again."
         ) from None
+
+
+def hub_parts(spec: str) -> tuple[str, str | None, str]:
+    """Name, configuration and split of `hub:NAME` or `hub:NAME:CONFIG:SPLIT`. Raises UserError otherwise."""
+    parts = spec.removeprefix(HUB).split(":")
+    if len(parts) not in (1, 3) or not parts[0]:
+        raise UserError(f"Expected hub:NAME or hub:NAME:CONFIG:SPLIT, found {spec!r}. Name a data set so.")
+    name, config, split = parts if len(parts) == 3 else (*parts, "", "")
+    return name, config or None, split or SPLIT
+
+
+def read_saved(folder: Path, column: str) -> Iterator[str]:
+    """The texts of a folder that `Dataset.save_to_disk` wrote; of several splits, of `train`."""
+    found = open_saved(f"{folder}")
     if isinstance(found, dict):
         if SPLIT not in found:
             raise UserError(
@@ -78,13 +92,9 @@ def read_saved(folder: Path, column: str) -> Iterator[str]:
 
 def read_hub(spec: str, column: str) -> Iterator[str]:
     """The texts of `hub:NAME` or `hub:NAME:CONFIG:SPLIT`, as they arrive; an empty part is the default."""
-    datasets = _datasets()
-    parts = spec.removeprefix(HUB).split(":")
-    if len(parts) not in (1, 3) or not parts[0]:
-        raise UserError(f"Expected hub:NAME or hub:NAME:CONFIG:SPLIT, found {spec!r}. Name a data set so.")
-    name, config, split = parts if len(parts) == 3 else (*parts, "", "")
+    datasets, (name, config, split) = datasets_package(), hub_parts(spec)
     try:
-        found = datasets.load_dataset(name, config or None, split=split or SPLIT, streaming=True)
+        found = datasets.load_dataset(name, config, split=split, streaming=True)
         names = found.column_names or list(next(iter(found), {}))
     except Exception as error:  # what a data set's host, files and configuration can raise has no common base
         raise UserError(
@@ -135,7 +145,8 @@ def _arrow() -> Any:
     return _package("pyarrow")
 
 
-def _datasets() -> Any:
+def datasets_package() -> Any:
+    """Raises MissingExtra where it is not installed."""
     datasets = _package("datasets")
     datasets.disable_progress_bars()
     return datasets

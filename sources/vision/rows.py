@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import UserError, first_line
 from neurogloss.settings import ImageSettings
 from neurogloss.sources import tables
 from neurogloss.sources.vision import shipped
@@ -34,14 +34,7 @@ def read_saved(settings: ImageSettings) -> Iterator[shipped.Image]:
         MissingExtra: datasets is not installed.
         UserError: it does not load, holds several splits, has no such columns, or a row without an image.
     """
-    try:
-        rows = _datasets().load_from_disk(settings.pictures)
-    except MissingExtra:
-        raise
-    except Exception as error:  # the library raises errors of many kinds, pyarrow's among them
-        raise UserError(
-            f"Expected a data set in {settings.pictures}, found one that does not load: {error}. Save it again."
-        ) from None
+    rows = tables.open_saved(settings.pictures)
     if isinstance(rows, dict):
         raise UserError(
             f"Expected one split in {settings.pictures}, found {', '.join(rows)}. Name the folder of one of those."
@@ -56,14 +49,9 @@ def read_hub(settings: ImageSettings) -> Iterator[shipped.Image]:
         MissingExtra: datasets is not installed.
         UserError: a spec of another form, a set that cannot be reached or breaks off, otherwise as `read_saved`.
     """
-    datasets, parts = _datasets(), settings.pictures.removeprefix(tables.HUB).split(":")
-    if len(parts) not in (1, 3) or not parts[0]:
-        raise UserError(
-            f"Expected hub:NAME or hub:NAME:CONFIG:SPLIT, found {settings.pictures!r}. Name a data set so."
-        )
-    name, config, split = parts if len(parts) == 3 else (*parts, "", "")
+    datasets, (name, config, split) = tables.datasets_package(), tables.hub_parts(settings.pictures)
     try:
-        rows = datasets.load_dataset(name, config or None, split=split or tables.SPLIT, streaming=True)
+        rows = datasets.load_dataset(name, config, split=split, streaming=True)
         rows = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLED)
     except Exception as error:  # what a data set's host, files and configuration can raise has no common base
         raise UserError(
@@ -81,7 +69,7 @@ def check_length(caption: str, where: str) -> None:
 
 def _images(rows: Any, settings: ImageSettings) -> Iterator[shipped.Image]:
     """The images of a loaded data set."""
-    datasets, features = _datasets(), rows.features or {}
+    datasets, features = tables.datasets_package(), rows.features or {}
     for column in filter(None, (settings.image_column, settings.caption_column)):
         if column not in features:
             raise UserError(
@@ -124,12 +112,3 @@ def _suffix(stored: Mapping[str, Any]) -> str:
     if named in SUFFIXES:
         return named
     return ".jpg" if (stored["bytes"] or b"")[:2] == b"\xff\xd8" else ".png"
-
-
-def _datasets() -> Any:
-    try:
-        datasets = importlib.import_module("datasets")
-    except ImportError:
-        raise MissingExtra("datasets", tables.INSTALL) from None
-    datasets.disable_progress_bars()
-    return datasets
