@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
 from neurogloss.agent.run import Run, open_run
@@ -62,8 +63,8 @@ def export(
         shown = contexts and opened.folder.cache.is_dir()
 
         def entries() -> Iterator[Entry]:
-            for label in labels:
-                evidence = opened.evidence(label.unit) if shown else None
+            found = opened.evidence_of(label.unit for label in labels) if shown else repeat(None, len(labels))
+            for label, evidence in zip(labels, found, strict=True):
                 yield Entry(label, ledger.statistics(label.unit), settings, evidence)
 
         write(Path(out), entries())

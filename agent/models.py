@@ -138,7 +138,7 @@ class Models:
 
     def _together(self, unit: UnitId) -> list[tuple[float, Sequence[Example]]]:
         return [
-            (other.jaccard, self._cache.examples(other.unit, "explain", "top", frozenset()))
+            (other.jaccard, self._cache.examples(other.unit, "explain", "top"))
             for other in self.neighbours.of(unit)
         ]
 

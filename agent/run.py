@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from neurogloss.protocols import Embedder, Progress
 from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome, State
 from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings, make
 from neurogloss.sources.cache import Cache
-from neurogloss.sources.evidence import evidence
+from neurogloss.sources.evidence import evidence, evidence_of
 from neurogloss.sources.neighbours import Neighbours, nearest_directions
 from neurogloss.store import search as searching
 from neurogloss.store.index import Index
@@ -111,6 +111,10 @@ class Run:
     def evidence(self, unit: UnitId | str) -> Evidence:
         """What was collected of one unit."""
         return evidence(self.cache, self.unit(unit))
+
+    def evidence_of(self, units: Iterable[UnitId | str]) -> Iterator[Evidence]:
+        """What was collected of each unit, in their order: for less than one after another."""
+        return evidence_of(self.cache, map(self.unit, units))
 
     def coactive(self, unit: UnitId | str, n: int = 10) -> tuple[Neighbour, ...]:
         """The n units, of any site, that share most contexts with this one by estimated Jaccard overlap."""

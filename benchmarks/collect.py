@@ -202,7 +202,7 @@ def ours(folder: str, size: str, tokens: str, out: str, layer: str) -> Result:
     from neurogloss.settings import CollectSettings
     from neurogloss.sources.cache import Cache
     from neurogloss.sources.collector import collect, trim
-    from neurogloss.sources.evidence import evidence
+    from neurogloss.sources.evidence import evidence_of
     from neurogloss.sources.subject import Subject
 
     torch.set_num_threads(1)
@@ -227,11 +227,11 @@ def ours(folder: str, size: str, tokens: str, out: str, layer: str) -> Result:
     cache = Cache(run.cache)
     alive = cache.alive(10)
     drawn = [alive[i] for i in np.random.default_rng(0).permutation(len(alive))[: WARM + UNITS]]
-    for unit in drawn[:WARM]:
-        evidence(cache, unit, negatives=25)
+    for _ in evidence_of(cache, drawn[:WARM], negatives=25):
+        pass
     cpu, chosen = time.process_time(), drawn[WARM:]
-    for unit in chosen:
-        evidence(cache, unit, negatives=25)
+    for _ in evidence_of(cache, chosen, negatives=25):
+        pass
     result |= {"evidence_s": time.process_time() - cpu, "units": len(chosen)}
     sketches = _size(run.cache / "sketches")
     shutil.rmtree(run.cache / "outputs", ignore_errors=True)

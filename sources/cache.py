@@ -16,14 +16,13 @@ one unit is read without the others.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +32,14 @@ from neurogloss.errors import UserError
 from neurogloss.folder import replacing
 from neurogloss.ids import UnitId
 from neurogloss.records import Activity, Context, Example, OutputTokens, UnitStatistics
+from neurogloss.sources.block import Block, Kind
 from neurogloss.sources.contexts import HALVES, MAX_TOKENS, Contexts, damaged
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.pool import Pool
-from neurogloss.sources.sketch import FIXED_POINT, PARTS, Sketch
+from neurogloss.sources.sketch import Sketch
 
 VERSION = 2
 """Of the folder's layout, as the manifest has it."""
-DENSE = 0.5
-"""A unit that is active in a larger share of contexts is dense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,79 +134,28 @@ class Cache:
             )
         return unit.index + (site.units if unit.sign < 0 else 0)
 
-    def statistics(self, unit: UnitId) -> UnitStatistics:
-        """Counts over both halves."""
-        site, side = self.site(unit), self.side(unit)
-        halves = [self._arrays(site, half) for half in HALVES]
-        n_active = sum(int(arrays["n_active"][side]) for arrays in halves)
-        total = sum(int(arrays["peak_sum"][side]) for arrays in halves) / FIXED_POINT
-        return UnitStatistics(
-            n_contexts=sum(int(arrays["n_contexts"][0]) for arrays in halves),
-            n_active=n_active,
-            threshold=float(self._thresholds[site.name][side]),
-            maximum=max(float(arrays["top_peaks"][side, 0]) for arrays in halves),
-            mean=total / n_active if n_active else 0.0,
-            histogram=tuple(sum(arrays["histogram"][side] for arrays in halves).tolist()),
+    def block(self, units: Sequence[UnitId]) -> Block:
+        """Units of one site, to be read in one go. Raises UserError where the cache has no such unit."""
+        site = self.site(units[0])
+        return Block(
+            np.array(list(map(self.side, units))),
+            {half: self._arrays(site, half) for half in HALVES},
+            self._thresholds[site.name],
+            self.contexts.get,
+            site.grid,
         )
 
+    def statistics(self, unit: UnitId) -> UnitStatistics:
+        """Counts over both halves."""
+        return self.block([unit]).statistics()[0]
+
     def activity(self, unit: UnitId) -> Activity:
-        """How often the unit fires: see `neurogloss.records.Activity`; dense comes before rare."""
-        site, side = self.site(unit), self.side(unit)
-        halves = [self._arrays(site, half) for half in HALVES]
-        n_active = [int(arrays["n_active"][side]) for arrays in halves]
-        if not any(n_active):
-            return Activity.DEAD
-        if sum(n_active) > DENSE * sum(int(arrays["n_contexts"][0]) for arrays in halves):
-            return Activity.DENSE
-        return Activity.RARE if min(n_active) < halves[0]["uniform_hashes"].shape[1] else Activity.USUAL
+        """How often the unit fires: see `neurogloss.records.Activity`."""
+        return self.block([unit]).activities()[0]
 
-    def examples(
-        self,
-        unit: UnitId,
-        half: Half,
-        kind: Literal["top", "uniform"],
-        without: Collection[str] = (),
-        n: int | None = None,
-    ) -> list[Example]:
-        """The kept contexts of one sample, by descending peak, with the unit's activations.
-
-        Args:
-            without: contents that are left out.
-            n: the first so many at most, of which those are left out; None: all.
-        """
-        return self.samples(unit, half, without, (kind,), n)[0]
-
-    def samples(
-        self,
-        unit: UnitId,
-        half: Half,
-        without: Collection[str] = (),
-        kinds: Sequence[Literal["top", "uniform"]] = ("top", "uniform"),
-        n: int | None = None,
-    ) -> list[list[Example]]:
-        """The `examples` of each kind, for less than by themselves."""
-        site, side = self.site(unit), self.side(unit)
-        arrays, start = self._arrays(site, half), 0
-        slots: list[list[NDArray[Any]]] = []
-        orders: list[list[int]] = []
-        for kind in kinds:
-            peaks = arrays[f"{kind}_peaks"][side]
-            filled = int(np.count_nonzero(peaks))
-            orders.append((start + np.argsort(-peaks[:filled], kind="stable")[:n]).tolist())
-            slots.append([arrays[f"{kind}_{part}"][side, :filled] for part in PARTS])
-            start += filled
-        hashes, peaks, windows = map(np.concatenate, zip(*slots, strict=True))
-        contexts = list(map(self.contexts.get, hashes.tolist()))
-        cells = site.grid and site.grid[0] * site.grid[1]
-        rows = [[0.0] * (cells or len(context.tokens)) for context in contexts]
-        # Most activations are zero: only the others are made into Python's numbers.
-        at = (windows.view(np.uint16) != 0).ravel().nonzero()[0]
-        row, token = np.divmod(at, windows.shape[1])
-        values = windows.ravel()[at] * peaks[row]
-        for i, j, value in zip(row.tolist(), token.tolist(), values.tolist(), strict=True):
-            rows[i][j] = value
-        built = list(map(Example, contexts, map(tuple, rows), repeat(site.grid)))
-        return [[built[i] for i in order if contexts[i].content not in without] for order in orders]
+    def examples(self, unit: UnitId, half: Half, kind: Kind, n: int | None = None) -> list[Example]:
+        """The kept contexts of one sample, by descending peak, the first n at most."""
+        return next(self.block([unit]).samples(half, (kind,), n))[0]
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
         """(U,) hashes of the uniform sample, ascending, EMPTY in free slots."""
@@ -241,12 +188,13 @@ class Cache:
         arrays = self._outputs(self.site(unit).name)
         if arrays is None:
             return None
-        words, row = self._vocabulary, unit.index
+        words, row = self._vocabulary.__getitem__, unit.index
         high, low = (
             tuple(
-                (words[i], unit.sign * x)
-                for i, x in zip(
-                    arrays[end][row, :n].tolist(), arrays[f"{end}_logits"][row, :n].tolist(), strict=True
+                zip(
+                    map(words, arrays[end][row, :n].tolist()),
+                    (unit.sign * arrays[f"{end}_logits"][row, :n]).tolist(),
+                    strict=True,
                 )
             )
             for end in (("high", "low") if unit.sign > 0 else ("low", "high"))

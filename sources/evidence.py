@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import chain, filterfalse, groupby, islice, zip_longest
+from typing import NamedTuple
 
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder
 from neurogloss.records import Context, Evidence, EvidenceHalf, Example, HardNegatives
+from neurogloss.sources.block import Block
 from neurogloss.sources.cache import Cache
+from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.neighbours import Neighbours
 from neurogloss.sources.pool import word_of
@@ -32,6 +35,8 @@ WORDS = 4
 """Words whose contexts are hard negatives."""
 MODELS = 4
 """Top contexts that others are compared with."""
+TOGETHER = 64
+"""Units whose rows are read together."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,19 @@ def evidence(
     neighbours: Neighbours | None = None,
     embedder: Embedder | None = None,
 ) -> Evidence:
-    """What the cache holds of one unit.
+    """What the cache holds of one unit: `evidence_of` that unit alone."""
+    return next(evidence_of(cache, [unit], negatives, hard, neighbours, embedder))
+
+
+def evidence_of(
+    cache: Cache,
+    units: Iterable[UnitId],
+    negatives: int = NEGATIVES,
+    hard: int = 0,
+    neighbours: Neighbours | None = None,
+    embedder: Embedder | None = None,
+) -> Iterator[Evidence]:
+    """What the cache holds of each unit, in their order, some units read ahead.
 
     Args:
         negatives: certified negatives a half at most; a dense unit may have fewer.
@@ -65,33 +82,73 @@ def evidence(
     """
     search = HardSearch(hard, neighbours, embedder) if hard else None
     with cache.undamaged():
-        statistics = cache.statistics(unit)
-        explain = _half(cache, unit, "explain", negatives, frozenset(), search)
-        kinds = explain.hard
-        silent = (*explain.negatives, *kinds.neighbours, *kinds.lexical, *kinds.look_alikes)
-        shown = (*(example.context for example in (*explain.top, *explain.uniform)), *silent)
-        known = {context.content for context in shown}
-        score = _half(cache, unit, "score", negatives, known, search)
-        return Evidence(unit, statistics, explain, score, cache.output_tokens(unit), cache.activity(unit))
+        for _, there in groupby(units, cache.site):
+            while some := list(islice(there, TOGETHER)):
+                block = cache.block(some)
+                halves = (_seen(cache, block, half) for half in HALVES)
+                rest = map(cache.output_tokens, some), block.activities()
+                for unit, statistics, seen, held_out, *other in zip(
+                    some, block.statistics(), *halves, *rest, strict=True
+                ):
+                    explain = _half(cache, unit, "explain", seen, negatives, frozenset(), search)
+                    score = _half(cache, unit, "score", held_out, negatives, _contents(explain), search)
+                    yield Evidence(unit, statistics, explain, score, *other)
+
+
+class _Seen(NamedTuple):
+    """What the sketch of one half has of a unit."""
+
+    top: list[Example]
+    uniform: list[Example]
+    active: set[int]
+    """The uniform sample's hashes."""
+    bound: int
+    """Below it the sample is complete."""
+    n_below: int
+    """Contexts of the half below it."""
+    n_silent: int
+    """Those of them that are certified not active."""
+
+
+def _seen(cache: Cache, block: Block, half: Half) -> Iterator[_Seen]:
+    """Of each unit of the block."""
+    samples = block.uniform_hashes(half)
+    bounds = certified_below(samples)
+    below = cache.hashes(half).searchsorted(bounds)
+    columns = (samples, bounds, below, below - (samples < bounds[:, None]).sum(1))
+    for (top, uniform), sample, *counts in zip(block.samples(half), *(c.tolist() for c in columns), strict=True):
+        yield _Seen(top, uniform, set(sample), *counts)
 
 
 def _half(
-    cache: Cache, unit: UnitId, half: Half, negatives: int, known: Set[str], search: HardSearch | None
+    cache: Cache,
+    unit: UnitId,
+    half: Half,
+    seen: _Seen,
+    negatives: int,
+    known: Set[str],
+    search: HardSearch | None,
 ) -> EvidenceHalf:
-    sample, hashes = cache.uniform_hashes(unit, half), cache.hashes(half)
-    bound, active = certified_below(sample), set(sample.tolist())
-    below = int(hashes.searchsorted(bound))
-    top, uniform = cache.samples(unit, half, known)
+    """One half of a unit's evidence, without the contents that are known."""
+    top, uniform = seen.top, seen.uniform
+    if known:
+        top, uniform = ([e for e in examples if e.context.content not in known] for examples in (top, uniform))
     hard = HardNegatives()
     if search:
         taken = known | {example.context.content for example in chain(top, uniform)}
-        hard = _Hard(cache, half, int(bound), active, taken, search.n).find(unit, top, search)
+        hard = _Hard(cache, half, seen.bound, seen.active, taken, search.n).find(unit, top, search)
     # At most len(active) of the first hashes are active, and len(known) known.
-    first = hashes[: min(negatives + len(active) + len(known), below)].tolist()
-    found = (cache.contexts.get(digest) for digest in first if digest not in active)
+    first = cache.hashes(half)[: min(negatives + len(seen.active) + len(known), seen.n_below)].tolist()
+    found = map(cache.contexts.get, filterfalse(seen.active.__contains__, first))
     silent = islice((context for context in found if context.content not in known), negatives)
-    n_active = int(sample.searchsorted(bound))
-    return EvidenceHalf(tuple(top), tuple(uniform), tuple(silent), hard, below - n_active)
+    return EvidenceHalf(tuple(top), tuple(uniform), tuple(silent), hard, seen.n_silent)
+
+
+def _contents(half: EvidenceHalf) -> Set[str]:
+    """Of all contexts of a half."""
+    hard = half.hard
+    active = (example.context for example in chain(half.top, half.uniform))
+    return {c.content for c in chain(active, half.negatives, hard.neighbours, hard.lexical, hard.look_alikes)}
 
 
 @dataclass

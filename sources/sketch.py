@@ -205,9 +205,9 @@ class Sketch:
             count += getattr(other, name)
 
 
-def certified_below(uniform_hashes: NDArray[np.uint64]) -> np.uint64:
-    """(U,) to tau: contexts with a smaller hash that are not in the sample were not active."""
-    return np.uint64(uniform_hashes.max())  # EMPTY, above every hash, where the sample is not full
+def certified_below(uniform_hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """(…, U) to tau (…): contexts with a smaller hash that are not in the sample were not active."""
+    return uniform_hashes.max(-1)  # type: ignore[no-any-return]  # EMPTY, above every hash, where the sample is not full
 
 
 def histogram_edges() -> NDArray[np.float64]:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import neurogloss.sources.evidence as reading
+from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, hash64
 from neurogloss.records import Activity, Context, Evidence, EvidenceHalf, HardNegatives
@@ -18,7 +20,7 @@ from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import HALVES, Cache
 from neurogloss.sources.collector import collect
 from neurogloss.sources.corpus import half_of
-from neurogloss.sources.evidence import evidence
+from neurogloss.sources.evidence import evidence, evidence_of
 from neurogloss.sources.neighbours import Neighbours
 from neurogloss.sources.subject import Subject
 
@@ -78,6 +80,24 @@ def test_the_same_cache_gives_the_same_evidence(collected: Cache) -> None:
         return [evidence(cache, unit) for unit in UNITS]
 
     assert everything(Cache(collected.path)) == everything(collected)
+
+
+def test_of_many_units_it_is_that_of_each(collected: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = {site.hookpoint for site in collected.sites} - {HOOKPOINT}
+    units = [*UNITS, *(replace(UNITS[1], hookpoint=hookpoint) for hookpoint in elsewhere), *UNITS[:1], *UNITS]
+    alone = [evidence(collected, unit, 20, hard=2, neighbours=Neighbours(collected)) for unit in units]
+    assert [found.unit for found in alone] == units and elsewhere
+    for together in (1, 4, 64):
+        monkeypatch.setattr(reading, "TOGETHER", together)
+        assert list(evidence_of(collected, iter(units), 20, hard=2, neighbours=Neighbours(collected))) == alone
+    assert list(evidence_of(collected, [])) == []
+
+
+def test_a_unit_that_is_not_there_is_said(collected: Cache) -> None:
+    with pytest.raises(UserError, match="elsewhere"):
+        list(evidence_of(collected, [*UNITS, UnitId("tiny-llama", "elsewhere", "neurons", 0)]))
+    with pytest.raises(UserError, match="found 4000"):
+        list(evidence_of(collected, [*UNITS, replace(UNITS[0], index=4000)]))
 
 
 def test_there_are_at_most_as_many_negatives_as_asked_for(collected: Cache) -> None:

@@ -1,0 +1,116 @@
+"""What the sketches hold of some units of one site, read in one go: a unit costs half of what it does by itself.
+
+1. The rows of all units are taken out of each mapped array at once.
+2. Both samples are put into the order of their peaks; the uniform one lies by hash.
+3. Windows hold activations as shares of the peak, nearly all of them zero: only the others are multiplied out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurogloss.records import Activity, Context, Example, UnitStatistics
+from neurogloss.sources.corpus import Half
+from neurogloss.sources.pairs import Int
+from neurogloss.sources.sketch import FIXED_POINT, PARTS
+
+DENSE = 0.5
+"""A unit that is active in a larger share of contexts is dense."""
+
+Kind = Literal["top", "uniform"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """B units of one site."""
+
+    sides: Int
+    """(B,): their rows in the arrays."""
+    halves: Mapping[Half, Mapping[str, NDArray[Any]]]
+    """The site's sketches."""
+    thresholds: NDArray[np.float32]
+    """Of all the site's sides."""
+    context: Callable[[int], Context]
+    """By hash."""
+    grid: tuple[int, int] | None
+
+    def statistics(self) -> list[UnitStatistics]:
+        """Counts over both halves, a unit."""
+        n_active, peak_sum, histogram = (self._sum(name) for name in ("n_active", "peak_sum", "histogram"))
+        maxima = np.maximum(*(arrays["top_peaks"][self.sides, 0] for arrays in self.halves.values()))
+        means = peak_sum / FIXED_POINT / np.maximum(n_active, 1)
+        columns = (n_active, self.thresholds[self.sides], maxima, means, histogram)
+        *counts, histograms = (column.tolist() for column in columns)
+        return list(map(UnitStatistics, repeat(self._n_contexts), *counts, map(tuple, histograms)))
+
+    def activities(self) -> list[Activity]:
+        """How often each unit fires: see `neurogloss.records.Activity`; dense comes before rare."""
+        full = self.halves["explain"]["uniform_hashes"].shape[1]
+        fewest = np.minimum(*(arrays["n_active"][self.sides] for arrays in self.halves.values()))
+
+        def activity(n_active: int, fewest: int) -> Activity:
+            if not n_active:
+                return Activity.DEAD
+            if n_active > DENSE * self._n_contexts:
+                return Activity.DENSE
+            return Activity.RARE if fewest < full else Activity.USUAL
+
+        return list(map(activity, self._sum("n_active").tolist(), fewest.tolist()))
+
+    def uniform_hashes(self, half: Half) -> NDArray[np.uint64]:
+        """(B, U) hashes of the uniform samples, ascending, EMPTY in free slots."""
+        hashes: NDArray[np.uint64] = self.halves[half]["uniform_hashes"][self.sides]
+        return hashes
+
+    def samples(
+        self, half: Half, kinds: Sequence[Kind] = ("top", "uniform"), n: int | None = None
+    ) -> Iterator[list[list[Example]]]:
+        """The kept contexts of each sample of each unit, by descending peak, the first n at most."""
+        slots = [self._slots(self.halves[half], kind, n) for kind in kinds]
+        hashes, peaks, windows = (np.concatenate(part, 1) for part in zip(*slots, strict=True))
+        filled = peaks != 0
+        examples = self._examples(filled.sum(1), hashes[filled], peaks[filled], windows[filled])
+        counts = [(part[1] != 0).sum(1).tolist() for part in slots]
+        for found, *lengths in zip(examples, *counts, strict=True):
+            rest = iter(found)
+            yield [list(islice(rest, length)) for length in lengths]
+
+    def _slots(self, arrays: Mapping[str, NDArray[Any]], kind: Kind, n: int | None) -> list[NDArray[Any]]:
+        """(B, K), (B, K), (B, K, W): hashes, peaks and windows in order, free slots last."""
+        order = np.argsort(-arrays[f"{kind}_peaks"][self.sides], 1, kind="stable")[:, :n]
+        return [arrays[f"{kind}_{part}"][self.sides[:, None], order] for part in PARTS]
+
+    def _examples(
+        self, counts: Int, hashes: NDArray[np.uint64], peaks: NDArray[np.float32], windows: NDArray[np.float16]
+    ) -> Iterator[list[Example]]:
+        """(B,) how many a unit, then (n,), (n,), (n, W) of all units: to each unit's examples."""
+        cells, width = self.grid and self.grid[0] * self.grid[1], windows.shape[1]
+        at = (windows.view(np.uint16) != 0).ravel().nonzero()[0]
+        row, token = np.divmod(at, width)
+        values = windows.ravel()[at] * peaks[row]
+        ends = counts.cumsum()
+        row -= np.repeat(ends - counts, counts)[row]
+        start = first = 0
+        for end, last in zip(ends.tolist(), at.searchsorted(ends * width).tolist(), strict=True):
+            contexts = list(map(self.context, hashes[start:end].tolist()))
+            rows = [[0.0] * (cells or len(context.tokens)) for context in contexts]
+            active = (column[first:last].tolist() for column in (row, token, values))
+            for i, j, value in zip(*active, strict=True):
+                rows[i][j] = value
+            yield list(map(Example, contexts, map(tuple, rows), repeat(self.grid)))
+            start, first = end, last
+
+    @property
+    def _n_contexts(self) -> int:
+        return sum(int(arrays["n_contexts"][0]) for arrays in self.halves.values())
+
+    def _sum(self, name: str) -> NDArray[np.int64]:
+        """(B, …): a count over both halves."""
+        total: NDArray[np.int64] = sum(arrays[name][self.sides] for arrays in self.halves.values())  # type: ignore[assignment]
+        return total
