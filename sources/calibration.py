@@ -62,7 +62,9 @@ def calibrate(
             measured = {listener.site.name: _measure(listener, batch) for listener in listeners}
         for listener in dense:
             for codes, cut, _ in encode(listener, batch):
-                peaks[listener.site.name].append(peaks_of_dense(codes, cut, listener.dictionary.signed))
+                peaks[listener.site.name].append(
+                    peaks_of_dense(codes, cut, listener.dictionary.signed).cpu().numpy()
+                )
         progress.advance(sum(section.size for section in part))
     thresholds = {each.site.name: np.zeros(each.site.sides, np.float32) for each in listeners}
     for name, found in peaks.items():

@@ -186,7 +186,8 @@ class Pass:
         self.begin()
         self._pass_over(documents)
         thresholds = read_arrays(self.cache / "thresholds.safetensors")
-        reader = Reader(self.listeners, thresholds, self._sketches())
+        beside = self.source.subject.device.type != "cpu"
+        reader = Reader(self.listeners, thresholds, self._sketches(), beside)
         measure = self.source.measure
         self.progress.start("collecting", self.source.limit, measure, done=self.counts[measure])
         for shard in self.shards(documents):

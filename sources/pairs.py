@@ -4,21 +4,24 @@
 2. Sparse codes are one entry a kept value. Entries are sorted by side and rank of their context, once; each run
    of entries with one side and context is a pair, its largest value the peak. Nothing is scattered into a buffer
    of tokens times units.
-3. Of dense codes the largest value in each context is taken, for both signs; what lies above the side's threshold
-   is a pair.
-4. The activations by token of a pair are read only where a sketch keeps it.
+3. Of dense codes the largest value in each context is taken, for both signs, where the codes are; what lies above
+   the side's threshold is a pair.
+4. The activations by token of a pair are read, and leave their device, only where a sketch keeps it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.sources.codes import Codes
+
+if TYPE_CHECKING:
+    import torch
 
 Int = NDArray[np.int64]
 
@@ -132,44 +135,38 @@ def pairs_of_dense(codes: Codes, cut: Cut, thresholds: NDArray[np.float32], widt
     Args:
         thresholds: (S,), at least 0; S is twice the number of units where the dictionary is signed.
     """
+    import torch
+
     cut = cut.take(np.argsort(cut.hashes))
     peaks = peaks_of_dense(codes, cut, signed=len(thresholds) == 2 * codes.n_units)
-    sides, ranks = np.nonzero(peaks > thresholds[:, None])
-    found = peaks[sides, ranks]
-    values = codes.values.float().cpu().numpy()
-    return Pairs(sides, cut.hashes[ranks], found, partial(_dense_windows, values, cut, sides, ranks, found, width))
+    active = (peaks > torch.from_numpy(thresholds).to(peaks.device)[:, None]).nonzero(as_tuple=True)
+    found = peaks[active].cpu().numpy()
+    sides, ranks = (index.cpu().numpy() for index in active)
+
+    def windows(rows: Int) -> NDArray[np.float16]:
+        units, context = sides[rows] % codes.n_units, ranks[rows]
+        at = cut.starts[context, None] + np.arange(width)
+        inside = np.arange(width) < cut.lengths[context, None]
+        index = torch.from_numpy(np.minimum(at, len(codes.values) - 1) * codes.n_units + units[:, None])
+        values = codes.values.take(index.to(peaks.device)).float().cpu().numpy()
+        sign = np.where(sides[rows] < codes.n_units, np.float32(1), np.float32(-1))
+        return _shares(np.where(inside, np.maximum(values * sign[:, None], 0), np.float32(0)), found[rows])
+
+    return Pairs(sides, cut.hashes[ranks], found, windows)
 
 
-def peaks_of_dense(codes: Codes, cut: Cut, signed: bool) -> NDArray[np.float32]:
-    """(S, C): the largest activation of each side in each context, 0 where it has none above 0."""
+def peaks_of_dense(codes: Codes, cut: Cut, signed: bool) -> torch.Tensor:
+    """(S, C) float32, where the codes are: each side's largest activation in each context, 0 at least."""
     import torch
 
     values = codes.values
     bounds = list(zip(cut.starts.tolist(), (cut.starts + cut.lengths).tolist(), strict=True))
-    ends = [torch.stack([values[a:b].amax(0) for a, b in bounds], 1)] if bounds else []
-    if bounds and signed:
+    if not bounds:
+        return torch.zeros(codes.n_units * (2 if signed else 1), 0, device=values.device)
+    ends = [torch.stack([values[a:b].amax(0) for a, b in bounds], 1)]
+    if signed:
         ends.append(torch.stack([-values[a:b].amin(0) for a, b in bounds], 1))
-    if not ends:
-        return np.zeros((codes.n_units * (2 if signed else 1), 0), np.float32)
-    peaks: NDArray[np.float32] = torch.cat(ends).clamp_min(0).float().cpu().numpy()
-    return peaks
-
-
-def _dense_windows(
-    values: NDArray[np.float32],
-    cut: Cut,
-    sides: Int,
-    ranks: Int,
-    peaks: NDArray[np.float32],
-    width: int,
-    rows: Int,
-) -> NDArray[np.float16]:
-    units, context = sides[rows] % values.shape[1], ranks[rows]
-    at = cut.starts[context, None] + np.arange(width)
-    inside = np.arange(width) < cut.lengths[context, None]
-    found = values[np.minimum(at, len(values) - 1), units[:, None]]
-    sign = np.where(sides[rows] < values.shape[1], np.float32(1), np.float32(-1))
-    return _shares(np.where(inside, np.maximum(found * sign[:, None], 0), np.float32(0)), peaks[rows])
+    return torch.cat(ends).clamp_min(0).float()
 
 
 def _shares(windows: NDArray[np.float32], peaks: NDArray[np.float32]) -> NDArray[np.float16]:

@@ -3,11 +3,15 @@
 1. Each dictionary encodes the vectors, a bounded number of values at a time.
 2. Sparse codes are gathered until they are worth a sort, dense ones are taken in at once.
 3. A context's pairs go to the sketch of its document's half.
+
+On another device than the CPU steps 2 and 3 of one part run beside step 1 of the next: a thread of their own waits
+for the codes, moves them and sorts them, while the device is given more to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,24 +79,37 @@ class Reader:
         listeners: Sequence[Listener],
         thresholds: Mapping[str, NDArray[np.float32]],
         sketches: Sketches,
+        beside: bool = False,
     ) -> None:
+        """`beside`: whether codes are taken in while the next are made."""
         self._listeners, self._thresholds = listeners, thresholds
         self._gathered = {listener.site.name: _Gathered() for listener in listeners}
         self.sketches = sketches
+        self._beside = ThreadPoolExecutor(1) if beside else None
+        self._running: Future[None] | None = None
 
     def take(self, batch: Batch) -> None:
         """What the subject has read."""
         for listener in self._listeners:
+            absorb = self._gather if listener.dictionary.sparse else self._take_dense
             for codes, cut, rows in encode(listener, batch):
-                if listener.dictionary.sparse:
-                    self._gather(listener, codes, cut, batch.is_score[rows])
+                self._wait()
+                if self._beside:
+                    self._running = self._beside.submit(absorb, listener, codes, cut, batch.is_score[rows])
                 else:
-                    self._take_dense(listener, codes, cut, batch.is_score[rows])
+                    absorb(listener, codes, cut, batch.is_score[rows])
 
     def finish(self) -> None:
         """Take in what was gathered."""
+        self._wait()
         for listener in self._listeners:
             self._sort(listener)
+
+    def _wait(self) -> None:
+        """Until the part before is taken in: no more than two are in memory."""
+        if self._running:
+            self._running.result()
+            self._running = None
 
     def _gather(self, listener: Listener, codes: Codes, cut: Cut, is_score: NDArray[np.bool_]) -> None:
         gathered = self._gathered[listener.site.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.settings import CollectSettings
-from neurogloss.sources.cache import Cache
+from neurogloss.sources import collector, reader
+from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import collect
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import context_id, half_of
 from neurogloss.sources.dictionaries import open_dictionary
+from neurogloss.sources.pairs import Pairs
+from neurogloss.sources.reader import Reader
+from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.steering import LiveSubject
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.tokens import read_token_rows
@@ -122,6 +127,63 @@ def test_several_dictionaries_in_one_pass(
     unit = next(unit for unit in Cache(alone.cache).alive(3))
     for half in HALVES:
         assert found.examples(unit, half, "uniform") == Cache(alone.cache).examples(unit, half, "uniform")
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes are taken in by a thread, as those are that come from another device."""
+    monkeypatch.setattr(collector, "Reader", lambda *given: Reader(*given[:3], beside=True))
+
+
+def test_codes_that_are_taken_in_beside_the_next_leave_the_same_bytes(
+    dictionaries: dict[str, str],
+    token_rows: str,
+    make_settings: MakeSettings,
+    tiny_subject: Subject,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "CODES_AT_ONCE", 60 * UNITS)  # several parts a batch
+    given = {"hookpoints": (LAYER,), "corpus": token_rows, "shard_tokens": 700}
+    settings = make_settings(**given, dictionaries=(dictionaries["topk"], "neurons"))
+    alone, threaded = RunFolder(tmp_path / "alone"), RunFolder(tmp_path / "threaded")
+    collect(alone, settings, tiny_subject)
+    request.getfixturevalue("beside")
+    threads: set[int] = set()
+    take = Sketch.take
+    monkeypatch.setattr(Sketch, "take", lambda *given: (threads.add(threading.get_ident()), take(*given))[1])
+    collect(threaded, settings, tiny_subject)
+    assert threads - {threading.get_ident()}
+    files = {path.relative_to(alone.cache): path.read_bytes() for path in alone.cache.rglob("*") if path.is_file()}
+    assert files == {
+        path.relative_to(threaded.cache): path.read_bytes() for path in threaded.cache.rglob("*") if path.is_file()
+    }
+
+
+def test_what_fails_beside_ends_the_pass_which_can_go_on(
+    dictionaries: dict[str, str],
+    token_rows: str,
+    make_settings: MakeSettings,
+    tiny_subject: Subject,
+    tmp_path: Path,
+    beside: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = make_settings(hookpoints=(LAYER,), corpus=token_rows, shard_tokens=700)
+    run, left = RunFolder(tmp_path / "run"), iter(range(5))
+    take = Sketch.take
+
+    def fails(sketch: Sketch, pairs: Pairs, n_contexts: int) -> None:
+        if next(left, None) is None:
+            raise MemoryError("no room")
+        take(sketch, pairs, n_contexts)
+
+    with monkeypatch.context() as broken, pytest.raises(MemoryError):
+        broken.setattr(Sketch, "take", fails)
+        collect(run, settings, tiny_subject)
+    assert not read_manifest(run.cache)["complete"]
+    assert collect(run, settings, tiny_subject)["complete"]
 
 
 @pytest.mark.parametrize(
