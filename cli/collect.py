@@ -16,10 +16,14 @@ def collect(
         list[str] | None,
         typer.Option(help="Module to listen at, .input appended for its input; may be given often."),
     ] = None,
-    subject: Annotated[str | None, typer.Option(help="Packaged name or folder of a Hugging Face model.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Packaged name, folder of a Hugging Face model, or ORG/NAME on the hub.")
+    ] = None,
     dictionary: Annotated[
         list[str] | None,
-        typer.Option(help="neurons, or an SAE's file or folder; one for all hookpoints, or one each."),
+        typer.Option(
+            help="neurons, an SAE's file or folder, or hub:ORG/NAME/FOLDER; one for all hookpoints, or one each."
+        ),
     ] = None,
     corpus: Annotated[
         str | None,

@@ -31,7 +31,9 @@ class Finding:
 
 
 def doctor(
-    dictionary: Annotated[str | None, typer.Argument(help="File or folder of a dictionary to hold up.")] = None,
+    dictionary: Annotated[
+        str | None, typer.Argument(help="File or folder of a dictionary to hold up, or hub:ORG/NAME/FOLDER.")
+    ] = None,
     subject: Annotated[str | None, typer.Option(help="Subject that it is held against.")] = None,
     hookpoint: Annotated[str | None, typer.Option(help="Where it listens, if its files do not say.")] = None,
     corpus: Annotated[str | None, typer.Option(help="What the subject reads.")] = None,

@@ -54,7 +54,7 @@ from neurogloss.sources.texts import Texts
 
 Shard = list[tuple[Document, Sequence[Section]]]
 """Documents that are read between two states on disk."""
-BATCHES_PER_TRIM = 4
+BATCHES_PER_TRIM = 2
 """Batches until freed memory goes back to the system: more often takes time, more seldom takes memory."""
 
 

@@ -23,6 +23,7 @@ from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.settings import DEMO_CORPUS
 from neurogloss.sources import tables
+from neurogloss.sources.hub import HUB
 
 Half = Literal["explain", "score"]
 
@@ -69,7 +70,7 @@ def read_documents(corpus: str, *, column: str = "text") -> Iterator[Document]:
             while streaming where a file is not what its suffix says (naming file and line), or where no document
             was found.
     """
-    if corpus.startswith(tables.HUB):
+    if corpus.startswith(HUB):
         return _distinct(corpus, tables.read_hub(corpus, column))
     if tables.is_saved(Path(corpus)):
         return _distinct(corpus, tables.read_saved(Path(corpus), column))

@@ -20,6 +20,7 @@ from neurogloss.folder import user_cache
 from neurogloss.ids import content_id
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import DEMO_SUBJECT
+from neurogloss.sources.hub import fetched
 from neurogloss.weights import SMOLLM2
 
 if TYPE_CHECKING:
@@ -85,17 +86,8 @@ def find(spec: str) -> tuple[Path, str]:
 
 def _download(name: str) -> Path:
     """The hub's model in the local cache, without weights that are pickles."""
-    _transformers()
-    from huggingface_hub import snapshot_download
-
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"Expected the model {name} on the hub or downloaded before, found neither: {first_line(error)} "
-            f"Check the name and the connection, or download it into a folder and give that folder."
-        ) from None
+    folder = fetched(name, None, wanted, ["*/*", "consolidated*"])
     if not (folder / "config.json").is_file():
         raise UserError(f"Expected a Hugging Face model in {name}, found no config.json. Give another name.")
     return folder

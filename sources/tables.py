@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.sources.hub import HUB, mend
 
 INSTALL = "pip install pyarrow datasets   (the extra [corpora])"
-HUB = "hub:"
 SPLIT = "train"
 """Which split of a data set is read where none is named."""
 ROWS = 256
@@ -90,19 +90,33 @@ def read_saved(folder: Path, column: str) -> Iterator[str]:
     return _rows((batch[column] for batch in found.select_columns(column).iter(ROWS)), column, f"{folder}")
 
 
-def read_hub(spec: str, column: str) -> Iterator[str]:
-    """The texts of `hub:NAME` or `hub:NAME:CONFIG:SPLIT`, as they arrive; an empty part is the default."""
+def open_hub(spec: str, seed: int | None = None, among: int = 0) -> tuple[Any, list[str]]:
+    """The rows of `hub:NAME` or `hub:NAME:CONFIG:SPLIT` as they arrive, and their columns.
+
+    Args:
+        seed: shuffles files, and rows among so many; None: neither.
+
+    Raises:
+        MissingExtra: datasets is not installed.
+        UserError: a spec of another form, a set that cannot be reached.
+    """
     datasets, (name, config, split) = datasets_package(), hub_parts(spec)
     try:
-        found = datasets.load_dataset(name, config, split=split, streaming=True)
-        names = found.column_names or list(next(iter(found), {}))
+        rows = datasets.load_dataset(name, config, split=split, streaming=True)
+        names = rows.column_names or list(next(iter(rows), {}))
+        return rows if seed is None else rows.shuffle(seed=seed, buffer_size=among), names
     except Exception as error:  # what a data set's host, files and configuration can raise has no common base
         raise UserError(
-            f"Expected the data set {name} on the hub, found: {first_line(error)} Check the name, the "
-            "configuration, the split and the connection, or download it and give the file or the folder."
+            f"Expected the data set {name} on the hub, found: {first_line(error)} Check configuration and split. "
+            f"{mend()}"
         ) from None
+
+
+def read_hub(spec: str, column: str) -> Iterator[str]:
+    """The texts of a data set on the hub. Raises as `open_hub`, and where it has no such column."""
+    rows, names = open_hub(spec)
     _require(column, names, spec)
-    return _rows(([row[column]] for row in found), column, spec)
+    return _rows(([row[column]] for row in rows), column, spec)
 
 
 def _rows(batches: Iterable[Sequence[Any]], column: str, where: str) -> Iterator[str]:

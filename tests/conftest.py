@@ -20,6 +20,8 @@ settings.load_profile("tests")
 # Set before anything is imported that reads them; subprocesses inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["LANGSMITH_TRACING"] = "false"
+# Tests run in as many processes as there are cores: threads of theirs would wait for one another, in loops.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # For clients that open their sockets outside Python: what is not this machine goes to a proxy that is not there.
 os.environ["HTTP_PROXY"] = os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost,::1"

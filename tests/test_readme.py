@@ -69,7 +69,7 @@ def test_commands_run_as_written(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
 
-    run(["neurogloss", "demo", "--tokens", "9000", "--units", "sample:12"])
+    run(["neurogloss", "demo", "--tokens", "9000", "--units", "sample:6"])
     for name in ("examples", "scripts"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "my-model").symlink_to(packaged_folder())

@@ -25,10 +25,12 @@ from neurogloss.sources.dictionaries import (
     sae_lens,
     sparsify,
 )
-from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights
+from neurogloss.sources.dictionaries.fetching import fetched_dictionary
+from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights, name_of
 from neurogloss.sources.dictionaries.heads import Heads
 from neurogloss.sources.dictionaries.neurons import Neurons
 from neurogloss.sources.dictionaries.randomised import randomised
+from neurogloss.sources.hub import HUB
 
 if TYPE_CHECKING:
     import torch
@@ -130,8 +132,8 @@ def open_dictionary(spec: str, width: int | None) -> Dictionary:
     """The dictionary that `spec` names, for a hookpoint of that width (None: not known yet).
 
     `neurons`, `voxels` (the same by another name), `heads:NUMBER`, `directions:FILE`,
-    one that ships with the package (`sae-0`, `sae-1`), the path of a
-    file or folder in any of the formats above, or `random:` (`random-SEED:`) and one of the last two: random
+    one that ships with the package (`sae-0`, `sae-1`), the path of a file or folder in any of the formats above,
+    that of one on the hub (`hub:ORG/NAME/FOLDER`), or `random:` (`random-SEED:`) and one of the last three: random
     directions in place of its own.
 
     Raises:
@@ -150,6 +152,12 @@ def open_dictionary(spec: str, width: int | None) -> Dictionary:
     if spec in PACKAGED:
         with resources.as_file(resources.files("neurogloss.sources") / "data" / "sae" / PACKAGED[spec]) as folder:
             dictionary = replace(sae_lens.read(folder), name=spec)
+    elif spec.startswith(HUB):
+        path, name = fetched_dictionary(spec)
+        dictionary = read(path)
+        # In the hub's cache, folders are called by their commit, and files lead to others called by their hash.
+        if dictionary.name == name_of(path):
+            dictionary = replace(dictionary, name=name)  # type: ignore[type-var]
     else:
         dictionary = directions.read(Path(rest)) if kind == "directions" and rest else read(Path(spec))
     if width is not None:
@@ -181,8 +189,8 @@ def read(path: Path) -> Dictionary:
             ) from error
     if not path.exists():
         raise UserError(
-            f"Expected neurons, heads:NUMBER, directions:FILE or the path of a dictionary, found {str(path)!r}. "
-            "Dictionaries are read from local folders: download it first."
+            f"Expected neurons, heads:NUMBER, directions:FILE, hub:ORG/NAME/FOLDER or the path of a dictionary, "
+            f"found {str(path)!r}. Look at how it is written."
         )
     if path.is_file() and path.name.endswith(TENSOR_SUFFIXES):
         Weights.open(path)  # says what is wrong with the file, where something is

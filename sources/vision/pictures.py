@@ -24,6 +24,7 @@ from neurogloss.ids import canonical_json, hash64
 from neurogloss.protocols import Progress
 from neurogloss.settings import ImageSettings
 from neurogloss.sources import tables
+from neurogloss.sources.hub import HUB
 from neurogloss.sources.vision import rows, shipped
 from neurogloss.sources.vision.rows import SUFFIXES
 
@@ -73,7 +74,7 @@ def find(
         folder, captions = _written(cache, images, progress)
     elif settings.pictures in shipped.SETS:
         folder, captions = _written(cache, shipped.SETS[settings.pictures](), progress)
-    elif settings.pictures.startswith(tables.HUB):
+    elif settings.pictures.startswith(HUB):
         folder, captions = _written(cache, rows.read_hub(settings), progress)
     elif tables.is_saved(folder):
         folder, captions = _written(cache, rows.read_saved(settings), progress)

@@ -46,18 +46,9 @@ def read_hub(settings: ImageSettings) -> Iterator[shipped.Image]:
     """Images of `hub:NAME` or `hub:NAME:CONFIG:SPLIT`, as many as are asked for; an empty part is the default.
 
     Raises:
-        MissingExtra: datasets is not installed.
-        UserError: a spec of another form, a set that cannot be reached or breaks off, otherwise as `read_saved`.
+        MissingExtra, UserError: as `tables.open_hub` and `read_saved`; the set breaks off.
     """
-    datasets, (name, config, split) = tables.datasets_package(), tables.hub_parts(settings.pictures)
-    try:
-        rows = datasets.load_dataset(name, config, split=split, streaming=True)
-        rows = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLED)
-    except Exception as error:  # what a data set's host, files and configuration can raise has no common base
-        raise UserError(
-            f"Expected the data set {name} on the hub, found: {first_line(error)} Check the name, the "
-            "configuration, the split and the connection, or download it and give the folder."
-        ) from None
+    rows, _ = tables.open_hub(settings.pictures, settings.seed, SHUFFLED)
     yield from islice(_images(rows, settings), settings.images)
 
 

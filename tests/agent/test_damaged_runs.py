@@ -37,7 +37,7 @@ def labelled(collected: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger as a file of its own."""
     run = tmp_path_factory.mktemp("labelled") / "run"
     shutil.copytree(collected, run)
-    ng.label(run, units="0-3", scorers=("detection",), questions=8, explainer="pmi")
+    ng.label(run, units="0-3", scorers=("detection",), questions=8, explainer="promoted")
     with ng.open_run(run).ledger() as ledger:
         ledger._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     folder = run.parent / "ledger"

@@ -45,8 +45,6 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            patch.setenv(name, "1")
         for name in ("HTTP_PROXY", "HTTPS_PROXY"):  # Ray's processes would speak to one another through it
             patch.delenv(name, raising=False)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -86,12 +84,8 @@ def settings(tiny_subject_folder: Path) -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def collected(settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few neurons of a random model over real text, read in one process. Read only."""
-    import torch
-
-    path, threads = tmp_path_factory.mktemp("runs") / "collected", torch.get_num_threads()
-    torch.set_num_threads(1)  # as workers have it
+    path = tmp_path_factory.mktemp("runs") / "collected"
     ng.collect(path, **settings)
-    torch.set_num_threads(threads)
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,8 @@ def corpus(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_subject(tiny_subject_folder: Path) -> Iterator[Subject]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so small a model is slower on more
-    yield Subject.load(str(tiny_subject_folder))
-    torch.set_num_threads(threads)
+def tiny_subject(tiny_subject_folder: Path) -> Subject:
+    return Subject.load(str(tiny_subject_folder))
 
 
 @pytest.fixture(scope="session")

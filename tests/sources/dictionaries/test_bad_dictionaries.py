@@ -137,7 +137,7 @@ def test_what_is_no_dictionary_lists_those_inside(tmp_path: Path) -> None:
         write(tmp_path / layer)
     assert f"Name one of those in it: {tmp_path / 'layers.3'}, {tmp_path / 'layers.4'}" in message(tmp_path)
     assert "files of no known format" in message(Path(__file__))
-    assert "download it first" in message("no/such/folder")
+    assert "hub:ORG/NAME/FOLDER" in message("no/such/folder")
 
 
 def test_a_set_of_transcoders_asks_for_a_layer(tmp_path: Path) -> None:
