@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.records import Ablation, OutputTokens, SteeredText, Steering
+from neurogloss.interventions import Ablation, SteeredText, Steering
+from neurogloss.records import OutputTokens
 from neurogloss.sources.cache import Site
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.hooks import hooked

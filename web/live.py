@@ -15,7 +15,8 @@ from neurogloss.agent.models import text_settings
 from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.records import Example, Steering
+from neurogloss.interventions import Steering
+from neurogloss.records import Example
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence

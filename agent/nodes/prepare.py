@@ -8,8 +8,9 @@ from typing import Protocol
 
 from neurogloss.agent.state import ScoreState
 from neurogloss.ids import UnitId, derive_seed
+from neurogloss.interventions import Steering
 from neurogloss.protocols import HeldOut, Scorer
-from neurogloss.records import Context, Steering
+from neurogloss.records import Context
 from neurogloss.scorers.answering import needs
 
 LONG_ENOUGH = 20

@@ -25,8 +25,9 @@ from safetensors.numpy import save
 
 from neurogloss.folder import replace_file
 from neurogloss.ids import UnitId, canonical_json
+from neurogloss.interventions import SteeredText, Steering
 from neurogloss.protocols import Float32, Progress
-from neurogloss.records import Context, SteeredText, Steering
+from neurogloss.records import Context
 from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint

@@ -10,17 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.ids import UnitId
+from neurogloss.interventions import SteeredText, Steering
 from neurogloss.llm import CausalModel, ChatModel
-from neurogloss.records import (
-    Answer,
-    Candidate,
-    EvidenceHalf,
-    Example,
-    OutputTokens,
-    Question,
-    SteeredText,
-    Steering,
-)
+from neurogloss.records import Answer, Candidate, EvidenceHalf, Example, OutputTokens, Question
 from neurogloss.voxels import MeasuredOf, ReadoutOf
 
 Float32 = NDArray[np.float32]

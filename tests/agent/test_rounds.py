@@ -21,6 +21,7 @@ from neurogloss.agent.trace import Step, pack, traced, unpack
 from neurogloss.engines.usage import Call
 from neurogloss.errors import RefusalError, TransportError, UserError
 from neurogloss.ids import UnitId
+from neurogloss.interventions import SteeredText, Steering
 from neurogloss.llm import Features, Message, Reply, Request, ToolCall
 from neurogloss.protocols import Material
 from neurogloss.records import (
@@ -33,8 +34,6 @@ from neurogloss.records import (
     OutputTokens,
     Question,
     Side,
-    SteeredText,
-    Steering,
 )
 
 UNIT = UnitId("tiny", "layer", "neurons", 3)

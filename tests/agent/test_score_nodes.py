@@ -19,6 +19,7 @@ from neurogloss.agent.state import ScorerState, ScoreState
 from neurogloss.agent.tools import Scoring
 from neurogloss.errors import TransportError, UserError
 from neurogloss.ids import UnitId
+from neurogloss.interventions import SteeredText, Steering
 from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import (
     Answer,
@@ -33,8 +34,6 @@ from neurogloss.records import (
     Question,
     Score,
     State,
-    SteeredText,
-    Steering,
 )
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.floors import Floor

@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 
 from neurogloss.ids import UnitId
+from neurogloss.interventions import SteeredText
 from neurogloss.protocols import HeldOut, QuestionScorer
-from neurogloss.records import EvidenceHalf, Passage, SteeredText
+from neurogloss.records import EvidenceHalf, Passage
 from neurogloss.scorers.intervention import Intervention
 
 

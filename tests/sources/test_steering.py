@@ -12,7 +12,7 @@ from scipy.stats import kurtosis
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.records import Steering
+from neurogloss.interventions import Steering
 from neurogloss.sources import sites, steering
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes
