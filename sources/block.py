@@ -1,4 +1,4 @@
-"""What the sketches hold of some units of one site, read in one go: a unit costs half of what it does by itself.
+"""What the sketches hold of some units of one site, read in one go, for less than one by one.
 
 1. The rows of all units are taken out of each mapped array at once.
 2. Both samples are put into the order of their peaks; the uniform one lies by hash.
@@ -54,11 +54,12 @@ class Block:
         """How often each unit fires: see `neurogloss.records.Activity`; dense comes before rare."""
         full = self.halves["explain"]["uniform_hashes"].shape[1]
         fewest = np.minimum(*(arrays["n_active"][self.sides] for arrays in self.halves.values()))
+        dense = DENSE * self._n_contexts
 
         def activity(n_active: int, fewest: int) -> Activity:
             if not n_active:
                 return Activity.DEAD
-            if n_active > DENSE * self._n_contexts:
+            if n_active > dense:
                 return Activity.DENSE
             return Activity.RARE if fewest < full else Activity.USUAL
 
@@ -126,7 +127,7 @@ def _made(
     contexts: list[Context], rows: Iterable[tuple[float, ...]], grid: tuple[int, int] | None
 ) -> list[Example]:
     """An Example of each, made by the slots' own setters: `__init__` of a frozen class looks each up by its name,
-    and takes twice as long."""
+    which takes longer."""
     made = list(map(object.__new__, repeat(Example, len(contexts))))
     for put, values in zip(_SET, (contexts, rows, repeat(grid)), strict=True):
         deque(map(put, made, values), 0)

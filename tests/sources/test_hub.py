@@ -51,17 +51,7 @@ def served(
 
 def test_everything_by_its_name_on_the_hub(served: tuple[str, list[str]], tmp_path: Path) -> None:
     """By a command, as clients read their settings when they are imported."""
-    command = [
-        sys.executable,
-        "-m",
-        "neurogloss",
-        "collect",
-        "run",
-        "--corpus",
-        "hub:org/texts",
-        "--tokens",
-        "3000",
-    ]
+    command = [sys.executable, "-m", "neurogloss", *"collect run --corpus hub:org/texts --tokens 3000".split()]
     sae = f"hub:org/saes@{COMMIT}/layer_0/first/sae.safetensors"
     done = subprocess.run(
         [*command, "--subject", "org/tiny-llama", "--dictionary", sae, "--hookpoint", "model.layers.0"],
