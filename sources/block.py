@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.records import Activity, Context, Example, UnitStatistics
+from neurogloss.records import Activity, Context, Example, OutputTokens, UnitStatistics
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.pairs import Int
 from neurogloss.sources.sketch import FIXED_POINT, PARTS
@@ -25,6 +25,7 @@ DENSE = 0.5
 """A unit that is active in a larger share of contexts is dense."""
 
 Kind = Literal["top", "uniform"]
+KINDS: tuple[Kind, Kind] = ("top", "uniform")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ class Block:
     context: Callable[[int], Context]
     """By hash."""
     grid: tuple[int, int] | None
+    units: int
+    """Of the site; the sides of negative signs come after as many."""
+    logits: Mapping[str, NDArray[Any]] | None
+    """What `neurogloss.sources.outputs` wrote of the site; None where it has no way to the logits."""
+    words: Mapping[int, str]
+    """The text of the tokens in it."""
 
     def statistics(self) -> list[UnitStatistics]:
         """Counts over both halves, a unit."""
@@ -65,28 +72,40 @@ class Block:
 
         return list(map(activity, self._sum("n_active").tolist(), fewest.tolist()))
 
+    def output_tokens(self, n: int = 10) -> list[OutputTokens | None]:
+        """What each unit's side promotes and suppresses; None where its direction has no way to the logits."""
+        if self.logits is None:
+            return [None] * len(self.sides)
+        rows, is_negative = self.sides % self.units, (self.sides >= self.units)[:, None]
+        ends = {
+            end: (self.logits[end][rows, :n], self.logits[f"{end}_logits"][rows, :n]) for end in ("high", "low")
+        }
+
+        def end(of_positive: str, of_negative: str) -> Iterator[tuple[tuple[str, float], ...]]:
+            (tokens, logits), (others, theirs) = ends[of_positive], ends[of_negative]
+            columns = np.where(is_negative, others, tokens), np.where(is_negative, -theirs, logits)
+            for ids, values in zip(*(column.tolist() for column in columns), strict=True):
+                yield tuple(zip(map(self.words.__getitem__, ids), values, strict=True))
+
+        kurtosis = self.logits["kurtosis"][rows].tolist()
+        return list(map(OutputTokens, end("high", "low"), end("low", "high"), kurtosis))
+
     def uniform_hashes(self, half: Half) -> NDArray[np.uint64]:
         """(B, U) hashes of the uniform samples, ascending, EMPTY in free slots."""
         hashes: NDArray[np.uint64] = self.halves[half]["uniform_hashes"][self.sides]
         return hashes
 
-    def samples(
-        self, half: Half, kinds: Sequence[Kind] = ("top", "uniform"), n: int | None = None
-    ) -> Iterator[list[list[Example]]]:
-        """The kept contexts of each sample of each unit, by descending peak, the first n at most."""
-        slots = [self._slots(self.halves[half], kind, n) for kind in kinds]
-        hashes, peaks, windows = (np.concatenate(part, 1) for part in zip(*slots, strict=True))
-        filled = peaks != 0
-        examples = self._examples(filled.sum(1), hashes[filled], peaks[filled], windows[filled])
-        counts = [(part[1] != 0).sum(1).tolist() for part in slots]
-        for found, *lengths in zip(examples, *counts, strict=True):
-            rest = iter(found)
-            yield [list(islice(rest, length)) for length in lengths]
-
-    def _slots(self, arrays: Mapping[str, NDArray[Any]], kind: Kind, n: int | None) -> list[NDArray[Any]]:
-        """(B, K), (B, K), (B, K, W): hashes, peaks and windows in order, free slots last."""
-        order = np.argsort(-arrays[f"{kind}_peaks"][self.sides], 1, kind="stable")[:, :n]
-        return [arrays[f"{kind}_{part}"][self.sides[:, None], order] for part in PARTS]
+    def samples(self, half: Half, kind: Kind, n: int | None = None) -> Iterator[list[Example]]:
+        """The kept contexts of one sample of each unit, by descending peak, the first n at most."""
+        hashes, peaks, windows = (self.halves[half][f"{kind}_{part}"] for part in PARTS)
+        slots, width = windows.shape[1:]
+        order = np.argsort(-peaks[self.sides], 1, kind="stable")[:, :n]
+        at = self.sides[:, None] * slots + order
+        filled = peaks.ravel()[at] != 0
+        at = at[filled]
+        return self._examples(
+            filled.sum(1), hashes.ravel()[at], peaks.ravel()[at], windows.reshape(-1, width).take(at, 0)
+        )
 
     def _examples(
         self, counts: Int, hashes: NDArray[np.uint64], peaks: NDArray[np.float32], windows: NDArray[np.float16]
@@ -98,15 +117,15 @@ class Block:
         values = windows.ravel()[at] * peaks[row]
         ends = counts.cumsum()
         row -= np.repeat(ends - counts, counts)[row]
-        start = first = 0
-        for end, last in zip(ends.tolist(), at.searchsorted(ends * width).tolist(), strict=True):
-            contexts = list(map(self.context, hashes[start:end].tolist()))
-            rows = [[0.0] * (cells or len(context.tokens)) for context in contexts]
-            active = (column[first:last].tolist() for column in (row, token, values))
-            for i, j, value in zip(*active, strict=True):
+        contexts = map(self.context, hashes.tolist())
+        active = zip(row.tolist(), token.tolist(), values.tolist(), strict=True)
+        n_active = np.diff(at.searchsorted(ends * width), prepend=0)
+        for count, n in zip(counts.tolist(), n_active.tolist(), strict=True):
+            there = list(islice(contexts, count))
+            rows = [[0.0] * (cells or len(context.tokens)) for context in there]
+            for i, j, value in islice(active, n):
                 rows[i][j] = value
-            yield _made(contexts, map(tuple, rows), self.grid)
-            start, first = end, last
+            yield _made(there, map(tuple, rows), self.grid)
 
     @property
     def _n_contexts(self) -> int:

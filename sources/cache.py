@@ -143,6 +143,9 @@ class Cache:
             self._thresholds[site.name],
             self.contexts.get,
             site.grid,
+            site.units,
+            self._outputs(site.name),
+            self._vocabulary,
         )
 
     def statistics(self, unit: UnitId) -> UnitStatistics:
@@ -155,7 +158,7 @@ class Cache:
 
     def examples(self, unit: UnitId, half: Half, kind: Kind, n: int | None = None) -> list[Example]:
         """The kept contexts of one sample, by descending peak, the first n at most."""
-        return next(self.block([unit]).samples(half, (kind,), n))[0]
+        return next(self.block([unit]).samples(half, kind, n))
 
     def uniform_hashes(self, unit: UnitId, half: Half) -> NDArray[np.uint64]:
         """(U,) hashes of the uniform sample, ascending, EMPTY in free slots."""
@@ -185,21 +188,7 @@ class Cache:
 
     def output_tokens(self, unit: UnitId, n: int = 10) -> OutputTokens | None:
         """What the unit's side promotes and suppresses; None where its direction has no way to the logits."""
-        arrays = self._outputs(self.site(unit).name)
-        if arrays is None:
-            return None
-        words, row = self._vocabulary.__getitem__, unit.index
-        high, low = (
-            tuple(
-                zip(
-                    map(words, arrays[end][row, :n].tolist()),
-                    (unit.sign * arrays[f"{end}_logits"][row, :n]).tolist(),
-                    strict=True,
-                )
-            )
-            for end in (("high", "low") if unit.sign > 0 else ("low", "high"))
-        )
-        return OutputTokens(high, low, float(arrays["kurtosis"][row]))
+        return self.block([unit]).output_tokens(n)[0]
 
     @contextmanager
     def undamaged(self) -> Iterator[None]:

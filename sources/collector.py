@@ -54,8 +54,10 @@ from neurogloss.sources.texts import Texts
 
 Shard = list[tuple[Document, Sequence[Section]]]
 """Documents that are read between two states on disk."""
-BATCHES_PER_TRIM = 2
-"""Batches until freed memory goes back to the system: more often takes time, more seldom takes memory."""
+LARGE = 2**24
+"""Bytes of a tensor that is worth a mapping of its own: of smaller ones, mapping takes time that is seen."""
+M_MMAP_THRESHOLD = -3
+"""Of glibc's malloc.h."""
 
 
 def collect(
@@ -141,15 +143,16 @@ def parts_folder(cache: Path) -> Path:
     return cache.with_name("parts")
 
 
-def trim() -> None:
-    """Give what was freed back to the system; nothing where the C library is not glibc.
+def map_large_blocks() -> None:
+    """Have the C library map blocks of LARGE bytes and more one by one; nothing where it is not glibc.
 
-    Left alone, glibc gives back the end of its heap only, and a pass would grow by the fragments before it.
+    Such a block goes back to the system when it is freed. From its heap glibc gives back the end only, and after a
+    large block was freed once, it takes blocks up to that size from the heap: a pass would grow by the fragments.
     """
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
-        if hasattr(library, "malloc_trim"):  # not in musl
-            library.malloc_trim(0)
+        if hasattr(library, "mallopt"):  # not in musl
+            library.mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 class Pass:
@@ -164,6 +167,7 @@ class Pass:
         done: dict[str, Any],
     ) -> None:
         """`done`: the manifest that it goes on from, empty where nothing was done."""
+        map_large_blocks()
         self.cache, self.settings, self.source, self.progress = cache, settings, source, progress
         self.listeners = listeners(settings, source.subject)
         self.counts: dict[str, int] = done.get("counts") or {
@@ -276,10 +280,8 @@ class Pass:
         """Read one more shard, which is on disk when this returns."""
         sections = [section for _, parts in shard for section in parts]
         hookpoints = [listener.hookpoint for listener in self.listeners]
-        for number, batch in enumerate(self.source.batches(sections)):
+        for batch in self.source.batches(sections):
             reader.take(self.source.read(batch, hookpoints))
-            if number % BATCHES_PER_TRIM == 0:
-                trim()
             self.progress.advance(sum(section.size for section in batch))
         reader.finish()
         contexts = [context for section in sections for context in section.contexts]

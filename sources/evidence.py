@@ -19,7 +19,7 @@ from typing import NamedTuple
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder
 from neurogloss.records import Context, Evidence, EvidenceHalf, Example, HardNegatives
-from neurogloss.sources.block import Block
+from neurogloss.sources.block import KINDS, Block
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
@@ -86,7 +86,7 @@ def evidence_of(
             while some := list(islice(there, TOGETHER)):
                 block = cache.block(some)
                 halves = (_seen(cache, block, half) for half in HALVES)
-                rest = map(cache.output_tokens, some), block.activities()
+                rest = block.output_tokens(), block.activities()
                 for unit, statistics, seen, held_out, *other in zip(
                     some, block.statistics(), *halves, *rest, strict=True
                 ):
@@ -116,7 +116,8 @@ def _seen(cache: Cache, block: Block, half: Half) -> Iterator[_Seen]:
     bounds = certified_below(samples)
     below = cache.hashes(half).searchsorted(bounds)
     columns = (samples, bounds, below, below - (samples < bounds[:, None]).sum(1))
-    for (top, uniform), sample, *counts in zip(block.samples(half), *(c.tolist() for c in columns), strict=True):
+    examples = (block.samples(half, kind) for kind in KINDS)
+    for top, uniform, sample, *counts in zip(*examples, *(column.tolist() for column in columns), strict=True):
         yield _Seen(top, uniform, set(sample), *counts)
 
 

@@ -62,21 +62,32 @@ def read_token_rows(path: str | Path) -> Iterator[TokenRow]:
 
 
 def _safetensors(path: Path) -> tuple[str, list[int], Slice]:
-    file: Any = safe_open(path, "numpy")
-    names = list(file.keys())
-    if NAME not in names:
-        raise UserError(f"Expected an array {NAME!r} in {path}, found {', '.join(names) or 'none'}. Rename it.")
-    tokens = file.get_slice(NAME)
-    return tokens.get_dtype(), tokens.get_shape(), lambda a, b: np.asarray(tokens[a:b])
+    # Opened for each part anew: pages that were read stay in memory for as long as the file is mapped.
+    def part(first: int, last: int) -> NDArray[Any]:
+        with safe_open(path, "numpy") as file:
+            return np.asarray(file.get_slice(NAME)[first:last])
+
+    with safe_open(path, "numpy") as file:
+        names = list(file.keys())
+        if NAME not in names:
+            raise UserError(
+                f"Expected an array {NAME!r} in {path}, found {', '.join(names) or 'none'}. Rename it."
+            )
+        tokens = file.get_slice(NAME)
+        return tokens.get_dtype(), tokens.get_shape(), part
 
 
 def _npy(path: Path) -> tuple[str, list[int], Slice]:
-    tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(tokens, np.ndarray):
-        raise UserError(f"Expected one array in {path}, found an archive. Save it with numpy.save.")
+    def opened() -> NDArray[Any]:
+        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(tokens, np.ndarray):
+            raise UserError(f"Expected one array in {path}, found an archive. Save it with numpy.save.")
+        return tokens
+
+    tokens = opened()
     kind = {"i": "I", "u": "U"}.get(tokens.dtype.kind)
     dtype = f"{kind}{8 * tokens.dtype.itemsize}" if kind else str(tokens.dtype)
-    return dtype, list(tokens.shape), lambda a, b: np.asarray(tokens[a:b])
+    return dtype, list(tokens.shape), lambda first, last: np.array(opened()[first:last])
 
 
 def _rows(path: Path, n_rows: int, part: Slice) -> Iterator[TokenRow]:
