@@ -137,6 +137,7 @@ class Cache:
     def block(self, units: Sequence[UnitId]) -> Block:
         """Units of one site, to be read in one go. Raises UserError where the cache has no such unit."""
         site = self.site(units[0])
+        logits = self._outputs(site.name)
         return Block(
             np.array(list(map(self.side, units))),
             {half: self._arrays(site, half) for half in HALVES},
@@ -144,8 +145,8 @@ class Cache:
             self.contexts.get,
             site.grid,
             site.units,
-            self._outputs(site.name),
-            self._vocabulary,
+            logits,
+            {} if logits is None else self._vocabulary,
         )
 
     def statistics(self, unit: UnitId) -> UnitStatistics:
