@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,8 @@ def read_saved(folder: Path, column: str) -> Iterator[str]:
     return _rows((batch[column] for batch in found.select_columns(column).iter(ROWS)), column, f"{folder}")
 
 
-def open_hub(spec: str, seed: int | None = None, among: int = 0) -> tuple[Any, list[str]]:
-    """The rows of `hub:NAME` or `hub:NAME:CONFIG:SPLIT` as they arrive, and their columns.
+def open_hub(spec: str, seed: int | None = None, among: int = 0) -> Any:
+    """The rows of `hub:NAME` or `hub:NAME:CONFIG:SPLIT` as they arrive.
 
     Args:
         seed: shuffles files, and rows among so many; None: neither.
@@ -101,22 +102,29 @@ def open_hub(spec: str, seed: int | None = None, among: int = 0) -> tuple[Any, l
         UserError: a spec of another form, a set that cannot be reached.
     """
     datasets, (name, config, split) = datasets_package(), hub_parts(spec)
-    try:
+    with _reaching(name):
         rows = datasets.load_dataset(name, config, split=split, streaming=True)
+        return rows if seed is None else rows.shuffle(seed=seed, buffer_size=among)
+
+
+def read_hub(spec: str, column: str) -> Iterator[str]:
+    """The texts of a data set on the hub. Raises as `open_hub`, and where it has no such column."""
+    rows = open_hub(spec)
+    with _reaching(hub_parts(spec)[0]):
         names = rows.column_names or list(next(iter(rows), {}))
-        return rows if seed is None else rows.shuffle(seed=seed, buffer_size=among), names
+    _require(column, names, spec)
+    return _rows(([row[column]] for row in rows), column, spec)
+
+
+@contextmanager
+def _reaching(name: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # what a data set's host, files and configuration can raise has no common base
         raise UserError(
             f"Expected the data set {name} on the hub, found: {first_line(error)} Check configuration and split. "
             f"{mend()}"
         ) from None
-
-
-def read_hub(spec: str, column: str) -> Iterator[str]:
-    """The texts of a data set on the hub. Raises as `open_hub`, and where it has no such column."""
-    rows, names = open_hub(spec)
-    _require(column, names, spec)
-    return _rows(([row[column]] for row in rows), column, spec)
 
 
 def _rows(batches: Iterable[Sequence[Any]], column: str, where: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,3 +110,15 @@ def _code(error: sqlite3.DatabaseError) -> int:
 def marks(values: Collection[Any]) -> str:
     """A question mark for each value."""
     return ", ".join("?" * len(values))
+
+
+def contents(connection: sqlite3.Connection, tables: Iterable[str], keeps: Callable[[str], bool]) -> str:
+    """The rows of the tables in order, in those columns that `keeps` says, as text."""
+    lines = []
+    for table in tables:
+        columns = [row["name"] for row in connection.execute(f"PRAGMA table_info({table})")]
+        kept = ", ".join(f'"{name}"' for name in columns if keeps(name))
+        lines.append(f"# {table}: {kept}")
+        found = connection.execute(f"SELECT {kept} FROM {table} ORDER BY {kept}")
+        lines.extend(repr(tuple(row)) for row in found)
+    return "\n".join(lines) + "\n"

@@ -22,7 +22,7 @@ from neurogloss.records import Explanation, Failure, Label, Outcome, Score, Stat
 from neurogloss.store import labels, rows
 from neurogloss.store import work as works
 from neurogloss.store.candidates import replace as replace_candidates
-from neurogloss.store.database import connect, marks, moment, readable, transaction
+from neurogloss.store.database import connect, contents, marks, moment, readable, transaction
 from neurogloss.store.migrations import migrate, pending
 from neurogloss.store.outcomes import read as read_outcomes
 from neurogloss.store.outcomes import replace as replace_outcomes
@@ -393,15 +393,7 @@ class Ledger:
         return int(self._all("SELECT count(explanation) FROM labels")[0][0])
 
     def dump(self) -> str:
-        """What was found out of the units, as text that is equal where two ledgers hold the same.
-
-        Times, costs and traces are left out: they differ where a run was cut off and went on.
-        """
-        lines = []
-        for table in _TABLES:
-            columns = [row["name"] for row in self._all(f"PRAGMA table_info({table})")]
-            kept = [f'"{name}"' for name in columns if not name.endswith("_at")]
-            lines.append(f"# {table}: {', '.join(kept)}")
-            found = self._all(f"SELECT {', '.join(kept)} FROM {table} ORDER BY {', '.join(kept)}")
-            lines.extend(repr(tuple(row)) for row in found)
-        return "\n".join(lines) + "\n"
+        """What was found out of the units, as text that is equal where two ledgers hold the same: without times,
+        costs and traces, which differ where a run was cut off and went on."""
+        with readable(self.path):
+            return contents(self._connection, _TABLES, lambda column: not column.endswith("_at"))

@@ -48,7 +48,7 @@ def read_hub(settings: ImageSettings) -> Iterator[shipped.Image]:
     Raises:
         MissingExtra, UserError: as `tables.open_hub` and `read_saved`; the set breaks off.
     """
-    rows, _ = tables.open_hub(settings.pictures, settings.seed, SHUFFLED)
+    rows = tables.open_hub(settings.pictures, settings.seed, SHUFFLED)
     yield from islice(_images(rows, settings), settings.images)
 
 
