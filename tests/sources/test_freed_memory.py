@@ -1,0 +1,35 @@
+"""What a pass frees goes back to the system."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+import numpy as np
+from neurogloss.sources.collector import LARGE, map_large_blocks
+
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
+
+if sys.argv[1] == "mapped":
+    map_large_blocks()
+# Once such a block was freed, glibc by itself takes the next one from its heap.
+np.ones(2 * LARGE, np.uint8)
+before = resident()
+block, behind_it = np.ones(2 * LARGE, np.uint8), np.ones(50_000, np.uint8)
+del block
+print((resident() - before) / LARGE)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc")
+@pytest.mark.parametrize(("how", "stays"), [("mapped", False), ("as it is", True)])
+def test_a_large_block_goes_back_though_another_lies_behind_it(how: str, stays: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
+    assert (float(done.stdout) > 1) is stays
