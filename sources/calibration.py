@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
+from neurogloss.inference import inference
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import CollectSettings, PassSettings
 from neurogloss.sources.cache import Site
@@ -113,9 +114,8 @@ def _first_sections(source: Source, contexts: int) -> list[Section]:
 
 
 def _measure(listener: Listener, batch: Batch) -> Parity:
-    import torch
 
     n = max(FEWEST, min(VECTORS, CODES_AT_ONCE // listener.dictionary.n_units))
-    with torch.inference_mode():
+    with inference(batch.vectors[listener.hookpoint].device):
         vectors, targets = (batch.vectors[place][:n] for place in (listener.hookpoint, listener.target))
         return parity(listener.dictionary, vectors, targets)

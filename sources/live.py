@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, hash64
+from neurogloss.inference import inference
 from neurogloss.records import Context, Example
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes
@@ -143,7 +144,7 @@ class UnitReader:
                 inside = torch.cat([v[: len(rows[i])] for v, i in zip(vectors[place.reads], batch, strict=True)])
                 wanted = torch.tensor([units[j].index for j in mine], device=inside.device)
                 signs = torch.tensor([units[j].sign for j in mine])
-                with torch.inference_mode():
+                with inference(self.subject.device):
                     values = place.activations(inside, wanted.expand(len(inside), -1)).float().cpu()
                 values = (values * signs).clamp_min(0).masked_fill(silent[:, None], 0)
                 for i, part in zip(batch, values.T.split([len(rows[i]) for i in batch], 1), strict=True):
@@ -169,7 +170,7 @@ class UnitReader:
             inside = vectors[place.reads][0, : len(ids)][spoken.to(vectors[place.reads].device)]
             wanted = torch.tensor([units[j].index for j in mine], device=inside.device)
             signs = torch.tensor([units[j].sign for j in mine], device=inside.device)
-            with torch.inference_mode():
+            with inference(self.subject.device):
                 for part in inside.split(max(CODES_AT_ONCE // len(mine), 1)):
                     values = place.activations(part, wanted.expand(len(part), -1)).float() * signs
                     found[mine] = np.maximum(found[mine], values.amax(0).cpu().numpy())

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from neurogloss.errors import UserError
+from neurogloss.inference import inference
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings
 from neurogloss.sources import loading
@@ -192,7 +193,7 @@ class Subject:
         inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
-        with torch.inference_mode():
+        with inference(self.device):
             found = heard(self.modules, hookpoints, _vectors, lambda: self.model.base_model(**inputs))
         for hookpoint in hookpoints:
             if hookpoint not in found:
@@ -242,8 +243,10 @@ class Subject:
         Raises:
             UserError: the subject has no LM head.
         """
+        from torch.nn.functional import linear
+
         weight = self.require_head().weight.detach().float()
-        logits: torch.Tensor = (residual.to(weight) * self._final_gain(weight)) @ weight.T
+        logits: torch.Tensor = linear(residual.to(weight) * self._final_gain(weight), weight)
         return logits.to(residual.device)
 
     def _final_gain(self, like: torch.Tensor) -> torch.Tensor:
