@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,18 @@ from neurogloss.inference import inference
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import CollectSettings, PassSettings
 from neurogloss.sources.cache import Site
+from neurogloss.sources.codes import rows_at_once
+from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.pairs import peaks_of_dense
 from neurogloss.sources.parity import Parity, check, parity
-from neurogloss.sources.reader import CODES_AT_ONCE, encode
+from neurogloss.sources.reader import encode
 from neurogloss.sources.sites import Listener, listeners
-from neurogloss.sources.source import Batch, Section, Source
+from neurogloss.sources.source import Section, Source
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.texts import Texts
+
+if TYPE_CHECKING:
+    import torch
 
 VECTORS = 2_048
 """On which a dictionary is measured, at most."""
@@ -44,23 +50,28 @@ class Calibration:
 def calibrate(
     source: Source, listeners: Sequence[Listener], settings: PassSettings, progress: Progress
 ) -> Calibration:
-    """Read the first sections of the explain half: all where some units are never zero, otherwise one batch.
+    """Read the first sections of the explain half: all where some units are never zero, otherwise VECTORS.
 
     Raises:
         UserError: the sections hold too few vectors to measure a dictionary on.
     """
+    import torch
+
     dense = [listener for listener in listeners if not listener.dictionary.sparse]
-    parts = list(source.batches(_first_sections(source, settings.calibration_contexts)))
-    parts = parts if dense else parts[-1:]
+    # The longest sections first: they fill a batch with the most vectors.
+    parts = list(source.batches(_first_sections(source, settings.calibration_contexts)))[::-1]
     places = list(dict.fromkeys(place for each in listeners for place in (each.hookpoint, each.target)))
     peaks: dict[str, list[NDArray[np.float32]]] = {listener.site.name: [] for listener in dense}
-    measured: dict[str, Parity] = {}
-    progress.start("calibrating", sum(section.size for part in parts for section in part), source.measure)
-    # The longest sections first: they fill a batch with the most vectors.
-    for part in reversed(parts):
+    vectors: dict[Hookpoint, torch.Tensor] = {}
+    size = sum(section.size for part in parts for section in part)
+    progress.start("calibrating", size if dense else None, source.measure)
+    for part in parts:
+        enough = bool(vectors) and all(len(found) >= VECTORS for found in vectors.values())
+        if enough and not dense:
+            break
         batch = source.read(part, places)
-        if not measured:
-            measured = {listener.site.name: _measure(listener, batch) for listener in listeners}
+        if not enough:
+            vectors = {at: torch.cat([vectors[at], new]) if vectors else new for at, new in batch.vectors.items()}
         for listener in dense:
             for codes, cut, _ in encode(listener, batch):
                 peaks[listener.site.name].append(
@@ -72,7 +83,7 @@ def calibrate(
         if found:
             limits = np.quantile(np.concatenate(found, 1), settings.active_quantile, axis=1)
             thresholds[name] = limits.astype(np.float32)
-    return Calibration(thresholds, measured)
+    return Calibration(thresholds, {each.site.name: _measure(each, vectors) for each in listeners if vectors})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +124,9 @@ def _first_sections(source: Source, contexts: int) -> list[Section]:
     return sections
 
 
-def _measure(listener: Listener, batch: Batch) -> Parity:
-
-    n = max(FEWEST, min(VECTORS, CODES_AT_ONCE // listener.dictionary.n_units))
-    with inference(batch.vectors[listener.hookpoint].device):
-        vectors, targets = (batch.vectors[place][:n] for place in (listener.hookpoint, listener.target))
+def _measure(listener: Listener, found: Mapping[Hookpoint, torch.Tensor]) -> Parity:
+    device = found[listener.hookpoint].device
+    n = max(FEWEST, min(VECTORS, rows_at_once(listener.dictionary.n_units, device)))
+    with inference(device):
+        vectors, targets = (found[place][:n] for place in (listener.hookpoint, listener.target))
         return parity(listener.dictionary, vectors, targets)

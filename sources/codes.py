@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 BLOCK = 16
 """Columns in a block of the two-level search."""
+VALUES, VALUES_CPU = 2**26, 2**23
+"""Pre-activations in memory: 32 MiB on a CPU, and 256 MiB on other devices, which are not kept busy by less."""
+
+
+def rows_at_once(columns: int, device: torch.device) -> int:
+    """How many vectors are encoded together into so many pre-activations each, one at least."""
+    return max((VALUES_CPU if device.type == "cpu" else VALUES) // columns, 1)
 
 
 @dataclass(frozen=True)

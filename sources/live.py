@@ -23,11 +23,10 @@ from neurogloss.ids import UnitId, hash64
 from neurogloss.inference import inference
 from neurogloss.records import Context, Example
 from neurogloss.sources.cache import Site
-from neurogloss.sources.codes import Codes
+from neurogloss.sources.codes import Codes, rows_at_once
 from neurogloss.sources.corpus import context_id
 from neurogloss.sources.dictionaries import Dictionary, directions_of
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.reader import CODES_AT_ONCE
 from neurogloss.sources.sections import by_length
 from neurogloss.sources.sites import open_listener
 from neurogloss.sources.subject import Subject
@@ -65,7 +64,7 @@ class Place:
         """(T, width) vectors and (T, n) units wanted of each, to (T, n) activations of either sign."""
         import torch
 
-        rows = max(CODES_AT_ONCE // self.dictionary.n_units, 1)
+        rows = rows_at_once(self.dictionary.n_units, vectors.device)
         parts = zip(vectors.split(rows), units.split(rows), strict=True)
         return torch.cat([self.dictionary.encode(part).dense().gather(1, wanted) for part, wanted in parts])
 
@@ -136,7 +135,8 @@ class UnitReader:
         found: list[list[tuple[float, ...]]] = [[()] * len(texts) for _ in units]
         places = self._by_place(units)
         hookpoints = list(dict.fromkeys(place.reads for place in places))
-        for batch in by_length([i for i, row in enumerate(rows) if row], lambda i: len(rows[i])) if units else ():
+        read = [i for i, row in enumerate(rows) if row] if units else []
+        for batch in by_length(read, lambda i: len(rows[i]), self.subject.device):
             vectors = self.subject.vectors([rows[i] for i in batch], hookpoints)
             ids = torch.tensor([token for i in batch for token in rows[i]])
             silent = torch.isin(ids, torch.tensor(list(self.subject.special_ids)))
@@ -171,7 +171,7 @@ class UnitReader:
             wanted = torch.tensor([units[j].index for j in mine], device=inside.device)
             signs = torch.tensor([units[j].sign for j in mine], device=inside.device)
             with inference(self.subject.device):
-                for part in inside.split(max(CODES_AT_ONCE // len(mine), 1)):
+                for part in inside.split(rows_at_once(len(mine), inside.device)):
                     values = place.activations(part, wanted.expand(len(part), -1)).float() * signs
                     found[mine] = np.maximum(found[mine], values.amax(0).cpu().numpy())
         return found

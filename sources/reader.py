@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.inference import inference
-from neurogloss.sources.codes import Codes
+from neurogloss.sources.codes import Codes, rows_at_once
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.pairs import Cut, Entries, Int, Pairs, pairs_of_dense, pairs_of_entries
@@ -26,10 +26,8 @@ from neurogloss.sources.sites import Listener
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.source import Batch
 
-CODES_AT_ONCE = 2**23
-"""Values of the encoder's product in memory: 32 MiB."""
-ENTRIES = 2**20
-"""Sparse values that are sorted together."""
+ENTRIES = 2**18
+"""Sparse values that are sorted together: more are not sorted faster, and take memory."""
 
 Sketches = dict[tuple[str, Half], Sketch]
 """By site and half."""
@@ -40,7 +38,7 @@ def encode(listener: Listener, batch: Batch) -> Iterator[tuple[Codes, Cut, Int]]
     import torch
 
     vectors, cut = batch.vectors[listener.hookpoint], batch.cuts[listener.hookpoint]
-    rows = max(CODES_AT_ONCE // listener.dictionary.n_units, 1)
+    rows = rows_at_once(listener.dictionary.n_units, vectors.device)
     first = 0
     while first < len(cut):
         last = max(int(np.searchsorted(cut.starts + cut.lengths, cut.starts[first] + rows, "right")), first + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,13 +19,16 @@ from neurogloss.sources.source import SectionContext
 from neurogloss.sources.subject import Tokens
 from neurogloss.sources.tokens import TokenRow
 
+if TYPE_CHECKING:
+    import torch
+
 SECTION_CHARS = 2_000
 """A section is read without what stands before it; about 500 tokens."""
 SECTION_TOKENS = 512
 """The same where tokens are given."""
-BATCH_TOKENS = 4_096
-"""Tokens in one forward pass, padding included."""
-
+BATCH_TOKENS, BATCH_TOKENS_CPU = 16_384, 1_024
+"""Tokens in one forward pass, padding included: what a layer makes of a thousand stays in a CPU's caches, other
+devices are not kept busy by so few."""
 
 Item = TypeVar("Item")
 Spell = Callable[[Sequence[int]], tuple[str, tuple[int, ...]]]
@@ -88,11 +91,12 @@ def sections_of_row(row: TokenRow, half: Half, spell: Spell, context_tokens: int
     return sections
 
 
-def by_length(items: Iterable[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """What is read in one row each, in groups that hold BATCH_TOKENS at most, padding included."""
+def by_length(items: Iterable[Item], length: Callable[[Item], int], device: torch.device) -> Iterator[list[Item]]:
+    """What is read in one row each, in groups of one, or of as many tokens as the device reads at once."""
+    most = BATCH_TOKENS_CPU if device.type == "cpu" else BATCH_TOKENS
     batch: list[Item] = []
     for item in sorted(items, key=length):
-        if batch and (len(batch) + 1) * length(item) > BATCH_TOKENS:
+        if batch and (len(batch) + 1) * length(item) > most:
             yield batch
             batch = []
         batch.append(item)

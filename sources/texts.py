@@ -71,7 +71,8 @@ class Texts:
 
     def batches(self, sections: Sequence[Section]) -> Iterator[list[Section]]:
         """Of like length, so that little is padded."""
-        return by_length([section for section in sections if section.contexts], lambda section: section.size)
+        read = [section for section in sections if section.contexts]
+        return by_length(read, lambda section: section.size, self.subject.device)
 
     def read(self, sections: Sequence[Section], hookpoints: Sequence[Hookpoint]) -> Batch:
         import torch

@@ -26,9 +26,9 @@ from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import Float32, Progress, Quiet
 from neurogloss.records import Interval
 from neurogloss.sources.cache import Cache, Site
+from neurogloss.sources.codes import rows_at_once
 from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.reader import CODES_AT_ONCE
 from neurogloss.sources.sites import Listener, open_listener
 from neurogloss.sources.vision.pictures import read_folder
 from neurogloss.sources.vision.retrieval import Gallery
@@ -222,7 +222,7 @@ def _edit(listener: Listener, units: Sequence[UnitId], value: float, device: tor
     indices = torch.tensor([unit.index for unit in units], device=device)
     signs = torch.tensor([float(unit.sign) for unit in units], device=device)
     directions = directions_of(dictionary).to(device)[indices]
-    rows = max(CODES_AT_ONCE // dictionary.n_units, 1)
+    rows = rows_at_once(dictionary.n_units, device)
 
     def edit(flat: torch.Tensor) -> torch.Tensor:
         vectors = flat.reshape(-1, flat.shape[-1]).float()

@@ -15,7 +15,7 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.settings import CollectSettings
-from neurogloss.sources import collector, reader
+from neurogloss.sources import calibration, codes, collector
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import collect
 from neurogloss.sources.contexts import HALVES
@@ -144,7 +144,7 @@ def test_codes_that_are_taken_in_beside_the_next_leave_the_same_bytes(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "CODES_AT_ONCE", 60 * UNITS)  # several parts a batch
+    monkeypatch.setattr(codes, "VALUES_CPU", 60 * UNITS)  # several parts a batch
     given = {"hookpoints": (LAYER,), "corpus": token_rows, "shard_tokens": 700}
     settings = make_settings(**given, dictionaries=(dictionaries["topk"], "neurons"))
     alone, threaded = RunFolder(tmp_path / "alone"), RunFolder(tmp_path / "threaded")
@@ -212,6 +212,26 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
     assert not run.cache.exists()
 
 
+def test_a_dictionary_is_measured_on_the_vectors_of_several_batches(
+    dictionaries: dict[str, str],
+    token_rows: str,
+    make_settings: MakeSettings,
+    tiny_subject: Subject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = make_settings(hookpoints=(LAYER,), dictionaries=(dictionaries["topk"],), corpus=token_rows)
+    at_once = collect(RunFolder(tmp_path / "at_once"), settings, tiny_subject)
+    monkeypatch.setattr("neurogloss.sources.sections.BATCH_TOKENS_CPU", 150)  # two rows
+    batches = collect(RunFolder(tmp_path / "batches"), settings, tiny_subject)
+    (one,), (several,) = at_once["parity"].values(), batches["parity"].values()
+    assert one["n_vectors"] == several["n_vectors"] > 1_024
+    assert one["fvu"] == pytest.approx(several["fvu"], rel=1e-5)
+    monkeypatch.setattr(calibration, "VECTORS", 500)
+    (fewer,) = collect(RunFolder(tmp_path / "fewer"), settings, tiny_subject)["parity"].values()
+    assert fewer["n_vectors"] == 500
+
+
 def test_codes_of_many_units_are_made_a_part_at_a_time(
     dictionaries: dict[str, str],
     token_rows: str,
@@ -231,7 +251,7 @@ def test_codes_of_many_units_are_made_a_part_at_a_time(
         seen.append(len(inputs))
         return encode(bias, inputs, weight)
 
-    monkeypatch.setattr("neurogloss.sources.reader.CODES_AT_ONCE", 100 * UNITS)
+    monkeypatch.setattr(codes, "VALUES_CPU", 100 * UNITS)
     monkeypatch.setattr("neurogloss.sources.reader.ENTRIES", 500)
     monkeypatch.setattr(torch, "addmm", counted)
     collect(parts, settings, tiny_subject)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,14 @@ from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.sources.contexts import HALVES, MAX_TOKENS, Contexts, append, cut_back, lengths, write_order
 from neurogloss.sources.corpus import Document, context_id
-from neurogloss.sources.sections import BATCH_TOKENS, SECTION_CHARS, Section, by_length, sections_of
+from neurogloss.sources.sections import (
+    BATCH_TOKENS,
+    BATCH_TOKENS_CPU,
+    SECTION_CHARS,
+    Section,
+    by_length,
+    sections_of,
+)
 from neurogloss.sources.source import SectionContext, columns
 from neurogloss.sources.subject import Tokens
 
@@ -110,10 +118,11 @@ def test_what_a_killed_pass_appended_is_cut_off(tmp_path: Path) -> None:
         cut_back(tmp_path, wanted)
 
 
-@given(st.lists(st.integers(1, 2_000), max_size=30))
-def test_batches_hold_every_section_once_and_little_padding(lengths: list[int]) -> None:
+@pytest.mark.parametrize(("name", "most"), [("cpu", BATCH_TOKENS_CPU), ("cuda", BATCH_TOKENS)])
+@given(lengths=st.lists(st.integers(1, 2_000), max_size=30))
+def test_batches_hold_every_section_once_and_little_padding(lengths: list[int], name: str, most: int) -> None:
     sections = [Section(tuple(range(n)), (), hash64(i)) for i, n in enumerate(lengths)]
-    found = list(by_length(sections, lambda section: section.size))
+    found = list(by_length(sections, lambda section: section.size, torch.device(name)))
     assert sorted(s.too_long for batch in found for s in batch) == sorted(s.too_long for s in sections)
     for batch in found:
-        assert len(batch) * max(len(section.ids) for section in batch) <= BATCH_TOKENS
+        assert len(batch) == 1 or len(batch) * max(len(section.ids) for section in batch) <= most
