@@ -19,6 +19,7 @@ a batch, the median, with what the C library has not given back.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import statistics
@@ -232,6 +233,7 @@ def ours(folder: str, size: str, tokens: str, out: str, layer: str) -> Result:
         uniform=40,
     )
     run = RunFolder(Path(out) / "ours")
+    _forget()
     before, anonymous, began, clock = _memory("VmRSS"), _memory("RssAnon"), time.process_time(), Clock()
     collect(run, settings, subject, clock)
     result = {"cpu_s": time.process_time() - clock.started, "once_s": clock.started - began}
@@ -279,10 +281,15 @@ class Clock(Quiet):
 
 
 def _memory(field: str) -> int:
-    """Bytes: VmRSS at present, RssAnon less what is mapped from files, VmHWM at most since the program began
-    (unlike ru_maxrss, not its parent's)."""
+    """Bytes: VmRSS at present, RssAnon less what is mapped from files, VmHWM at most since `_forget`."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field))) * 1024
+
+
+def _forget() -> None:
+    """What loading left behind: memory that is free goes back to the system, and the peak begins anew."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _size(folder: Path) -> int:

@@ -54,7 +54,7 @@ from neurogloss.sources.texts import Texts
 
 Shard = list[tuple[Document, Sequence[Section]]]
 """Documents that are read between two states on disk."""
-LARGE = 2**23
+LARGE = 2**22
 """Bytes of a tensor that is worth a mapping of its own: of smaller ones, mapping takes time that is seen."""
 M_MMAP_THRESHOLD = -3
 """Of glibc's malloc.h."""

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,16 +77,6 @@ class Entries:
         units = at[1] if codes.units is None else codes.units[at]
         values = codes.values[at].float()
         return cls(at[0].cpu().numpy(), units.long().cpu().numpy(), values.cpu().numpy())
-
-    @classmethod
-    def join(cls, parts: Sequence[Entries], n_vectors: Sequence[int]) -> Entries:
-        """Those of several batches as those of one, whose numbers of vectors are given."""
-        shifts = np.cumsum([0, *n_vectors[:-1]])
-        return cls(
-            np.concatenate([part.vectors + shift for part, shift in zip(parts, shifts, strict=True)]),
-            np.concatenate([part.units for part in parts]),
-            np.concatenate([part.values for part in parts]),
-        )
 
 
 def pairs_of_entries(entries: Entries, cut: Cut, n_units: int, signed: bool, width: int) -> Pairs:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,17 +56,38 @@ def encode(listener: Listener, batch: Batch) -> Iterator[tuple[Codes, Cut, Int]]
         first = last
 
 
-@dataclass
-class _Gathered:
-    """Sparse codes that wait to be sorted."""
+class Gathered:
+    """Sparse codes that wait to be sorted, one batch behind another in arrays that stay: blocks of their own, as
+    they outlive their batch, would break the heap up."""
 
-    entries: list[Entries] = field(default_factory=list)
-    cuts: list[Cut] = field(default_factory=list)
-    is_score: list[NDArray[np.bool_]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._arrays: tuple[Int, Int, NDArray[np.float32]]
+        self._arrays = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+        self.clear()
 
-    @property
-    def size(self) -> int:
-        return sum(len(part.values) for part in self.entries)
+    def clear(self) -> None:
+        self.size = self._n_vectors = 0
+        self.cuts: list[Cut] = []
+        self.is_score: list[NDArray[np.bool_]] = []
+
+    def add(self, entries: Entries, cut: Cut, is_score: NDArray[np.bool_]) -> None:
+        first, last = self.size, self.size + len(entries.values)
+        vectors, units, values = self._arrays
+        if last > len(values):
+            vectors, units = (np.resize(array, last + ENTRIES) for array in (vectors, units))
+            values = np.resize(values, last + ENTRIES)
+            self._arrays = vectors, units, values
+        np.add(entries.vectors, self._n_vectors, out=vectors[first:last])
+        units[first:last], values[first:last] = entries.units, entries.values
+        self.size = last
+        self._n_vectors += int(cut.lengths.sum())
+        self.cuts.append(cut)
+        self.is_score.append(is_score)
+
+    def entries(self) -> Entries:
+        """All of them, until `clear`."""
+        vectors, units, values = self._arrays
+        return Entries(vectors[: self.size], units[: self.size], values[: self.size])
 
 
 class Reader:
@@ -82,7 +102,7 @@ class Reader:
     ) -> None:
         """`beside`: whether codes are taken in while the next are made."""
         self._listeners, self._thresholds = listeners, thresholds
-        self._gathered = {listener.site.name: _Gathered() for listener in listeners}
+        self._gathered = {listener.site.name: Gathered() for listener in listeners}
         self.sketches = sketches
         self._beside = ThreadPoolExecutor(1) if beside else None
         self._running: Future[None] | None = None
@@ -112,9 +132,7 @@ class Reader:
 
     def _gather(self, listener: Listener, codes: Codes, cut: Cut, is_score: NDArray[np.bool_]) -> None:
         gathered = self._gathered[listener.site.name]
-        gathered.entries.append(Entries.of_codes(codes))
-        gathered.cuts.append(cut)
-        gathered.is_score.append(is_score)
+        gathered.add(Entries.of_codes(codes), cut, is_score)
         if gathered.size >= ENTRIES:
             self._sort(listener)
 
@@ -122,11 +140,10 @@ class Reader:
         gathered = self._gathered[listener.site.name]
         if not gathered.cuts:
             return
-        entries = Entries.join(gathered.entries, [int(cut.lengths.sum()) for cut in gathered.cuts])
+        entries = gathered.entries()
         lengths = np.concatenate([cut.lengths for cut in gathered.cuts])
         cut = Cut(np.concatenate([c.hashes for c in gathered.cuts]), np.cumsum(lengths) - lengths, lengths)
         is_score = np.concatenate(gathered.is_score)
-        self._gathered[listener.site.name] = _Gathered()
         n_units, signed = listener.dictionary.n_units, listener.dictionary.signed
         self._take(
             listener,
@@ -134,6 +151,7 @@ class Reader:
             is_score,
             lambda mine: pairs_of_entries(entries, mine, n_units, signed, listener.site.window),
         )
+        gathered.clear()
 
     def _take_dense(self, listener: Listener, codes: Codes, cut: Cut, is_score: NDArray[np.bool_]) -> None:
         limits = self._thresholds[listener.site.name]

@@ -16,7 +16,7 @@ from neurogloss.ids import hash64
 
 NAME = "tokens"
 """The array of a .safetensors file that is read."""
-ROWS = 1024
+ROWS = 64
 """Rows in memory at once."""
 
 Slice = Callable[[int, int], NDArray[Any]]
@@ -101,7 +101,7 @@ def _rows(path: Path, n_rows: int, part: Slice) -> Iterator[TokenRow]:
                 f"Expected token ids from 0 to 2^31 - 1 in {path}, found {block[row, at]} in row {first + row}, "
                 f"place {at}. Leave padding out."
             )
-        for ids in block.astype("<i8"):
+        for ids in block.astype("<i8", copy=False):
             digest = hash64(ids.tobytes())
             if digest not in seen:
                 seen.add(digest)

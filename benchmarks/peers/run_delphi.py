@@ -9,6 +9,7 @@ Prints one JSON object. It calls delphi's own LatentCache and LatentDataset on t
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import sys
 import time
@@ -28,9 +29,15 @@ from safetensors.numpy import load_file  # noqa: E402
 
 
 def _memory(field: str) -> int:
-    """Bytes: VmRSS at present, VmHWM at most since the program began (unlike ru_maxrss, not its parent's)."""
+    """Bytes: VmRSS at present, VmHWM at most since `_forget`."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field))) * 1024
+
+
+def _forget() -> None:
+    """What loading left behind: memory that is free goes back to the system, and the peak begins anew."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def configuration(inputs: Path, hook: str, size: int, tokens: int):
@@ -62,6 +69,7 @@ def cache(inputs: Path, out: Path, hook: str, size: int, tokens: int) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     (out.parent / "log").mkdir(exist_ok=True)
     latents = LatentCache(model, hooks, batch_size=32, transcode=transcode, log_path=out.parent / "log")
+    _forget()
     before, began, cpu = _memory("VmRSS"), time.perf_counter(), time.process_time()
     latents.run(tokens, ids)
     latents.save_splits(n_splits=5, save_dir=out)

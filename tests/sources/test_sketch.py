@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.pairs import Cut, Entries, Pairs, pairs_of_dense, pairs_of_entries
+from neurogloss.sources.reader import Gathered
 from neurogloss.sources.sketch import BINS, EMPTY, FIXED_POINT, Sketch, certified_below, histogram_edges
 
 LARGEST = 2**64 - 2
@@ -137,9 +138,11 @@ def test_sparse_codes_give_the_pairs_of_dense_ones(reading: Reading, data: st.Da
     signed = len(reading.thresholds) == 2 * units
     codes, cut = codes_of(reading.activations), cut_of(reading.hashes, width)
     wanted = pairs_of_dense(codes, cut, np.zeros_like(reading.thresholds), width)
-    batches = [reading.activations[batch] for batch in parts(data, list(range(len(reading.hashes))))]
-    entries = [Entries.of_codes(codes_of(batch)) for batch in batches]
-    joined = Entries.join(entries, [len(batch) * width for batch in batches])
+    gathered = Gathered()
+    for batch in parts(data, list(range(len(reading.hashes)))):
+        entries = Entries.of_codes(codes_of(reading.activations[batch]))
+        gathered.add(entries, cut_of(reading.hashes[batch], width), np.zeros(len(batch), bool))
+    joined = gathered.entries()
     assert listed(pairs_of_entries(joined, cut, units, signed, width)) == listed(wanted)
     top = torch.topk(codes.values, units, dim=1)
     kept = Entries.of_codes(Codes(top.values, top.indices, units))
