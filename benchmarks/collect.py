@@ -19,7 +19,6 @@ a batch, the median, with what the C library has not given back.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import statistics
@@ -33,6 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import inputs
+from benchmarks.memory import forget, memory
 from benchmarks.table import Row, report
 from neurogloss.protocols import Quiet
 
@@ -175,7 +175,7 @@ def run(part: str, *arguments: object) -> Result:
 
 
 def run_delphi(python: str, *arguments: object) -> Result:
-    return _json([python, str(Path(__file__).parent / "peers" / "run_delphi.py"), *map(str, arguments)])
+    return _json([python, "-m", "benchmarks.peers.run_delphi", *map(str, arguments)])
 
 
 def _json(command: list[str]) -> Result:
@@ -233,11 +233,11 @@ def ours(folder: str, size: str, tokens: str, out: str, layer: str) -> Result:
         uniform=40,
     )
     run = RunFolder(Path(out) / "ours")
-    _forget()
-    before, anonymous, began, clock = _memory("VmRSS"), _memory("RssAnon"), time.process_time(), Clock()
+    forget()
+    before, anonymous, began, clock = memory("VmRSS"), memory("RssAnon"), time.process_time(), Clock()
     collect(run, settings, subject, clock)
     result = {"cpu_s": time.process_time() - clock.started, "once_s": clock.started - began}
-    result["peak_bytes"] = _memory("VmHWM") - before
+    result["peak_bytes"] = memory("VmHWM") - before
     result["kept_bytes"] = statistics.median(clock.kept) - anonymous
     sizes = {"sketch_bytes": _size(run.cache / "sketches"), "token_bytes": _size(run.cache / "contexts")}
     return {**result, **sizes}
@@ -277,19 +277,7 @@ class Clock(Quiet):
 
     def advance(self, n: int = 1) -> None:
         if self.started:
-            self.kept.append(_memory("RssAnon"))
-
-
-def _memory(field: str) -> int:
-    """Bytes: VmRSS at present, RssAnon less what is mapped from files, VmHWM at most since `_forget`."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field))) * 1024
-
-
-def _forget() -> None:
-    """What loading left behind: memory that is free goes back to the system, and the peak begins anew."""
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+            self.kept.append(memory("RssAnon"))
 
 
 def _size(folder: Path) -> int:

@@ -61,8 +61,7 @@ class Gathered:
     they outlive their batch, would break the heap up."""
 
     def __init__(self) -> None:
-        self._arrays: tuple[Int, Int, NDArray[np.float32]]
-        self._arrays = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+        self._held = Entries(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         self.clear()
 
     def clear(self) -> None:
@@ -72,22 +71,26 @@ class Gathered:
 
     def add(self, entries: Entries, cut: Cut, is_score: NDArray[np.bool_]) -> None:
         first, last = self.size, self.size + len(entries.values)
-        vectors, units, values = self._arrays
-        if last > len(values):
-            vectors, units = (np.resize(array, last + ENTRIES) for array in (vectors, units))
-            values = np.resize(values, last + ENTRIES)
-            self._arrays = vectors, units, values
-        np.add(entries.vectors, self._n_vectors, out=vectors[first:last])
-        units[first:last], values[first:last] = entries.units, entries.values
+        if last > len(self._held.values):
+            self._grow(last + ENTRIES)
+        held = self._held
+        np.add(entries.vectors, self._n_vectors, out=held.vectors[first:last])
+        held.units[first:last], held.values[first:last] = entries.units, entries.values
         self.size = last
         self._n_vectors += int(cut.lengths.sum())
         self.cuts.append(cut)
         self.is_score.append(is_score)
 
+    def _grow(self, size: int) -> None:
+        held = self._held
+        self._held = Entries(
+            np.resize(held.vectors, size), np.resize(held.units, size), np.resize(held.values, size)
+        )
+
     def entries(self) -> Entries:
         """All of them, until `clear`."""
-        vectors, units, values = self._arrays
-        return Entries(vectors[: self.size], units[: self.size], values[: self.size])
+        held = self._held
+        return Entries(held.vectors[: self.size], held.units[: self.size], held.values[: self.size])
 
 
 class Reader:

@@ -1,7 +1,7 @@
 """delphi 0.1.3 on the inputs. `pip install --no-deps eai-delphi==0.1.3 eai-sparsify==1.3.3`, and what they import.
 
-    PYTHON run_delphi.py cache INPUTS OUT HOOKPOINT SIZE TOKENS
-    PYTHON run_delphi.py load INPUTS OUT HOOKPOINT SIZE TOKENS UNITS
+    PYTHON -m benchmarks.peers.run_delphi cache INPUTS OUT HOOKPOINT SIZE TOKENS
+    PYTHON -m benchmarks.peers.run_delphi load INPUTS OUT HOOKPOINT SIZE TOKENS UNITS
 
 Prints one JSON object. It calls delphi's own LatentCache and LatentDataset on the CPU with one thread.
 """
@@ -9,7 +9,6 @@ Prints one JSON object. It calls delphi's own LatentCache and LatentDataset on t
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import sys
 import time
@@ -27,17 +26,7 @@ sys.modules["vllm.distributed.parallel_state"].destroy_distributed_environment =
 import torch  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
-
-def _memory(field: str) -> int:
-    """Bytes: VmRSS at present, VmHWM at most since `_forget`."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field))) * 1024
-
-
-def _forget() -> None:
-    """What loading left behind: memory that is free goes back to the system, and the peak begins anew."""
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+from benchmarks.memory import forget, memory  # noqa: E402
 
 
 def configuration(inputs: Path, hook: str, size: int, tokens: int):
@@ -69,13 +58,13 @@ def cache(inputs: Path, out: Path, hook: str, size: int, tokens: int) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     (out.parent / "log").mkdir(exist_ok=True)
     latents = LatentCache(model, hooks, batch_size=32, transcode=transcode, log_path=out.parent / "log")
-    _forget()
-    before, began, cpu = _memory("VmRSS"), time.perf_counter(), time.process_time()
+    forget()
+    before, began, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
     latents.run(tokens, ids)
     latents.save_splits(n_splits=5, save_dir=out)
     done = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - began}
     latents.save_config(save_dir=out, cfg=config.cache_cfg, model_name=config.model)
-    peak = _memory("VmHWM")
+    peak = memory("VmHWM")
     disk = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
     return {**done, "peak_bytes": peak - before, "disk_bytes": disk}
 

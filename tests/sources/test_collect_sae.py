@@ -212,38 +212,31 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
     assert not run.cache.exists()
 
 
+@pytest.fixture
+def topk_settings(dictionaries: dict[str, str], token_rows: str, make_settings: MakeSettings) -> CollectSettings:
+    return make_settings(hookpoints=(LAYER,), dictionaries=(dictionaries["topk"],), corpus=token_rows)
+
+
 def test_a_dictionary_is_measured_on_the_vectors_of_several_batches(
-    dictionaries: dict[str, str],
-    token_rows: str,
-    make_settings: MakeSettings,
-    tiny_subject: Subject,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    topk_settings: CollectSettings, tiny_subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = make_settings(hookpoints=(LAYER,), dictionaries=(dictionaries["topk"],), corpus=token_rows)
-    at_once = collect(RunFolder(tmp_path / "at_once"), settings, tiny_subject)
+    at_once = collect(RunFolder(tmp_path / "at_once"), topk_settings, tiny_subject)
     monkeypatch.setattr("neurogloss.sources.sections.BATCH_TOKENS_CPU", 150)  # two rows
-    batches = collect(RunFolder(tmp_path / "batches"), settings, tiny_subject)
+    batches = collect(RunFolder(tmp_path / "batches"), topk_settings, tiny_subject)
     (one,), (several,) = at_once["parity"].values(), batches["parity"].values()
     assert one["n_vectors"] == several["n_vectors"] > 1_024
     assert one["fvu"] == pytest.approx(several["fvu"], rel=1e-5)
     monkeypatch.setattr(calibration, "VECTORS", 500)
-    (fewer,) = collect(RunFolder(tmp_path / "fewer"), settings, tiny_subject)["parity"].values()
+    (fewer,) = collect(RunFolder(tmp_path / "fewer"), topk_settings, tiny_subject)["parity"].values()
     assert fewer["n_vectors"] == 500
 
 
 def test_codes_of_many_units_are_made_a_part_at_a_time(
-    dictionaries: dict[str, str],
-    token_rows: str,
-    make_settings: MakeSettings,
-    tiny_subject: Subject,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    topk_settings: CollectSettings, tiny_subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parts, and sorting after a few hundred entries, change nothing but the last digits."""
-    settings = make_settings(hookpoints=(LAYER,), dictionaries=(dictionaries["topk"],), corpus=token_rows)
     whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
-    collect(whole, settings, tiny_subject)
+    collect(whole, topk_settings, tiny_subject)
     seen: list[int] = []
     encode = torch.addmm
 
@@ -254,7 +247,7 @@ def test_codes_of_many_units_are_made_a_part_at_a_time(
     monkeypatch.setattr(codes, "VALUES_CPU", 100 * UNITS)
     monkeypatch.setattr("neurogloss.sources.reader.ENTRIES", 500)
     monkeypatch.setattr(torch, "addmm", counted)
-    collect(parts, settings, tiny_subject)
+    collect(parts, topk_settings, tiny_subject)
     assert max(seen[1:]) <= 100 < sum(seen)
     a, b = Cache(whole.cache), Cache(parts.cache)
     for unit in a.alive(2)[::5]:
