@@ -27,12 +27,30 @@ def small_disk(path: Path, megabytes: int) -> Iterator[Path]:
 
 
 def fill(disk: Path, left: int) -> Path:
-    """Take all room of a disk but so many bytes; returns what to remove to give it back."""
+    """Take the room of a disk but so many bytes; returns what to remove to give it back.
+
+    Others may write there meanwhile: what they were faster to take, they keep.
+    """
     ballast = disk / "ballast"
     with open(ballast, "wb") as file:
-        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-        os.posix_fallocate(file.fileno(), 0, max(1, free - left))
+        taken, piece = 0, _free(disk) - left
+        while piece > 0:
+            try:
+                os.posix_fallocate(file.fileno(), taken, piece)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                piece //= 2
+            else:
+                taken += piece
+                piece = _free(disk) - left
     return ballast
+
+
+def _free(disk: Path) -> int:
+    """Bytes."""
+    room = os.statvfs(disk)
+    return room.f_bavail * room.f_frsize
 
 
 def clock_library() -> Path | None:

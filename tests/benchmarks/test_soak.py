@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import neurogloss as ng
 from benchmarks.planted.run import collect
 from benchmarks.planted.units import units
 from benchmarks.soak.checks import problems
+from benchmarks.soak.disk import fill, small_disk
 from benchmarks.soak.labeller import embed
 from benchmarks.soak.network import RULES
 from neurogloss.engines.embedder import MiniLM
@@ -36,6 +39,31 @@ def test_a_few_rounds_leave_everything_right() -> None:
     # Whether a kill hit anything in so short a time depends on the machine; what is wrong does not.
     wrong = [row["what"] for row in rows.values() if row["goal"] == "0" and not row["met"]]
     assert not wrong, done.stderr
+
+
+@pytest.mark.parametrize("left, late", [(0, 0), (0, 300_000), (100_000, 0), (100_000, 300_000)])
+def test_a_disk_is_filled_while_others_write_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, late: int
+) -> None:
+    allocate = os.posix_fallocate
+    with ExitStack() as stack:
+        try:
+            disk = stack.enter_context(small_disk(tmp_path / "disk", 2))
+        except PermissionError:
+            pytest.skip("this user may not mount a disk")
+
+        def after_others(descriptor: int, offset: int, size: int) -> None:
+            if not (disk / "others").exists():
+                (disk / "others").write_bytes(bytes(late))
+            allocate(descriptor, offset, size)
+
+        monkeypatch.setattr(os, "posix_fallocate", after_others)
+        ballast = fill(disk, left)
+        page = os.statvfs(disk).f_frsize
+        assert os.statvfs(disk).f_bavail * page <= left + page
+        assert (disk / "others").stat().st_size == late
+        ballast.unlink()
+        assert os.statvfs(disk).f_bavail * page > 2**21 - late - 2 * page
 
 
 @pytest.fixture(scope="module")
