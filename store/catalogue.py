@@ -15,7 +15,7 @@ import sqlite3
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,11 @@ class Catalogue:
         self._writable = False
 
     def exists(self) -> bool:
-        return self.path.is_file()
+        """Whether it was made; where that was killed, there is a file with nothing in it."""
+        if self._connection is not None or not self.path.is_file():
+            return self.path.is_file()
+        with self._readable(), closing(connect(self.path, read_only=True)) as connection:
+            return _version_of(connection) > 0
 
     def close(self) -> None:
         if self._connection is not None:
@@ -107,7 +111,7 @@ class Catalogue:
 
     @contextmanager
     def _open(self, create: bool = False) -> Iterator[sqlite3.Connection]:
-        try:
+        with self._readable():
             if create and not self._writable:
                 self.close()
             if self._connection is None:
@@ -120,6 +124,12 @@ class Catalogue:
                 self._writable = create
                 self._prepare(self._connection, create)
             yield self._connection
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """What SQLite says of a file that it cannot read or write becomes a UserError; it is closed after one."""
+        try:
+            yield
         except sqlite3.DatabaseError as error:
             self.close()
             raise busy_or_full(self.path, error) or UserError(
@@ -131,7 +141,7 @@ class Catalogue:
             raise
 
     def _prepare(self, connection: sqlite3.Connection, create: bool) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version = _version_of(connection)
         made = (self._embedder.name, self._embedder.dimension)
         if version == 0 and create:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -325,6 +335,11 @@ class Catalogue:
         rows = self.rows(Joined(True, (said, condition)) if condition else said)
         with self._open():
             return Counter(self._columns.at(_WORDS, rows).astype(np.int64).tolist())
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    """0 of what was begun and not made."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _next_row(connection: sqlite3.Connection) -> int:
