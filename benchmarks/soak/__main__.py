@@ -137,6 +137,8 @@ def _rows(tally: Tally, spoilt: int, samples: list[tuple[int, int]]) -> list[Row
     memory, files = np.array(samples).T
     middle = len(samples) // 2
     growth = memory[-1] / memory[middle]
+    # The HTTP client's own thread is still closing connections for a moment: of several runs the fewest count.
+    before, after = files[: middle + 1].min(), files[(middle + len(files)) // 2 :].min()
     return [
         *rows,
         Row("runs labelled by one process", len(samples)),
@@ -149,11 +151,11 @@ def _rows(tally: Tally, spoilt: int, samples: list[tuple[int, int]]) -> list[Row
             met=bool(growth <= MOST_GROWTH),
         ),
         Row(
-            "… open files, beside the middle",
-            float(files[-1]),
-            float(files[middle]),
+            "… its fewest open files in the last quarter, beside the first half",
+            float(after),
+            float(before),
             goal="no more",
-            met=bool(files[-1] <= files[middle]),
+            met=bool(after <= before),
         ),
     ]
 
