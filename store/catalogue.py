@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from neurogloss.errors import UserError
+from neurogloss.folder import replace_file
 from neurogloss.ids import UnitId, canonical_json, hash64
 from neurogloss.protocols import Embedder, Float32
 from neurogloss.store.columns import SCHEMA, Columns, Mask, Place, Rows, Term
@@ -92,11 +93,7 @@ class Catalogue:
         self._writable = False
 
     def exists(self) -> bool:
-        """Whether it was made; where that was killed, there is a file with nothing in it."""
-        if self._connection is not None or not self.path.is_file():
-            return self.path.is_file()
-        with self._readable(), closing(connect(self.path, read_only=True)) as connection:
-            return _version_of(connection) > 0
+        return self.path.is_file()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -105,31 +102,29 @@ class Catalogue:
 
     def erase(self) -> None:
         self.close()
-        for path in self.path.parent.glob(f"{self.path.name}*"):
+        # SQLite's own file first: what it leaves beside one that is gone is removed before the next is made.
+        for path in sorted(self.path.parent.glob(f"{self.path.name}*")):
             path.unlink()
         self._vectors.path.unlink(missing_ok=True)
 
     @contextmanager
     def _open(self, create: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._readable():
+        try:
             if create and not self._writable:
                 self.close()
             if self._connection is None:
-                if not create and not self.exists():
-                    raise UserError(f"Expected an index at {self.path.parent}, found none. {self._mend}")
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if not self.exists():
+                    if not create:
+                        raise UserError(f"Expected an index at {self.path.parent}, found none. {self._mend}")
+                    self._make()
                 self._connection = connect(self.path, read_only=not create)
                 self._columns = Columns(self._connection)
                 self._connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
                 self._writable = create
-                self._prepare(self._connection, create)
+                self._require_same(self._connection)
+                if create:
+                    self._connection.execute("PRAGMA journal_mode = WAL")
             yield self._connection
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        """What SQLite says of a file that it cannot read or write becomes a UserError; it is closed after one."""
-        try:
-            yield
         except sqlite3.DatabaseError as error:
             self.close()
             raise busy_or_full(self.path, error) or UserError(
@@ -140,18 +135,24 @@ class Catalogue:
             self.close()
             raise
 
-    def _prepare(self, connection: sqlite3.Connection, create: bool) -> None:
-        version = _version_of(connection)
-        made = (self._embedder.name, self._embedder.dimension)
-        if version == 0 and create:
-            connection.execute("PRAGMA journal_mode = WAL")
-            with transaction(connection):
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute("INSERT INTO made VALUES (?, ?)", made)
-                Columns(connection).add_fields({**FIELDS, _WORDS: float})
-        elif version != _VERSION:
+    def _make(self) -> None:
+        """Without documents. The file is there with its whole schema or, where this is killed, not at all."""
+        self.erase()
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            connection.executescript(_SCHEMA)
+            connection.execute("INSERT INTO made VALUES (?, ?)", self._made)
+            Columns(connection).add_fields({**FIELDS, _WORDS: float})
+            replace_file(self.path, connection.serialize())
+
+    @property
+    def _made(self) -> tuple[str, int]:
+        return self._embedder.name, self._embedder.dimension
+
+    def _require_same(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != _VERSION:
             raise UserError(f"Another version of neurogloss made the index at {self.path.parent}. {self._mend}")
+        made = self._made
         found = tuple(connection.execute("SELECT embedder, dimension FROM made").fetchone())
         if found != made:
             raise UserError(
@@ -335,11 +336,6 @@ class Catalogue:
         rows = self.rows(Joined(True, (said, condition)) if condition else said)
         with self._open():
             return Counter(self._columns.at(_WORDS, rows).astype(np.int64).tolist())
-
-
-def _version_of(connection: sqlite3.Connection) -> int:
-    """0 of what was begun and not made."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _next_row(connection: sqlite3.Connection) -> int:

@@ -157,14 +157,15 @@ DYING = """
 import os, signal, sqlite3, sys
 from pathlib import Path
 import numpy as np
-from neurogloss.store import catalogue
+from neurogloss.store.catalogue import Catalogue
 from neurogloss.store.documents import Document
 
 class Embedder:
     name, dimension = "words", 64
 
 def write(folder, moment):
-    left, connect = moment, catalogue.connect
+    folder.mkdir(parents=True)
+    left, connect = moment, sqlite3.connect
     def counted(statement):
         nonlocal left
         left -= 1
@@ -174,8 +175,8 @@ def write(folder, moment):
         connection = connect(*arguments, **named)
         connection.set_trace_callback(counted)
         return connection
-    catalogue.connect = traced
-    written = catalogue.Catalogue(folder, Embedder())
+    sqlite3.connect = traced
+    written = Catalogue(folder, Embedder())
     for batch in range(3):
         some = [Document(f"b2:{batch}-{i}", f"text {i}", {"layer": batch}) for i in range(3)]
         written.add(some, np.eye(3, 64, dtype=np.float32))
