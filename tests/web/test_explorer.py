@@ -319,6 +319,39 @@ def test_neighbours_trace_and_answers_come_when_opened(page: Page, address: str,
     expect(answers.locator(".verdict.right")).to_have_count(0)
 
 
+SLOW_BODIES = """
+const read = Response.prototype.json;
+Response.prototype.json = async function () {
+  if (this.url.includes("/answers")) await new Promise((done) => setTimeout(done, 500));
+  return read.call(this);
+};
+"""
+
+
+def test_an_answer_given_up_in_mid_body_leaves_the_page_whole(page: Page, address: str, served_run: Path) -> None:
+    page.add_init_script(SLOW_BODIES)
+    page.goto(unit_address(address, "demo", best(served_run).unit))
+    page.get_by_text("Answers of the judge").click()
+    answers = page.locator("#answers")
+    for name in ("all", "wrong ones", "all"):
+        with page.expect_response(lambda response: "/answers" in response.url):
+            answers.get_by_role("button", name=name, exact=True).click()
+    expect(answers.locator(".answers > li").first).to_contain_text("truth:")
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(page: Page, address: str, served_run: Path) -> None:
+    cut = {"content_type": "application/json", "body": '{"items": ['}
+    page.route(re.compile("/answers.*fuzzing"), lambda route: route.fulfill(**cut), times=1)
+    page.goto(unit_address(address, "demo", best(served_run).unit))
+    page.get_by_text("Answers of the judge").click()
+    answers = page.locator("#answers")
+    answers.get_by_role("button", name="all", exact=True).click()
+    with page.expect_response(lambda response: "fuzzing" in response.url and "etag" in response.headers):
+        answers.get_by_role("button", name="fuzzing").click()
+    expect(answers.get_by_text("Loading")).to_have_count(0)
+    expect(answers.locator(".answers > li").first).to_contain_text("truth:")
+
+
 def test_next_permalink_and_copies(new_page: Callable[..., Page], address: str, served_run: Path) -> None:
     page = new_page(permissions=["clipboard-read", "clipboard-write"])
     page.goto(address)

@@ -37,7 +37,7 @@ export const post = (path, body, signal) => ask("POST", path, body, signal);
 export const remove = (path) => ask("DELETE", path);
 
 async function ask(method, path, body, signal) {
-  let response;
+  let response, answer;
   try {
     response = await fetch(`api/${path}`, {
       method,
@@ -46,17 +46,16 @@ async function ask(method, path, body, signal) {
       headers: { Accept: "application/json", ...(method === "GET" ? {} : { "Content-Type": "application/json" }) },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
+    if (response.ok) answer = response.status === 204 ? null : await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     trouble.set("offline");
     throw new Refusal(0, { error: "offline", message: "The service does not answer." });
   }
   if (trouble.get() === "offline") back();
-  if (response.status === 204) return null;
-  const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
   if (response.status === 401 && path !== "session") trouble.set("token");
-  throw new Refusal(response.status, answer);
+  throw new Refusal(response.status, await response.json().catch(() => ({})));
 }
 
 /** The service answers (again): ask everything anew. */

@@ -81,7 +81,7 @@ export function useFeed(path, query, size = 20, named = "k") {
     busy.current = true;
     get(path, { ...query, [named]: size }, control.signal).then(
       (page) => setState({ key, items: page.items, next: page.next, error: null }),
-      (error) => error.name !== "AbortError" && setState({ key, items: [], next: null, error }),
+      (error) => !control.signal.aborted && setState({ key, items: [], next: null, error }),
     ).finally(() => !control.signal.aborted && (busy.current = false));
     return () => control.abort();
   }, [key, times]);
