@@ -33,7 +33,7 @@ def fill(disk: Path, left: int) -> Path:
     """
     ballast = disk / "ballast"
     with open(ballast, "wb") as file:
-        taken, piece = 0, _free(disk) - left
+        taken, piece = 0, shutil.disk_usage(disk).free - left
         while piece > 0:
             try:
                 os.posix_fallocate(file.fileno(), taken, piece)
@@ -43,14 +43,8 @@ def fill(disk: Path, left: int) -> Path:
                 piece //= 2
             else:
                 taken += piece
-                piece = _free(disk) - left
+                piece = shutil.disk_usage(disk).free - left
     return ballast
-
-
-def _free(disk: Path) -> int:
-    """Bytes."""
-    room = os.statvfs(disk)
-    return room.f_bavail * room.f_frsize
 
 
 def clock_library() -> Path | None:

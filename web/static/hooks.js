@@ -24,7 +24,6 @@ export function useGet(path, query = {}) {
       (data) => !control.signal.aborted && setState({ data, error: null, loading: false, of: key, ...timed() }),
       (error) =>
         !control.signal.aborted &&
-        error.name !== "AbortError" &&
         setState((before) => ({ data: before.of === key ? before.data : null, error, loading: false, of: key, ...timed() })),
     );
     return () => control.abort();
