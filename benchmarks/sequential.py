@@ -33,18 +33,18 @@ from benchmarks.planted.units import Unit
 from benchmarks.table import Row, report
 from neurogloss.accounts import Usage, Work
 from neurogloss.agent import tools
-from neurogloss.agent.inverted import GroupScoring
 from neurogloss.agent.models import Hard
 from neurogloss.agent.nodes.score import Score as ScoreNode
-from neurogloss.agent.results import Here, Workers, in_flight
-from neurogloss.agent.scoring import unit_workers
 from neurogloss.agent.state import ScorerState
-from neurogloss.agent.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import HeldOut, Quiet
 from neurogloss.records import Explanation, Label, Score
+from neurogloss.runs.inverted import GroupScoring
+from neurogloss.runs.results import Here, Workers, in_flight
+from neurogloss.runs.scoring import unit_workers
+from neurogloss.runs.sweeps import Sweeps
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.floors import Floor
 from neurogloss.scorers.inverted import DETECTION, DISCRIMINATION

@@ -11,8 +11,8 @@ import typer
 from neurogloss.cli.options import JsonOption, RunArgument
 
 if TYPE_CHECKING:
-    from neurogloss.agent.run import Run
     from neurogloss.ids import UnitId
+    from neurogloss.runs.run import Run
     from neurogloss.sources.vision.ablation import Ablated
 
 SHOWN = 5
@@ -70,8 +70,8 @@ def ablate(
 
 def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
     """The units meant, sorted."""
-    from neurogloss.agent.filtering import units_where
-    from neurogloss.agent.units import select
+    from neurogloss.runs.filtering import units_where
+    from neurogloss.runs.units import select
 
     if units:
         return list(select(opened.cache, units, 1, seed))

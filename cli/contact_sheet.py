@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from neurogloss.agent.run import Run
     from neurogloss.records import Example, Label
+    from neurogloss.runs.run import Run
 
 SIDE = 128
 """Pixels of an image's side."""

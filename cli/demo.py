@@ -12,8 +12,8 @@ import typer
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption
 
 if TYPE_CHECKING:
-    from neurogloss.agent.run import Run
     from neurogloss.records import Label
+    from neurogloss.runs.run import Run
 
 NEURONS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
 """Neurons of an early, a middle and a late layer of 30."""

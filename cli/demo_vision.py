@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neurogloss.agent.run import Run
     from neurogloss.records import Label
+    from neurogloss.runs.run import Run
 
 HOOKPOINT = "resnet.encoder.stages.2"
 """The last block: 64 channels, 4 x 4 cells."""

@@ -27,8 +27,8 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a run's labels in a format that other tools read."""
-    from neurogloss.agent import exchange
     from neurogloss.cli import render
+    from neurogloss.runs import exchange
 
     n = exchange.export(run, out, format, method=method, hookpoint=hookpoint, dictionary=dictionary)
     if json:
@@ -50,8 +50,8 @@ def import_(
     json: JsonOption = False,
 ) -> None:
     """Take explanations that others made into a run, to be searched, compared and scored beside its own."""
-    from neurogloss.agent import exchange
     from neurogloss.cli import render
+    from neurogloss.runs import exchange
 
     imported = exchange.import_labels(run, file, format, at=at or ())
     if json:
@@ -73,8 +73,8 @@ def diff(
     json: JsonOption = False,
 ) -> None:
     """What changed between two runs, or two methods of one run: explanations, states, scores."""
-    from neurogloss.agent import exchange
     from neurogloss.cli import render
+    from neurogloss.runs import exchange
 
     found = exchange.diff(run_a, run_b, method_a, method_b)
     if json:

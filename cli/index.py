@@ -11,8 +11,8 @@ from neurogloss.cli.options import EmbedderOption, JsonOption, RunArgument
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from neurogloss.agent.run import Run
     from neurogloss.protocols import Embedder
+    from neurogloss.runs.run import Run
 
 app = typer.Typer(help="The Chroma index against the ledger.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def chosen(embedder: str) -> Embedder | None:
 
 def open_run(run: Path, embedder: str) -> Run:
     """The run, with that embedding model."""
-    from neurogloss.agent.run import Run
+    from neurogloss.runs.run import Run
 
     return Run(run, chosen(embedder))
 
@@ -56,8 +56,8 @@ def check(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption = Fa
 @app.command()
 def contexts(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption = False) -> None:
     """Make the contexts searchable too (search --kind contexts): about 30 a second."""
-    from neurogloss.agent.passages import index_contexts
     from neurogloss.cli import progress, render
+    from neurogloss.runs.passages import index_contexts
 
     opened = open_run(run, embedder)
     with progress.shown() as bars, opened.folder.writing():

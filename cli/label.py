@@ -10,7 +10,7 @@ import typer
 from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, RunArgument, said
 
 if TYPE_CHECKING:
-    from neurogloss.agent.sweeps import Summary
+    from neurogloss.runs.sweeps import Summary
     from neurogloss.settings import LabelSettings
 
 

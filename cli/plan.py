@@ -9,7 +9,7 @@ import typer
 from neurogloss.cli.options import JsonOption, RunArgument
 
 if TYPE_CHECKING:
-    from neurogloss.agent.forecast import Forecast
+    from neurogloss.runs.forecast import Forecast
 
 
 def plan(
@@ -35,8 +35,8 @@ def plan(
     from dataclasses import asdict
 
     from neurogloss.accounts import Prices
-    from neurogloss.agent.forecast import Cluster, forecast
     from neurogloss.cli import render
+    from neurogloss.runs.forecast import Cluster, forecast
 
     cluster = Cluster(workers, servers, read_rate, llm_rate, request_rate, memory * 1e9)
     found = forecast(run, units, tokens, cluster, Prices(prompt_price, completion_price))

@@ -23,7 +23,7 @@ from neurogloss.wording import interval as interval
 from neurogloss.wording import number as number
 
 if TYPE_CHECKING:
-    from neurogloss.agent.plan import Plan
+    from neurogloss.runs.plan import Plan
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 STATE_STYLES = {State.ACCEPTED: "green", State.REJECTED: "dim", State.EXPLAINED: "cyan"}

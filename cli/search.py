@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from neurogloss.agent.firing import Firing
-    from neurogloss.agent.passages import FoundContext
     from neurogloss.ids import UnitId
     from neurogloss.records import Label
+    from neurogloss.runs.firing import Firing
+    from neurogloss.runs.passages import FoundContext
     from neurogloss.store.search import SearchResult
 
 

@@ -13,8 +13,8 @@ from neurogloss.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from neurogloss.agent.run import Run
     from neurogloss.records import Evidence, Facet, Label
+    from neurogloss.runs.run import Run
 
 NEIGHBOURS = 3
 

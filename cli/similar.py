@@ -13,8 +13,8 @@ from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, Run
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
-    from neurogloss.agent.similarity import Grid
     from neurogloss.cli.units import Names
+    from neurogloss.runs.similarity import Grid
     from neurogloss.store.similarity import Lone, Similarity
 
 SHOWN = 20
@@ -49,8 +49,8 @@ def similar(
 ) -> None:
     """Match units with those of another run, hookpoint or dictionary; each kind of evidence beside its floor."""
     import neurogloss as ng
-    from neurogloss.agent.similarity import grid as place_by_place
     from neurogloss.cli import render
+    from neurogloss.runs.similarity import grid as place_by_place
     from neurogloss.store import pictures
     from neurogloss.store.exchange.files import require_new
     from neurogloss.store.similarity import write_parquet

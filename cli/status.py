@@ -12,7 +12,7 @@ from neurogloss.cli.options import JsonOption, RunArgument
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from neurogloss.agent.run import Run
+    from neurogloss.runs.run import Run
     from neurogloss.scorers.summary import ScorerSummary
 
 

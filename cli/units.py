@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from neurogloss.ids import UnitId, layer_of
 
 if TYPE_CHECKING:
-    from neurogloss.agent.run import Run
+    from neurogloss.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ ALLOWED: dict[str, set[str]] = {
     "store": set(),
     "scorers": {"prompts"},
     "agent": {"prompts", "scorers", "sources", "engines", "store"},
-    "web": {"prompts", "scorers", "sources", "engines", "store", "agent"},
-    "cli": {"prompts", "scorers", "sources", "engines", "store", "agent", "web"},
+    "runs": {"prompts", "scorers", "sources", "engines", "store", "agent"},
+    "web": {"prompts", "scorers", "sources", "engines", "store", "agent", "runs"},
+    "cli": {"prompts", "scorers", "sources", "engines", "store", "agent", "runs", "web"},
 }
 ROOMS = set(ALLOWED) - {"spine"}
 HEAVY = {"torch", "chromadb", "langgraph", "transformers", "pyreqwest"}
@@ -98,7 +99,7 @@ def test_a_violation_is_named_by_file_and_line(tmp_path: Path) -> None:
         """from neurogloss.records import Score
 from neurogloss.store.index import Index
 from neurogloss.scorers import metrics
-import neurogloss.agent.batch
+import neurogloss.runs.batch
 from ..prompts import render
 from . import migrations
 def later():

@@ -45,7 +45,7 @@ class Lone(View):
 
 
 class Heat(View):
-    """As `neurogloss.agent.similarity.Grid`: a cell compares two places."""
+    """As `neurogloss.runs.similarity.Grid`: a cell compares two places."""
 
     kind: str
     rows: list[str]

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from neurogloss.agent.run import Run
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.embedders import load_embedder
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder, Float32, TokenVectors
+from neurogloss.runs.run import Run
 from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.contexts import HALVES

@@ -21,8 +21,8 @@ from neurogloss.folder import replace_file
 from neurogloss.settings import LabelSettings, make
 
 if TYPE_CHECKING:
-    from neurogloss.agent.similarity import Grid
-    from neurogloss.agent.sweeps import Summary
+    from neurogloss.runs.similarity import Grid
+    from neurogloss.runs.sweeps import Summary
     from neurogloss.web.comparisons import Comparison, Heat
 
 PAIRS, LONE = 5_000, 500
@@ -92,8 +92,8 @@ def _json(summary: Summary) -> bytes:
 
 def compare(task: Mapping[str, Any]) -> Comparison:
     """Sides as `{path, hookpoint, dictionary}`; in full, and where a side is several places place by place."""
-    from neurogloss.agent import similarity
     from neurogloss.engines.embedders import load_embedder
+    from neurogloss.runs import similarity
     from neurogloss.web.comparisons import Comparison
 
     (a, place_a), (b, place_b) = (

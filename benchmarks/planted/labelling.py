@@ -14,11 +14,11 @@ from benchmarks.planted.run import texts_of, unit_id
 from benchmarks.planted.subject import PlantedSubject
 from benchmarks.planted.units import Unit, rule_of
 from neurogloss.agent import tools
-from neurogloss.agent.batch import Batch
 from neurogloss.agent.models import Models
-from neurogloss.agent.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.protocols import LiveSubject, Quiet
+from neurogloss.runs.batch import Batch
+from neurogloss.runs.sweeps import Sweeps
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger

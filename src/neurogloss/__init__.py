@@ -12,17 +12,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurogloss.agent.batch import label, label_async
-    from neurogloss.agent.contexts import ContextSettings, label_contexts, label_contexts_async
-    from neurogloss.agent.exchange import diff, export, import_labels
-    from neurogloss.agent.plan import plan
-    from neurogloss.agent.report.page import report
-    from neurogloss.agent.run import Run, collect, collect_images, collect_responses, merge, open_run, search
-    from neurogloss.agent.scoring import score, score_async
-    from neurogloss.agent.similarity import similar
-    from neurogloss.agent.steps.runnable import label_runnable
-    from neurogloss.agent.steps.subgraph import label_subgraph
-    from neurogloss.agent.steps.tables import label_frame, label_row, label_rows
     from neurogloss.errors import AnswerError, NeuroglossError, UserError
     from neurogloss.ids import UnitId
     from neurogloss.records import (
@@ -37,34 +26,45 @@ if TYPE_CHECKING:
         Score,
         State,
     )
+    from neurogloss.runs.batch import label, label_async
+    from neurogloss.runs.contexts import ContextSettings, label_contexts, label_contexts_async
+    from neurogloss.runs.exchange import diff, export, import_labels
+    from neurogloss.runs.plan import plan
+    from neurogloss.runs.report.page import report
+    from neurogloss.runs.run import Run, collect, collect_images, collect_responses, merge, open_run, search
+    from neurogloss.runs.scoring import score, score_async
+    from neurogloss.runs.similarity import similar
+    from neurogloss.runs.steps.runnable import label_runnable
+    from neurogloss.runs.steps.subgraph import label_subgraph
+    from neurogloss.runs.steps.tables import label_frame, label_row, label_rows
 
 # Names are looked up on first use: `import neurogloss` loads neither torch nor chromadb nor langgraph.
 _HOME = {
-    "label": "agent.batch",
-    "label_async": "agent.batch",
-    "plan": "agent.plan",
-    "report": "agent.report.page",
-    "score": "agent.scoring",
-    "score_async": "agent.scoring",
-    "ContextSettings": "agent.contexts",
-    "label_contexts": "agent.contexts",
-    "label_contexts_async": "agent.contexts",
-    "label_frame": "agent.steps.tables",
-    "label_row": "agent.steps.tables",
-    "label_rows": "agent.steps.tables",
-    "label_runnable": "agent.steps.runnable",
-    "label_subgraph": "agent.steps.subgraph",
-    "diff": "agent.exchange",
-    "export": "agent.exchange",
-    "import_labels": "agent.exchange",
-    "Run": "agent.run",
-    "collect": "agent.run",
-    "collect_images": "agent.run",
-    "collect_responses": "agent.run",
-    "merge": "agent.run",
-    "open_run": "agent.run",
-    "search": "agent.run",
-    "similar": "agent.similarity",
+    "label": "runs.batch",
+    "label_async": "runs.batch",
+    "plan": "runs.plan",
+    "report": "runs.report.page",
+    "score": "runs.scoring",
+    "score_async": "runs.scoring",
+    "ContextSettings": "runs.contexts",
+    "label_contexts": "runs.contexts",
+    "label_contexts_async": "runs.contexts",
+    "label_frame": "runs.steps.tables",
+    "label_row": "runs.steps.tables",
+    "label_rows": "runs.steps.tables",
+    "label_runnable": "runs.steps.runnable",
+    "label_subgraph": "runs.steps.subgraph",
+    "diff": "runs.exchange",
+    "export": "runs.exchange",
+    "import_labels": "runs.exchange",
+    "Run": "runs.run",
+    "collect": "runs.run",
+    "collect_images": "runs.run",
+    "collect_responses": "runs.run",
+    "merge": "runs.run",
+    "open_run": "runs.run",
+    "search": "runs.run",
+    "similar": "runs.similarity",
     "AnswerError": "errors",
     "NeuroglossError": "errors",
     "UserError": "errors",

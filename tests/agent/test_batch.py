@@ -14,10 +14,6 @@ import pytest
 
 from neurogloss.accounts import Usage
 from neurogloss.agent import graph
-from neurogloss.agent.batch import label, label_async
-from neurogloss.agent.plan import plan
-from neurogloss.agent.results import GIVE_UP
-from neurogloss.agent.sweeps import Summary
 from neurogloss.agent.trace import unpack
 from neurogloss.cli.app import run as run_command
 from neurogloss.errors import UserError
@@ -25,6 +21,10 @@ from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut, Material, Quiet
 from neurogloss.records import Answer, Candidate, Evidence, EvidenceHalf, Label, Outcome, Question, State
+from neurogloss.runs.batch import label, label_async
+from neurogloss.runs.plan import plan
+from neurogloss.runs.results import GIVE_UP
+from neurogloss.runs.sweeps import Summary
 from neurogloss.scorers import registry
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.metrics import auroc

@@ -131,7 +131,7 @@ def test_answers_are_kept_in_the_file_that_is_named(
         asked.append((model, more))
         return load_chat_model(spec, model)
 
-    monkeypatch.setattr("neurogloss.agent.contexts.load_chat_model", load)
+    monkeypatch.setattr("neurogloss.runs.contexts.load_chat_model", load)
     by_script(script(), model="mine", answers="kept.sqlite")
     assert asked == [("mine", {"answers": Path("kept.sqlite")})]
 

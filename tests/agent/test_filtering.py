@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from neurogloss.agent.filtering import holds
+from neurogloss.runs.filtering import holds
 from neurogloss.store.where import parse
 
 FIELDS = {"explanation": str, "state": str, "density": float, "detection": float}

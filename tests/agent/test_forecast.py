@@ -9,8 +9,8 @@ import pytest
 
 import neurogloss as ng
 from neurogloss.accounts import Prices, Usage
-from neurogloss.agent.forecast import Cluster, forecast
 from neurogloss.errors import UserError
+from neurogloss.runs.forecast import Cluster, forecast
 
 CLUSTER = Cluster(workers=2, servers=3, read_rate=50.0, llm_rate=7.0, request_rate=10.0, memory=1e12)
 

@@ -14,11 +14,11 @@ import pytest
 from markupsafe import escape
 
 import neurogloss as ng
-from neurogloss.agent.report import figures, page
-from neurogloss.agent.report.numbers import Numbers
 from neurogloss.ids import UnitId
 from neurogloss.prompts.pictures import draw
 from neurogloss.records import Context, Example, Explanation, Interval, Label, Score, State
+from neurogloss.runs.report import figures, page
+from neurogloss.runs.report.numbers import Numbers
 
 pytest.importorskip("matplotlib")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from neurogloss.accounts import Usage, Work
-from neurogloss.agent.results import GIVE_UP, FailedUnit, Here, Result, interleaved
 from neurogloss.ids import UnitId
 from neurogloss.records import State
+from neurogloss.runs.results import GIVE_UP, FailedUnit, Here, Result, interleaved
 
 
 def unit(index: int) -> UnitId:

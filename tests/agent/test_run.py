@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import neurogloss as ng
-from neurogloss.agent.run import Run
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import State
+from neurogloss.runs.run import Run
 from neurogloss.sources.evidence import evidence
 
 pytestmark = pytest.mark.usefixtures("quick_embedder")

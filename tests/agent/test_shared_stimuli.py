@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import neurogloss as ng
-from neurogloss.agent.similarity import grid
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
+from neurogloss.runs.similarity import grid
 from neurogloss.sources.steering import LiveSubject
 from neurogloss.sources.subject import Subject
 from neurogloss.store.ledger import Ledger

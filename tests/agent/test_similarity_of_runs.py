@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import neurogloss as ng
-from neurogloss.agent.similarity import grid
 from neurogloss.errors import UserError
+from neurogloss.runs.similarity import grid
 from neurogloss.sources.contexts import HALVES
 
 LAYERS = ("model.layers.0.mlp.down_proj.input", "model.layers.1.mlp.down_proj.input")

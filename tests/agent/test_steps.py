@@ -198,7 +198,7 @@ def test_units_of_a_batch_are_in_flight_together(
         running -= 1
         return ng.Label(evidence.unit, "m", ng.State.EMPTY)
 
-    monkeypatch.setattr("neurogloss.agent.contexts.Labeller.label", label)
+    monkeypatch.setattr("neurogloss.runs.contexts.Labeller.label", label)
     assert ng.label_rows(batch, llm=script(), concurrency=3)["state"] == ["empty"] * 6
     assert most == 3
 

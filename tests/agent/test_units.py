@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from neurogloss.agent.units import select
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
+from neurogloss.runs.units import select
 from neurogloss.sources.cache import Cache
 
 

@@ -14,14 +14,14 @@ from benchmarks.planted.run import collect, unit_id
 from benchmarks.planted.units import Unit
 from neurogloss.accounts import Usage, Work
 from neurogloss.agent import tools
-from neurogloss.agent.inverted import GroupScoring
-from neurogloss.agent.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.errors import TransportError, UserError
 from neurogloss.folder import RunFolder
 from neurogloss.llm import Reply, Request
 from neurogloss.protocols import Quiet
 from neurogloss.records import Explanation, State
+from neurogloss.runs.inverted import GroupScoring
+from neurogloss.runs.sweeps import Sweeps
 from neurogloss.scorers.inverted import DETECTION, DISCRIMINATION
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache

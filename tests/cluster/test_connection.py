@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from neurogloss.agent.cluster.connection import Cluster, address_of, open_cluster
 from neurogloss.errors import MissingExtra, UserError
+from neurogloss.runs.cluster.connection import Cluster, address_of, open_cluster
 
 
 @pytest.mark.parametrize(

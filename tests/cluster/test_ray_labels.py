@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 import neurogloss as ng
-from neurogloss.agent.cluster.labelling import Job, Shards, elsewhere, explain
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.protocols import Quiet
 from neurogloss.records import State
+from neurogloss.runs.cluster.labelling import Job, Shards, elsewhere, explain
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger

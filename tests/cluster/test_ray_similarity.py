@@ -15,10 +15,10 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import neurogloss as ng
-from neurogloss.agent.cluster.comparing import Spread
-from neurogloss.agent.cluster.connection import open_cluster
-from neurogloss.agent.similarity import grid
 from neurogloss.cli.app import run as command
+from neurogloss.runs.cluster.comparing import Spread
+from neurogloss.runs.cluster.connection import open_cluster
+from neurogloss.runs.similarity import grid
 from neurogloss.store import measures
 from neurogloss.store.measures import Texts, nearest, unit_rows
 from neurogloss.store.similarity import write_parquet
@@ -121,7 +121,7 @@ def test_one_command_collects_and_labels_with_workers(
         return open_cluster(engine)
 
     for module in ("collecting", "labelling"):
-        monkeypatch.setattr(f"neurogloss.agent.cluster.{module}.open_cluster", spied)
+        monkeypatch.setattr(f"neurogloss.runs.cluster.{module}.open_cluster", spied)
     assert command(["run", str(config), "--engine", "ray"]) == 0
     assert asked == ["ray", "ray"]
     found = files(run)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from neurogloss.agent.contexts import ContextSettings, label_each
-from neurogloss.agent.steps.record import given
+from neurogloss.runs.contexts import ContextSettings, label_each
+from neurogloss.runs.steps.record import given
 from neurogloss.errors import UserError
 from neurogloss.records import Label
 from neurogloss.settings import make

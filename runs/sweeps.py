@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from neurogloss.accounts import Standing, Usage
-from neurogloss.agent.results import Item, Workers
+from neurogloss.runs.results import Item, Workers
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress
 from neurogloss.records import Label, State

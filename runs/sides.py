@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.agent.run import Run
+from neurogloss.runs.run import Run
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.sources.brain.voxels import NAME as VOXELS

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from neurogloss.agent.contexts import ContextSettings
-from neurogloss.agent.steps.evidence import UnitName, evidence_of
+from neurogloss.runs.contexts import ContextSettings
+from neurogloss.runs.steps.evidence import UnitName, evidence_of
 from neurogloss.errors import UserError
 from neurogloss.protocols import Scorer
 from neurogloss.records import Evidence, Label, Score

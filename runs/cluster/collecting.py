@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from neurogloss.agent.cluster.connection import Cluster, open_cluster
+from neurogloss.runs.cluster.connection import Cluster, open_cluster
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder, replace_file
 from neurogloss.protocols import Progress, Quiet

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.agent.contexts import ContextSettings, label_each, scorers_of
-from neurogloss.agent.steps.record import columns, given, named, plain, require
+from neurogloss.runs.contexts import ContextSettings, label_each, scorers_of
+from neurogloss.runs.steps.record import columns, given, named, plain, require
 from neurogloss.errors import MissingExtra, UserError
 from neurogloss.records import Evidence
 from neurogloss.settings import make

@@ -16,7 +16,7 @@ from pydantic import Field
 from neurogloss.agent import graph, tools
 from neurogloss.agent.explainers import registry as explainers
 from neurogloss.agent.models import Hard, lexical_judge
-from neurogloss.agent.steps.evidence import Activation, Text, UnitName, evidence_of
+from neurogloss.runs.steps.evidence import Activation, Text, UnitName, evidence_of
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import AnswerError, UserError

@@ -1,7 +1,7 @@
 """Two sets of units beside one another, of runs, hookpoints or dictionaries.
 
-1. A side is a run and a place in it (`neurogloss.agent.sides`).
-2. Each kind of evidence has its condition (`neurogloss.agent.kinds`). One that is missing is so with the reason;
+1. A side is a run and a place in it (`neurogloss.runs.sides`).
+2. Each kind of evidence has its condition (`neurogloss.runs.kinds`). One that is missing is so with the reason;
    where none is left, that is an error.
 3. What the kinds at hand say is put together (`neurogloss.store.similarity`), here or by the workers of a cluster.
 """
@@ -16,11 +16,11 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.agent.cluster.comparing import Spread
-from neurogloss.agent.cluster.connection import LOCAL, Cluster, open_cluster
-from neurogloss.agent.kinds import measures_at_hand
-from neurogloss.agent.run import Run
-from neurogloss.agent.sides import ANYWHERE, By, Where, side_of
+from neurogloss.runs.cluster.comparing import Spread
+from neurogloss.runs.cluster.connection import LOCAL, Cluster, open_cluster
+from neurogloss.runs.kinds import measures_at_hand
+from neurogloss.runs.run import Run
+from neurogloss.runs.sides import ANYWHERE, By, Where, side_of
 from neurogloss.errors import UserError
 from neurogloss.protocols import Embedder
 from neurogloss.store import similarity
@@ -50,7 +50,7 @@ def similar(
 
     Args:
         a, b: run folders, which may be the same.
-        place_a, place_b: only units of that hookpoint, dictionary and region (`neurogloss.agent.sides.Place`).
+        place_a, place_b: only units of that hookpoint, dictionary and region (`neurogloss.runs.sides.Place`).
         k: neighbours a unit, of the matchings `nearest` and `clusters`.
         by: kinds of evidence, the first of which ranks where several cannot be combined.
         min_active: contexts in which a unit has to be active to be compared; not asked for by text alone.

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.accounts import Standing
-from neurogloss.agent import graph, tools, units
-from neurogloss.agent.cluster.labelling import Elsewhere, elsewhere
-from neurogloss.agent.inverted import GroupScoring
+from neurogloss.agent import graph, tools
+from neurogloss.runs import units
+from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
+from neurogloss.runs.inverted import GroupScoring
 from neurogloss.agent.models import Models
 from neurogloss.agent.nodes.prepare import prompt_texts
-from neurogloss.agent.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
-from neurogloss.agent.sweeps import Summary, Sweeps
+from neurogloss.runs.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
+from neurogloss.runs.sweeps import Summary, Sweeps
 from neurogloss.engines.usage import recording
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.folder import RunFolder

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Generic
 
 from neurogloss.agent import tools
-from neurogloss.agent.cluster.connection import Cluster, open_cluster
+from neurogloss.runs.cluster.connection import Cluster, open_cluster
 from neurogloss.agent.models import Models
-from neurogloss.agent.results import Here, Item, Result, Results, in_flight, interleaved, until_gone
+from neurogloss.runs.results import Here, Item, Result, Results, in_flight, interleaved, until_gone
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, content_id
@@ -87,7 +87,7 @@ def elsewhere(engine: str, run: RunFolder, own_scorers: Sequence[Scorer]) -> Ite
 
 @dataclass(frozen=True)
 class Shards(Generic[Item]):
-    """Implements `neurogloss.agent.results.Workers`."""
+    """Implements `neurogloss.runs.results.Workers`."""
 
     cluster: Cluster
     job: Job
@@ -163,7 +163,7 @@ def score(job: Job, labels: Sequence[Label], pool: Sequence[Explanation]) -> Ite
 
 
 async def _explained(job: Job, units: Sequence[UnitId]) -> Results:
-    from neurogloss.agent.batch import UnitExplaining
+    from neurogloss.runs.batch import UnitExplaining
 
     cache, models = _opened(job)
     async with AsyncExitStack() as stack:
@@ -176,7 +176,7 @@ async def _explained(job: Job, units: Sequence[UnitId]) -> Results:
 
 
 async def _scored(job: Job, labels: Sequence[Label], pool: Sequence[Explanation]) -> Results:
-    from neurogloss.agent.scoring import UnitScoring
+    from neurogloss.runs.scoring import UnitScoring
 
     cache, models = _opened(job)
     async with AsyncExitStack() as stack:

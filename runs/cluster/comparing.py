@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurogloss.agent.cluster.connection import Cluster
+from neurogloss.runs.cluster.connection import Cluster
 from neurogloss.protocols import Float32
 from neurogloss.store.measures import Int, Measure, blocks
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from neurogloss.accounts import Prices, Usage
-from neurogloss.agent.run import Run
+from neurogloss.runs.run import Run
 from neurogloss.errors import UserError
 from neurogloss.records import State
 from neurogloss.store.ledger import Ledger

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.agent.sides import By, Side, sketches
+from neurogloss.runs.sides import By, Side, sketches
 from neurogloss.errors import UserError
 from neurogloss.protocols import Embedder, Float32
 from neurogloss.records import Explanation

@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from neurogloss.accounts import Usage
-from neurogloss.agent import tools, units
-from neurogloss.agent.batch import Batch
+from neurogloss.agent import tools
+from neurogloss.runs import units
+from neurogloss.runs.batch import Batch
 from neurogloss.agent.models import Models
-from neurogloss.agent.sweeps import Sweeps
+from neurogloss.runs.sweeps import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId

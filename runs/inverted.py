@@ -18,8 +18,8 @@ import numpy as np
 
 from neurogloss.agent.models import Hard, Models
 from neurogloss.agent.nodes.verdict import Verdict
-from neurogloss.agent.results import FailedUnit, Result, ScoredUnit, worked
-from neurogloss.agent.sweeps import Sweeps
+from neurogloss.runs.results import FailedUnit, Result, ScoredUnit, worked
+from neurogloss.runs.sweeps import Sweeps
 from neurogloss.agent.tools import Scoring
 from neurogloss.engines.usage import Call, recording
 from neurogloss.errors import AnswerError, UserError

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurogloss.accounts import Usage
-from neurogloss.agent.firing import Firing, firing
-from neurogloss.agent.passages import FoundContext, find_contexts
+from neurogloss.runs.firing import Firing, firing
+from neurogloss.runs.passages import FoundContext, find_contexts
 from neurogloss.agent.trace import unpack
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import UserError
@@ -240,7 +240,7 @@ def collect(
     Raises:
         UserError: what the user can mend; then nothing was written.
     """
-    from neurogloss.agent.cluster import collecting
+    from neurogloss.runs.cluster import collecting
 
     return collecting.collect(RunFolder(Path(run)), settings or make(CollectSettings, values), engine, progress)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.agent.report.numbers import DECILES, ScorerNumbers
+from neurogloss.runs.report.numbers import DECILES, ScorerNumbers
 from neurogloss.errors import MissingExtra
 
 POINTS = 4000

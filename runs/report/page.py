@@ -12,9 +12,9 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from neurogloss.agent.report import figures
-from neurogloss.agent.report.numbers import Numbers, key_of
-from neurogloss.agent.run import Run, open_run
+from neurogloss.runs.report import figures
+from neurogloss.runs.report.numbers import Numbers, key_of
+from neurogloss.runs.run import Run, open_run
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
 from neurogloss.prompts.pictures import draw
@@ -176,7 +176,7 @@ def _template() -> Template:
     environment.filters.update(
         interval=interval, number=number, probability=chance, shades=_shades, picture=_picture
     )
-    return environment.from_string(files("neurogloss.agent.report").joinpath("page.html").read_text("utf-8"))
+    return environment.from_string(files("neurogloss.runs.report").joinpath("page.html").read_text("utf-8"))
 
 
 def _markup(svg: str) -> Markup:

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.accounts import Standing
-from neurogloss.agent import graph, tools, units
-from neurogloss.agent.cluster.labelling import Elsewhere, elsewhere
+from neurogloss.agent import graph, tools
+from neurogloss.runs import units
+from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
 from neurogloss.agent.models import Models
-from neurogloss.agent.results import ExplainedUnit, FailedUnit, Here, Result, Workers, in_flight, worked
-from neurogloss.agent.scoring import unit_workers
-from neurogloss.agent.sweeps import Summary, Sweeps
+from neurogloss.runs.results import ExplainedUnit, FailedUnit, Here, Result, Workers, in_flight, worked
+from neurogloss.runs.scoring import unit_workers
+from neurogloss.runs.sweeps import Summary, Sweeps
 from neurogloss.agent.trace import pack
 from neurogloss.engines.usage import recording
 from neurogloss.folder import RunFolder
