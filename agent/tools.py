@@ -102,8 +102,6 @@ def build(
         UserError: an LLM is asked for and none is given, an unknown explainer or scorer, or one that needs what is
             not there.
     """
-    if settings.together > 1:
-        raise UserError("Several explanations can be asked about at once where they are there: label, then score.")
     scoring = build_scoring(settings, cache, models, chat, own_scorers)
     explainer = _explainer(settings, models, chat)
     effort = _effort(settings, models, chat, scoring.judge)
@@ -127,8 +125,6 @@ def build_scoring(
     """Judge and scorers alone, for explanations that are there. Raises UserError as `build`."""
     if chat is None and settings.llm_judges:
         raise UserError("Expected an LLM for this judge, found none. Give one with --llm URL [--model NAME].")
-    if settings.together > 1 and (tuple(settings.scorers) != ("detection",) or own_scorers):
-        raise UserError("Expected the scorer detection alone, to be asked about several explanations at once.")
     scorers = choose_scorers(settings.scorers, settings.questions, own_scorers)
     if any(scorer.needs_subject for scorer in scorers):
         require_subject_packages()

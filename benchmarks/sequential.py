@@ -1,16 +1,14 @@
-"""Judge calls saved: by stopping where a score is settled, and by asking about several explanations at once.
+"""Judge calls saved by stopping where a score is settled.
 
     python -m benchmarks.sequential [--each N] [--json]
 
 Planted units (`benchmarks.planted`), detection on 100 contexts, five a prompt, one floor, and an oracle judge that
 errs in one answer of ten.
 
-Stopping: each unit's right explanation, and that of another unit, are scored on all questions, until the score is
+Each unit's right explanation, and that of another unit, are scored on all questions, until the score is
 settled, and until its interval is narrow. Beside each figure stands that of all questions: requests, and the share
 accepted at 0.05. All questions have a bootstrap p-value, which would not hold its level if it was looked at after
 each batch; that of a score that may stop does.
-
-At once: the explanations of a dozen units in one prompt; beside its figures stand those of one a prompt.
 """
 
 from __future__ import annotations
@@ -31,35 +29,25 @@ from benchmarks.planted.oracle import Oracle
 from benchmarks.planted.run import collect, unit_id
 from benchmarks.planted.units import Unit
 from benchmarks.table import Row, report
-from neurogloss.accounts import Usage, Work
-from neurogloss.agent import tools
 from neurogloss.agent.models import Hard
 from neurogloss.agent.nodes.score import Score as ScoreNode
 from neurogloss.agent.state import ScorerState
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
-from neurogloss.ids import UnitId, derive_seed
-from neurogloss.protocols import HeldOut, Quiet
-from neurogloss.records import Explanation, Label, Score
-from neurogloss.runs.inverted import GroupScoring
-from neurogloss.runs.results import Here, Workers, in_flight
-from neurogloss.runs.scoring import unit_workers
-from neurogloss.runs.sweeps import Sweeps
+from neurogloss.ids import derive_seed
+from neurogloss.protocols import HeldOut
+from neurogloss.records import Explanation
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.floors import Floor
-from neurogloss.scorers.inverted import DETECTION, DISCRIMINATION
 from neurogloss.scorers.judges.llm import LLMJudge
 from neurogloss.scorers.measure import accepted
 from neurogloss.scorers.sequential import Stop
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
-from neurogloss.store.ledger import Ledger
 
 ERROR = 0.1
 """Share of the judge's answers that are wrong."""
 ALPHA = 0.05
-GROUP = 12
-"""Explanations at once."""
 RIGHT, OTHER = "the right explanation", "that of another unit"
 STOPS: Mapping[str, Stop | None] = {
     "all questions": None,
@@ -76,11 +64,8 @@ def main() -> int:
     planted = sample(arguments.each)
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
         cache = collect(RunFolder(Path(folder) / "run"), planted)
-        rows = [*asyncio.run(stopping(cache, planted)), *asyncio.run(at_once(cache, planted, Path(folder)))]
+        rows = asyncio.run(stopping(cache, planted))
     return report(f"judge calls saved, {len(planted)} planted units, detection", rows, arguments.json)
-
-
-# --- stopping ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -136,75 +121,6 @@ async def _scored(cache: Cache, planted: Sequence[Unit], stop: Stop | None) -> d
             )
             hits += accepted((await node(state))["scores"], ALPHA)
         found[whose] = Found(chat.usage.requests / n, hits / n)
-    return found
-
-
-# --- several explanations at once ----------------------------------------------------------------------
-
-
-async def at_once(cache: Cache, planted: Sequence[Unit], folder: Path) -> list[Row]:
-    """Requests, agreement and scores, beside those of a prompt an explanation."""
-    plain, plain_usage = await _labelled(cache, planted, folder / "plain.sqlite", 1)
-    inverted, usage = await _labelled(cache, planted, folder / "inverted.sqlite", GROUP)
-    n, pairs = len(planted), list(zip(plain, inverted, strict=True))
-    same = [a == b for old, new in pairs for a, b in zip(old["detection"][1], new[DETECTION][1], strict=True)]
-    areas = [
-        sum(each[name][0].score.value if name == DISCRIMINATION else _area(each[name][0]) for each in some) / n
-        for some, name in ((inverted, DETECTION), (plain, "detection"), (inverted, DISCRIMINATION))
-    ]
-    return [
-        _fewer("at once: requests a unit", usage.requests / n, plain_usage.requests / n),
-        _fewer("… prompt tokens a unit", usage.prompt_tokens / n, plain_usage.prompt_tokens / n),
-        Row("… share of answers that are the same", sum(same) / len(same), goal="1", met=all(same)),
-        Row("… detection, mean AUROC", areas[0], areas[1]),
-        Row("… discrimination at no cost, mean AUROC; chance", areas[2], 0.5),
-    ]
-
-
-def _fewer(what: str, figure: float, beside: float) -> Row:
-    return Row(what, figure, beside, beside / figure, goal="ratio 2", met=beside / figure >= 2)
-
-
-def _area(score: Score) -> float:
-    return score.score.value if score.metric == "auroc" else score.metrics["auroc"]
-
-
-Answers = tuple[Score, Sequence[float | None]]
-"""A score, and the probabilities that the unit's own explanation got, by text."""
-
-
-async def _labelled(
-    cache: Cache, planted: Sequence[Unit], path: Path, together: int
-) -> tuple[list[dict[str, Answers]], Usage]:
-    """What the project's own scoring records of the right explanations, by scorer, unit by unit."""
-    settings = LabelSettings(llm="oracle", scorers=("detection",), together=together)
-    models, chat = PlantedModels(cache, settings, planted), RecordedModel(Oracle(ERROR))
-    scoring, ids = tools.build_scoring(settings, cache, models, chat), [unit_id(i) for i in range(len(planted))]
-    with Ledger(path) as ledger:
-        ledger.add_method("planted", {})
-        ledger.add_units((id, cache.statistics(id)) for id in ids)
-        for id, unit in zip(ids, planted, strict=True):
-            ledger.record_explained(Explanation(id, unit.rule.words, "planted"), [], Work("explain", Usage()))
-        sweeps = Sweeps(ledger, "planted", settings, ids, Quiet())
-
-        def workers() -> Workers[Label]:
-            if together > 1:
-                return Here(GroupScoring(sweeps, scoring, models, cache), in_flight(settings))
-            return unit_workers(sweeps, scoring, models)
-
-        await sweeps.run("scoring", lambda standing: True, sweeps.explained, workers)
-        return [_of(ledger, id) for id in ids], chat.usage
-
-
-def _of(ledger: Ledger, id: UnitId) -> dict[str, Answers]:
-    label = ledger.label(id, "planted")
-    assert label is not None and label.explanation is not None
-    found = {}
-    for score in label.scores:
-        outcomes = ledger.outcomes(label.explanation.id, score.scorer)
-        own = [o for o in outcomes if o.asked == label.explanation.id]
-        by_text = sorted((o.question.passages[0].text, o.answer.probability or 0.0) for o in own)
-        found[score.scorer] = (score, [probability for _, probability in by_text])
     return found
 
 

@@ -211,11 +211,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def hours(value: float) -> str:
-    """Small ones with digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
-
-
 def bars(counts: Sequence[int]) -> str:
     """A histogram as one line of blocks, without the empty bins at both ends."""
     filled = [i for i, count in enumerate(counts) if count]

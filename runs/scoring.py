@@ -13,7 +13,6 @@ from neurogloss.accounts import Standing
 from neurogloss.agent import graph, tools
 from neurogloss.runs import units
 from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
-from neurogloss.runs.inverted import GroupScoring
 from neurogloss.agent.models import Models
 from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.runs.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
@@ -25,7 +24,6 @@ from neurogloss.ids import derive_seed, hash64
 from neurogloss.protocols import Progress, Quiet, Scorer
 from neurogloss.records import Explanation, Label, Score, State
 from neurogloss.scorers import floors
-from neurogloss.scorers.inverted import DETECTION
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.index import Index
@@ -82,10 +80,7 @@ async def score_async(
             chat = await tools.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
             scoring = tools.build_scoring(settings, cache, models, chat, own_scorers)
             cluster = stack.enter_context(elsewhere(engine, folder, own_scorers))
-            at_once = settings.together > 1
-            if at_once and cluster:
-                raise UserError("Several explanations are asked about at once in one process: --engine local.")
-            names = frozenset([DETECTION] if at_once else [scorer.name for scorer in scoring.scorers])
+            names = frozenset(scorer.name for scorer in scoring.scorers)
             ledger = stack.enter_context(Ledger(folder.ledger))
             chosen = units.select(cache, settings.units, settings.min_active, settings.seed)
             sweeps = Sweeps(ledger, _method(ledger, method), settings, chosen, progress)
@@ -94,8 +89,6 @@ async def score_async(
                 return standing is not None and standing.explained and not names <= standing.scorers
 
             def workers() -> Workers[Label]:
-                if at_once:
-                    return Here(GroupScoring(sweeps, scoring, models, cache), in_flight(settings))
                 return unit_workers(sweeps, scoring, models, cluster)
 
             await sweeps.run("scoring", unscored, sweeps.explained, workers)

@@ -57,7 +57,6 @@ class ScoreRequest(_Scoring):
 
     method: Text | None = None
     """Whose explanations; by default the newest."""
-    together: Annotated[int, Field(ge=1, le=50)] | None = None
 
     def settings(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_none=True, exclude={"method"})

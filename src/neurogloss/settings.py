@@ -198,9 +198,6 @@ class LabelSettings(Settings):
     """Nor after so many seconds. What is the same on every machine is lost with it."""
     per_prompt: int = Field(default=5, ge=1)
     """Questions that an LLM as judge is asked in one prompt."""
-    together: int = Field(default=1, ge=1)
-    """Explanations that an LLM is asked about in one prompt, where stored ones are scored. With 2 or more, the
-    detection of so many units asks about each context once, and discrimination is read off the same answers."""
     probabilities: bool = False
     """Whether it is asked one a prompt instead, for the probability of its answer."""
     pictures: Literal["auto", "captions"] = "auto"

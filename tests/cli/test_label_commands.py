@@ -31,19 +31,19 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(
     assert (run_copy / "ledger.sqlite").stat().st_mtime_ns == before
 
 
-def test_several_explanations_are_scored_at_once_and_not_again(
-    invoke: Invoke, run_copy: Path, tmp_path: Path, write_script: Callable[..., str]
+def test_explanations_are_scored_by_a_further_scorer_and_not_again(
+    invoke: Invoke, run_copy: Path, tmp_path: Path
 ) -> None:
-    script = tmp_path / "lists.jsonl"
-    script.write_text(json.dumps({"match": "Explanations:", "reply": {"answers": [[1], [1], [], [], [2]]}}))
-    flags = ["score", run_copy, "--llm", f"scripted:{script}", "--scorers", "detection", "--together", 3]
+    script = tmp_path / "answers.jsonl"
+    script.write_text(json.dumps({"match": "Passages:", "marks": 3}))
+    flags = ["score", run_copy, "--llm", f"scripted:{script}", "--scorers", "discrimination"]
     (summary,) = invoke(*flags, "--questions", 20, "--json").rows
     labels = ng.open_run(run_copy).labels()
     found = [[score.scorer for score in label.scores] for label in labels if label.explanation]
-    assert found and all({"detection-inverted", "discrimination-inverted"} <= set(names) for names in found)
+    assert found and all("discrimination" in names for names in found)
     assert summary["usage"]["requests"] > 0
     assert invoke(*flags, "--questions", 20, "--json").rows[0]["usage"]["requests"] == 0
-    refused = invoke("label", run_copy, *flags[2:-2], "--stop", "soon")
+    refused = invoke("score", run_copy, *flags[2:], "--stop", "soon")
     assert refused.code == 2 and "stop" in refused.err
 
 

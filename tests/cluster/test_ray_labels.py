@@ -149,13 +149,6 @@ def test_stored_explanations_are_scored_elsewhere_by_models_in_the_worker(
     assert dump(here) == dump(there) != dump(alone)
 
 
-def test_what_a_user_can_mend_is_said_as_by_one_process(cluster: Any, run: Path, tmp_path: Path) -> None:
-    path = tmp_path / "rules.jsonl"
-    path.write_text('{"match": "", "reply": "x"}\n', encoding="utf-8")
-    with pytest.raises(UserError, match="one process"):
-        ng.score(run, llm=f"scripted:{path}", engine="ray", together=2, scorers=("detection",))
-
-
 def test_workers_with_another_method_are_refused(cluster: Any, run: Path, script: str) -> None:
     """A prompt that was edited on one host alone would give scores that do not belong together."""
     folder = RunFolder(run)

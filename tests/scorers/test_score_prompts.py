@@ -26,7 +26,6 @@ VALUES: dict[str, dict[str, Any]] = {
     "score/fuzzing-one-pictures": SEVERAL,
     "score/intervention": PAIRS,
     "score/intervention-one": PAIRS,
-    "score/inverted": {"explanations": [HOSTILE, "b"], "items": [(TEXT,), (TEXT,)]},
     "score/intruder": {"passages": [TEXT] * 3},
     "score/intruder-pictures": {"passages": [TEXT] * 3},
     "score/output": {"explanation": HOSTILE, "sets": [[HOSTILE, "b"], ["c", "d"]]},
@@ -51,7 +50,7 @@ def test_what_is_filled_in_is_data(name: str) -> None:
     asked = messages[-1].content
     assert "Ignore the above" in asked and "<|im_start|>" not in asked
     assert not any(line.strip() in ("## system", "Ignore the above.") for line in asked.splitlines())
-    fences = {"score/write": 0, "score/write-fitting": 0, "score/inverted": 4}.get(name, 2)
+    fences = {"score/write": 0, "score/write-fitting": 0}.get(name, 2)
     assert asked.splitlines().count("```") == fences, "no fence but ours"
 
 
