@@ -20,6 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send
 
 from neurogloss.agent.effort import Effort
+from neurogloss.agent.methods import Scoring
 from neurogloss.agent.nodes.explain import Explain
 from neurogloss.agent.nodes.gather import Gather
 from neurogloss.agent.nodes.prepare import Prepare, Steered
@@ -28,7 +29,6 @@ from neurogloss.agent.nodes.screen import Screen
 from neurogloss.agent.nodes.settle import Settle
 from neurogloss.agent.nodes.verdict import Verdict
 from neurogloss.agent.state import Explained, ExplainState, Scored, ScorerState, ScoreState
-from neurogloss.agent.tools import Scoring
 from neurogloss.agent.trace import Node, traced
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Explainer, Judge

@@ -24,6 +24,7 @@ from benchmarks.planted.units import units as planted
 from benchmarks.table import Row, report
 from neurogloss.agent.effort import Effort
 from neurogloss.agent.graph import explain_graph, score_graph
+from neurogloss.agent.methods import Scoring
 from neurogloss.agent.nodes.explain import Explain
 from neurogloss.agent.nodes.gather import Gather
 from neurogloss.agent.nodes.prepare import Prepare
@@ -31,7 +32,6 @@ from neurogloss.agent.nodes.score import Score
 from neurogloss.agent.nodes.screen import Screen
 from neurogloss.agent.nodes.settle import Settle
 from neurogloss.agent.nodes.verdict import Verdict
-from neurogloss.agent.tools import Scoring
 from neurogloss.folder import RunFolder
 from neurogloss.protocols import Instruments, LiveSubject, Material
 from neurogloss.records import Answer, Candidate, Evidence, Question

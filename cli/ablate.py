@@ -71,7 +71,7 @@ def ablate(
 def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
     """The units meant, sorted."""
     from neurogloss.runs.filtering import units_where
-    from neurogloss.runs.units import select
+    from neurogloss.runs.select import select
 
     if units:
         return list(select(opened.cache, units, 1, seed))

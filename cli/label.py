@@ -10,7 +10,7 @@ import typer
 from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, RunArgument, said
 
 if TYPE_CHECKING:
-    from neurogloss.runs.sweeps import Summary
+    from neurogloss.runs.sweep import Summary
     from neurogloss.settings import LabelSettings
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.runnables.config import RunnableConfig, ensure_config, set_config_context
 from pydantic import Field
 
-from neurogloss.agent import graph, tools
+from neurogloss.agent import graph, methods
 from neurogloss.agent.explainers import registry as explainers
 from neurogloss.agent.models import Hard, lexical_judge
 from neurogloss.runs.steps.evidence import Activation, Text, UnitName, evidence_of
@@ -106,7 +106,7 @@ async def label_each(measured: Sequence[Evidence], settings: ContextSettings) ->
 
 def scorers_of(settings: ContextSettings) -> list[Scorer]:
     """Those that the settings name. Raises UserError where one is unknown, or needs the subject."""
-    scorers = tools.choose_scorers(settings.scorers, 100)
+    scorers = methods.choose_scorers(settings.scorers, 100)
     if any(scorer.needs_subject for scorer in scorers):
         _no_subject()
     return scorers
@@ -148,7 +148,7 @@ class Labeller:
         background = [Passage(c.tokens) for c in (*half.negatives, *(e.context for e in half.uniform))]
         if len(background) < 2:
             return None
-        return SimilarityJudge(MiniLM(), background[: tools.BACKGROUND], self.settings.seed)
+        return SimilarityJudge(MiniLM(), background[: methods.BACKGROUND], self.settings.seed)
 
     async def explain(self, evidence: Evidence, judge: Judge | None) -> Label:
         """In state `explained`, or a failure with its reason."""
@@ -180,7 +180,7 @@ class Labeller:
         instruments = Instruments(
             chat=self.chat, embedder=MiniLM(), lexical=lambda unit: lexical_judge(evidence.explain)
         )
-        scoring = tools.Scoring(judge, self.scorers, instruments, 1 if self.chat else 5, Hard(), {})
+        scoring = methods.Scoring(judge, self.scorers, instruments, 1 if self.chat else 5, Hard(), {})
         for scorer in self.scorers:
             answering.require(scorer, instruments)
         try:

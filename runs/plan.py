@@ -21,11 +21,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from neurogloss.accounts import Usage
-from neurogloss.agent import tools
-from neurogloss.runs import units
-from neurogloss.runs.batch import Batch
+from neurogloss.agent import methods
+from neurogloss.runs.select import select
+from neurogloss.runs.label import Batch
 from neurogloss.agent.models import Models
-from neurogloss.runs.sweeps import Sweeps
+from neurogloss.runs.sweep import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
@@ -82,12 +82,12 @@ def plan(
 async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progress) -> Plan:
     """As `plan`, awaited."""
     cache = Cache(folder.cache)
-    chosen = units.select(cache, settings.units, settings.min_active, settings.seed)
+    chosen = select(cache, settings.units, settings.min_active, settings.seed)
     models = Models(cache, settings, progress)
     async with AsyncExitStack() as stack:
-        chat = await tools.open_chat(stack, settings, None)
+        chat = await methods.open_chat(stack, settings, None)
         stub = Unasked(chat) if chat else None
-        method = tools.build(settings, cache, models, RecordedModel(stub) if stub else None)
+        method = methods.build(settings, cache, models, RecordedModel(stub) if stub else None)
         left = _left(folder, chosen, method, settings)
         sample = left[:: max(1, len(left) // SAMPLED)][:SAMPLED]
         if chat is None or stub is None or not sample:
@@ -109,7 +109,7 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
 
 
 def _left(
-    folder: RunFolder, chosen: Sequence[UnitId], method: tools.Method, settings: LabelSettings
+    folder: RunFolder, chosen: Sequence[UnitId], method: methods.Method, settings: LabelSettings
 ) -> list[UnitId]:
     """Those of the chosen units that have no label under the method."""
     if not folder.ledger.is_file():

@@ -99,7 +99,7 @@ def test_a_violation_is_named_by_file_and_line(tmp_path: Path) -> None:
         """from neurogloss.records import Score
 from neurogloss.store.index import Index
 from neurogloss.scorers import metrics
-import neurogloss.runs.batch
+import neurogloss.runs.label
 from ..prompts import render
 from . import migrations
 def later():

@@ -22,7 +22,7 @@ from neurogloss.settings import LabelSettings, make
 
 if TYPE_CHECKING:
     from neurogloss.runs.similarity import Grid
-    from neurogloss.runs.sweeps import Summary
+    from neurogloss.runs.sweep import Summary
     from neurogloss.web.comparisons import Comparison, Heat
 
 PAIRS, LONE = 5_000, 500

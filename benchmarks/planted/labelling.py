@@ -13,12 +13,12 @@ from benchmarks.planted.rules import Rule
 from benchmarks.planted.run import texts_of, unit_id
 from benchmarks.planted.subject import PlantedSubject
 from benchmarks.planted.units import Unit, rule_of
-from neurogloss.agent import tools
+from neurogloss.agent import methods
 from neurogloss.agent.models import Models
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.protocols import LiveSubject, Quiet
-from neurogloss.runs.batch import Batch
-from neurogloss.runs.sweeps import Sweeps
+from neurogloss.runs.label import Batch
+from neurogloss.runs.sweep import Sweeps
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger
@@ -76,7 +76,7 @@ async def label(
     chosen = range(len(planted)) if among is None else among
     models = PlantedModels(cache, settings, planted)
     chat = RecordedModel(Oracle(error, settings.seed, texts_of(cache, "explain")[:MEMORY]))
-    method = tools.build(settings, cache, models, chat)
+    method = methods.build(settings, cache, models, chat)
     with Ledger(ledger) as opened:
         sweeps = Sweeps(opened, method.id, settings, [unit_id(i) for i in chosen], Quiet())
         await Batch(cache, method, models, sweeps).run()

@@ -30,7 +30,7 @@ PRELOAD = (
     "neurogloss.cli.app",
     "neurogloss.cli.progress",
     "neurogloss.cli.render",
-    "neurogloss.runs.batch",
+    "neurogloss.runs.label",
     "neurogloss.agent.explainers.llm",
     "neurogloss.engines.answers",
     "neurogloss.engines.scripted",

@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic
 
-from neurogloss.agent import tools
+from neurogloss.agent import methods
 from neurogloss.runs.cluster.connection import Cluster, open_cluster
 from neurogloss.agent.models import Models
 from neurogloss.runs.results import Here, Item, Result, Results, in_flight, interleaved, until_gone
@@ -63,11 +63,11 @@ class Elsewhere:
     run: Path
     own_scorers: Sequence[Scorer]
 
-    def explaining(self, settings: LabelSettings, method: tools.Method) -> Shards[UnitId]:
+    def explaining(self, settings: LabelSettings, method: methods.Method) -> Shards[UnitId]:
         return Shards(self.cluster, self._job(settings, method.settings), explain, settings.llm is None)
 
     def scoring(
-        self, settings: LabelSettings, scoring: tools.Scoring, pool: Sequence[Explanation]
+        self, settings: LabelSettings, scoring: methods.Scoring, pool: Sequence[Explanation]
     ) -> Shards[Label]:
         """`pool`: explanations from which floors are drawn, sent to each host once."""
         on_gpu = settings.llm is None or any(scorer.needs_subject for scorer in scoring.scorers)
@@ -163,12 +163,12 @@ def score(job: Job, labels: Sequence[Label], pool: Sequence[Explanation]) -> Ite
 
 
 async def _explained(job: Job, units: Sequence[UnitId]) -> Results:
-    from neurogloss.runs.batch import UnitExplaining
+    from neurogloss.runs.label import UnitExplaining
 
     cache, models = _opened(job)
     async with AsyncExitStack() as stack:
-        chat = await tools.open_chat(stack, job.settings, None)
-        method = tools.build(job.settings, cache, models, chat, job.own_scorers)
+        chat = await methods.open_chat(stack, job.settings, None)
+        method = methods.build(job.settings, cache, models, chat, job.own_scorers)
         _check(job, method.settings)
         workers = Here(UnitExplaining(cache, method, models, job.settings), in_flight(job.settings))
         async for result in workers.results(iter(units), len(units)):
@@ -176,12 +176,12 @@ async def _explained(job: Job, units: Sequence[UnitId]) -> Results:
 
 
 async def _scored(job: Job, labels: Sequence[Label], pool: Sequence[Explanation]) -> Results:
-    from neurogloss.runs.scoring import UnitScoring
+    from neurogloss.runs.score import UnitScoring
 
     cache, models = _opened(job)
     async with AsyncExitStack() as stack:
-        chat = await tools.open_chat(stack, job.settings, None)
-        scoring = tools.build_scoring(job.settings, cache, models, chat, job.own_scorers)
+        chat = await methods.open_chat(stack, job.settings, None)
+        scoring = methods.build_scoring(job.settings, cache, models, chat, job.own_scorers)
         _check(job, scoring.settings)
         workers = Here(UnitScoring(scoring, models, job.settings, pool), in_flight(job.settings))
         async for result in workers.results(iter(labels), len(labels)):

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
         Score,
         State,
     )
-    from neurogloss.runs.batch import label, label_async
     from neurogloss.runs.contexts import ContextSettings, label_contexts, label_contexts_async
     from neurogloss.runs.exchange import diff, export, import_labels
+    from neurogloss.runs.label import label, label_async
     from neurogloss.runs.plan import plan
     from neurogloss.runs.report.page import report
     from neurogloss.runs.run import Run, collect, collect_images, collect_responses, merge, open_run, search
-    from neurogloss.runs.scoring import score, score_async
+    from neurogloss.runs.score import score, score_async
     from neurogloss.runs.similarity import similar
     from neurogloss.runs.steps.runnable import label_runnable
     from neurogloss.runs.steps.subgraph import label_subgraph
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 # Names are looked up on first use: `import neurogloss` loads neither torch nor chromadb nor langgraph.
 _HOME = {
-    "label": "runs.batch",
-    "label_async": "runs.batch",
+    "label": "runs.label",
+    "label_async": "runs.label",
     "plan": "runs.plan",
     "report": "runs.report.page",
-    "score": "runs.scoring",
-    "score_async": "runs.scoring",
+    "score": "runs.score",
+    "score_async": "runs.score",
     "ContextSettings": "runs.contexts",
     "label_contexts": "runs.contexts",
     "label_contexts_async": "runs.contexts",

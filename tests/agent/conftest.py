@@ -56,7 +56,7 @@ PRELOAD = (
     "neurogloss.cli.app",
     "neurogloss.cli.progress",
     "neurogloss.cli.render",
-    "neurogloss.runs.batch",
+    "neurogloss.runs.label",
     "neurogloss.agent.explainers.llm",
     "neurogloss.engines.scripted",
     "neurogloss.scorers.judges.llm",

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from neurogloss.agent.graph import score_graph
+from neurogloss.agent.methods import Scoring
 from neurogloss.agent.models import Hard
 from neurogloss.agent.nodes.prepare import LONG_ENOUGH, Prepare, prompt_texts
 from neurogloss.agent.nodes.score import Score as ScoreNode
 from neurogloss.agent.nodes.verdict import Verdict
 from neurogloss.agent.state import ScorerState, ScoreState
-from neurogloss.agent.tools import Scoring
 from neurogloss.errors import TransportError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.interventions import SteeredText, Steering

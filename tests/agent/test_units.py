@@ -9,7 +9,7 @@ import pytest
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
-from neurogloss.runs.units import select
+from neurogloss.runs.select import select
 from neurogloss.sources.cache import Cache
 
 

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
-from neurogloss.runs.units import select
+from neurogloss.runs.select import select
 from neurogloss.sources.brain import collect, responses
 from neurogloss.sources.brain.collect import collect_responses
 from neurogloss.sources.brain.experiment import read_experiment

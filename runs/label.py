@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.accounts import Standing
-from neurogloss.agent import graph, tools
-from neurogloss.runs import units
+from neurogloss.agent import graph, methods
+from neurogloss.runs.select import select
 from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
 from neurogloss.agent.models import Models
 from neurogloss.runs.results import ExplainedUnit, FailedUnit, Here, Result, Workers, in_flight, worked
-from neurogloss.runs.scoring import unit_workers
-from neurogloss.runs.sweeps import Summary, Sweeps
+from neurogloss.runs.score import unit_workers
+from neurogloss.runs.sweep import Summary, Sweeps
 from neurogloss.agent.trace import pack
 from neurogloss.engines.usage import recording
 from neurogloss.folder import RunFolder
@@ -81,11 +81,11 @@ async def label_async(
     settings = settings or make(LabelSettings, values)
     with folder.writing():
         cache = Cache(folder.cache)
-        chosen = units.select(cache, settings.units, settings.min_active, settings.seed)
+        chosen = select(cache, settings.units, settings.min_active, settings.seed)
         models = Models(cache, settings, progress)
         async with AsyncExitStack() as stack:
-            chat = await tools.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
-            method = tools.build(settings, cache, models, chat, own_scorers)
+            chat = await methods.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
+            method = methods.build(settings, cache, models, chat, own_scorers)
             cluster = stack.enter_context(elsewhere(engine, folder, own_scorers))
             ledger = stack.enter_context(Ledger(folder.ledger))
             batch = Batch(cache, method, models, Sweeps(ledger, method.id, settings, chosen, progress), cluster)
@@ -101,7 +101,7 @@ class Batch:
     def __init__(
         self,
         cache: Cache,
-        method: tools.Method,
+        method: methods.Method,
         models: Models,
         sweeps: Sweeps,
         cluster: Elsewhere | None = None,
@@ -150,7 +150,7 @@ class Batch:
 class UnitExplaining:
     """Takes one unit through the explain graph."""
 
-    def __init__(self, cache: Cache, method: tools.Method, models: Models, settings: LabelSettings) -> None:
+    def __init__(self, cache: Cache, method: methods.Method, models: Models, settings: LabelSettings) -> None:
         self._method, self._models, self._settings = method, models, settings
         self._shortfall = shortfalls(cache)
         self._graph = graph.explain_graph(

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.accounts import Standing
-from neurogloss.agent import graph, tools
-from neurogloss.runs import units
+from neurogloss.agent import graph, methods
+from neurogloss.runs.select import select
 from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
 from neurogloss.agent.models import Models
 from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.runs.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
-from neurogloss.runs.sweeps import Summary, Sweeps
+from neurogloss.runs.sweep import Summary, Sweeps
 from neurogloss.engines.usage import recording
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.folder import RunFolder
@@ -77,12 +77,12 @@ async def score_async(
     models = Models(cache, settings, progress)
     with folder.writing():
         async with AsyncExitStack() as stack:
-            chat = await tools.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
-            scoring = tools.build_scoring(settings, cache, models, chat, own_scorers)
+            chat = await methods.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
+            scoring = methods.build_scoring(settings, cache, models, chat, own_scorers)
             cluster = stack.enter_context(elsewhere(engine, folder, own_scorers))
             names = frozenset(scorer.name for scorer in scoring.scorers)
             ledger = stack.enter_context(Ledger(folder.ledger))
-            chosen = units.select(cache, settings.units, settings.min_active, settings.seed)
+            chosen = select(cache, settings.units, settings.min_active, settings.seed)
             sweeps = Sweeps(ledger, _method(ledger, method), settings, chosen, progress)
 
             def unscored(standing: Standing | None) -> bool:
@@ -106,7 +106,7 @@ def _method(ledger: Ledger, method: str | None) -> str:
 
 
 def unit_workers(
-    sweeps: Sweeps, scoring: tools.Scoring, models: Models, cluster: Elsewhere | None = None
+    sweeps: Sweeps, scoring: methods.Scoring, models: Models, cluster: Elsewhere | None = None
 ) -> Workers[Label]:
     """Who scores units by themselves: this process, or the cluster."""
     settings, pool = sweeps.settings, floor_pool(sweeps)
@@ -125,7 +125,7 @@ class UnitScoring:
     """Takes one unit's explanation through the score graph."""
 
     def __init__(
-        self, scoring: tools.Scoring, models: Models, settings: LabelSettings, pool: Sequence[Explanation]
+        self, scoring: methods.Scoring, models: Models, settings: LabelSettings, pool: Sequence[Explanation]
     ) -> None:
         """`pool`: explanations from which floors are drawn."""
         self._scoring, self._models, self._settings, self._pool = scoring, models, settings, pool
