@@ -16,7 +16,6 @@ from pydantic import Field
 from neurogloss.agent import graph, methods
 from neurogloss.agent.explainers import registry as explainers
 from neurogloss.agent.models import Hard, lexical_judge
-from neurogloss.runs.steps.evidence import Activation, Text, UnitName, evidence_of
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import AnswerError, UserError
@@ -24,6 +23,7 @@ from neurogloss.ids import derive_seed
 from neurogloss.llm import ChatModel
 from neurogloss.protocols import Instruments, Judge, LiveSubject, Scorer
 from neurogloss.records import Evidence, Label, Passage, State
+from neurogloss.runs.steps.evidence import Activation, Text, UnitName, evidence_of
 from neurogloss.scorers import answering, floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.settings import LabelSettings, Settings, make

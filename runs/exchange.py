@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 
-from neurogloss.runs.run import Run, open_run
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.records import UnitStatistics
+from neurogloss.runs.run import Run, open_run
 from neurogloss.sources.cache import Cache
 from neurogloss.store.exchange import diff as differing
 from neurogloss.store.exchange import importing

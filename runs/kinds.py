@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.runs.sides import By, Side, sketches
 from neurogloss.errors import UserError
 from neurogloss.protocols import Embedder, Float32
 from neurogloss.records import Explanation
+from neurogloss.runs.sides import By, Side, sketches
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.dictionaries import directions_of, open_dictionary

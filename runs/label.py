@@ -24,18 +24,18 @@ from typing import Any
 
 from neurogloss.accounts import Standing
 from neurogloss.agent import graph, methods
-from neurogloss.runs.select import select
-from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
 from neurogloss.agent.models import Models
-from neurogloss.runs.results import ExplainedUnit, FailedUnit, Here, Result, Workers, in_flight, worked
-from neurogloss.runs.score import unit_workers
-from neurogloss.runs.sweep import Summary, Sweeps
 from neurogloss.agent.trace import pack
 from neurogloss.engines.usage import recording
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress, Quiet, Scorer
 from neurogloss.records import Label, State
+from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
+from neurogloss.runs.results import ExplainedUnit, FailedUnit, Here, Result, Workers, in_flight, worked
+from neurogloss.runs.score import unit_workers
+from neurogloss.runs.select import select
+from neurogloss.runs.sweep import Summary, Sweeps
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.brain.voxels import shortfalls
 from neurogloss.sources.cache import Cache

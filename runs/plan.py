@@ -22,15 +22,15 @@ from typing import Any
 
 from neurogloss.accounts import Usage
 from neurogloss.agent import methods
-from neurogloss.runs.select import select
-from neurogloss.runs.label import Batch
 from neurogloss.agent.models import Models
-from neurogloss.runs.sweep import Sweeps
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.llm import ChatModel, Choice, Message, Reply, Request
 from neurogloss.protocols import Progress, Quiet
+from neurogloss.runs.label import Batch
+from neurogloss.runs.select import select
+from neurogloss.runs.sweep import Sweeps
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger

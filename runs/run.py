@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurogloss.accounts import Usage
-from neurogloss.runs.firing import Firing, firing
-from neurogloss.runs.passages import FoundContext, find_contexts
 from neurogloss.agent.trace import unpack
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import UserError
@@ -18,6 +16,8 @@ from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Embedder, Progress
 from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome, State
+from neurogloss.runs.firing import Firing, firing
+from neurogloss.runs.passages import FoundContext, find_contexts
 from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence, evidence_of

@@ -11,18 +11,18 @@ from typing import Any
 
 from neurogloss.accounts import Standing
 from neurogloss.agent import graph, methods
-from neurogloss.runs.select import select
-from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
 from neurogloss.agent.models import Models
 from neurogloss.agent.nodes.prepare import prompt_texts
-from neurogloss.runs.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
-from neurogloss.runs.sweep import Summary, Sweeps
 from neurogloss.engines.usage import recording
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import derive_seed, hash64
 from neurogloss.protocols import Progress, Quiet, Scorer
 from neurogloss.records import Explanation, Label, Score, State
+from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
+from neurogloss.runs.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
+from neurogloss.runs.select import select
+from neurogloss.runs.sweep import Summary, Sweeps
 from neurogloss.scorers import floors
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache

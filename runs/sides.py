@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.runs.run import Run
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
+from neurogloss.runs.run import Run
 from neurogloss.sources.brain.voxels import NAME as VOXELS
 from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache, Site, read_sketch, sketch_folder

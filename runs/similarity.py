@@ -16,13 +16,13 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from neurogloss.errors import UserError
+from neurogloss.protocols import Embedder
 from neurogloss.runs.cluster.comparing import Spread
 from neurogloss.runs.cluster.connection import LOCAL, Cluster, open_cluster
 from neurogloss.runs.kinds import measures_at_hand
 from neurogloss.runs.run import Run
 from neurogloss.runs.sides import ANYWHERE, By, Where, side_of
-from neurogloss.errors import UserError
-from neurogloss.protocols import Embedder
 from neurogloss.store import similarity
 from neurogloss.store.matching import Match
 from neurogloss.store.measures import Measure

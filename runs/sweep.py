@@ -13,10 +13,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from neurogloss.accounts import Standing, Usage
-from neurogloss.runs.results import Item, Workers
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress
 from neurogloss.records import Label, State
+from neurogloss.runs.results import Item, Workers
 from neurogloss.settings import LabelSettings
 from neurogloss.store.ledger import Ledger
 

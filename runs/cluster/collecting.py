@@ -21,10 +21,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from neurogloss.runs.cluster.connection import Cluster, open_cluster
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder, replace_file
 from neurogloss.protocols import Progress, Quiet
+from neurogloss.runs.cluster.connection import Cluster, open_cluster
 from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import Pass, fill, parts_folder

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from neurogloss.runs.cluster.connection import Cluster
 from neurogloss.protocols import Float32
+from neurogloss.runs.cluster.connection import Cluster
 from neurogloss.store.measures import Int, Measure, blocks
 
 

@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any, Generic
 
 from neurogloss.agent import methods
-from neurogloss.runs.cluster.connection import Cluster, open_cluster
 from neurogloss.agent.models import Models
-from neurogloss.runs.results import Here, Item, Result, Results, in_flight, interleaved, until_gone
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, content_id
 from neurogloss.protocols import Quiet, Scorer
 from neurogloss.records import Explanation, Label
+from neurogloss.runs.cluster.connection import Cluster, open_cluster
+from neurogloss.runs.results import Here, Item, Result, Results, in_flight, interleaved, until_gone
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 

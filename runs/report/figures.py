@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.runs.report.numbers import DECILES, ScorerNumbers
 from neurogloss.errors import MissingExtra
+from neurogloss.runs.report.numbers import DECILES, ScorerNumbers
 
 POINTS = 4000
 """Units in a scatter plot at most, evenly among all."""

@@ -12,13 +12,13 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from neurogloss.runs.report import figures
-from neurogloss.runs.report.numbers import Numbers, key_of
-from neurogloss.runs.run import Run, open_run
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
 from neurogloss.prompts.pictures import draw
 from neurogloss.records import Example, Label
+from neurogloss.runs.report import figures
+from neurogloss.runs.report.numbers import Numbers, key_of
+from neurogloss.runs.run import Run, open_run
 from neurogloss.scorers.summary import ScorerSummary, compare
 from neurogloss.wording import chance, interval, number
 

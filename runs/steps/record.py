@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from neurogloss.runs.contexts import ContextSettings
-from neurogloss.runs.steps.evidence import UnitName, evidence_of
 from neurogloss.errors import UserError
 from neurogloss.protocols import Scorer
 from neurogloss.records import Evidence, Label, Score
+from neurogloss.runs.contexts import ContextSettings
+from neurogloss.runs.steps.evidence import UnitName, evidence_of
 
 
 def given(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from neurogloss.runs.contexts import ContextSettings, label_each
-from neurogloss.runs.steps.record import given
 from neurogloss.errors import UserError
 from neurogloss.records import Label
+from neurogloss.runs.contexts import ContextSettings, label_each
+from neurogloss.runs.steps.record import given
 from neurogloss.settings import make
 from neurogloss.tasks import wait
 

@@ -13,10 +13,10 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from neurogloss.records import Evidence, Explanation, Label, State
 from neurogloss.runs.contexts import ContextSettings, Labeller, open_labeller
 from neurogloss.runs.steps.evidence import Text, UnitName
 from neurogloss.runs.steps.record import given, plain
-from neurogloss.records import Evidence, Explanation, Label, State
 from neurogloss.settings import make
 from neurogloss.tasks import wait
 

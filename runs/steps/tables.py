@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.runs.contexts import ContextSettings, label_each, scorers_of
-from neurogloss.runs.steps.record import columns, given, named, plain, require
 from neurogloss.errors import MissingExtra, UserError
 from neurogloss.records import Evidence
+from neurogloss.runs.contexts import ContextSettings, label_each, scorers_of
+from neurogloss.runs.steps.record import columns, given, named, plain, require
 from neurogloss.settings import make
 from neurogloss.tasks import wait
 
