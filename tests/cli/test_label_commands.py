@@ -35,12 +35,12 @@ def test_explanations_are_scored_by_a_further_scorer_and_not_again(
     invoke: Invoke, run_copy: Path, tmp_path: Path
 ) -> None:
     script = tmp_path / "answers.jsonl"
-    script.write_text(json.dumps({"match": "Passages:", "marks": 3}))
-    flags = ["score", run_copy, "--llm", f"scripted:{script}", "--scorers", "discrimination"]
+    script.write_text(json.dumps({"match": "Texts:", "reply": {"answers": [True, False, True, True, False]}}))
+    flags = ["score", run_copy, "--llm", f"scripted:{script}", "--scorers", "detection-hard"]
     (summary,) = invoke(*flags, "--questions", 20, "--json").rows
     labels = ng.open_run(run_copy).labels()
     found = [[score.scorer for score in label.scores] for label in labels if label.explanation]
-    assert found and all("discrimination" in names for names in found)
+    assert found and all("detection-hard" in names for names in found)
     assert summary["usage"]["requests"] > 0
     assert invoke(*flags, "--questions", 20, "--json").rows[0]["usage"]["requests"] == 0
     refused = invoke("score", run_copy, *flags[2:], "--stop", "soon")
