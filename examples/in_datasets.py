@@ -1,9 +1,9 @@
-"""A step of a `datasets` pipeline: each row holds a unit's texts and activations, and gets its label's columns.
+"""Label the units of a `datasets` data set: each row holds a unit's texts and activations.
 
     python examples/in_datasets.py
     python examples/in_datasets.py --llm http://127.0.0.1:8000
 
-The toy detectors of own_source.py stand in for what was measured.
+The toy detectors of own_source.py stand in for your measurements.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from own_source import DETECTORS, TEXTS, measure
 import neurogloss as ng
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--llm", help="URL of an OpenAI-compatible server, or scripted:FILE; none is needed")
+parser.add_argument("--llm", help="URL of an OpenAI-compatible server, or scripted:FILE (optional)")
 llm = parser.parse_args().llm
 
 units = Dataset.from_list(
@@ -26,8 +26,9 @@ units = Dataset.from_list(
     ]
 )
 
-# In batches, several units are in flight at a server; `units.map(ng.label_row)` takes them one by one.
-labelled = units.map(ng.label_rows, batched=True, batch_size=64, fn_kwargs={"llm": llm})
+# Several units are in flight at a server. To add the labels to the rows one by one, write
+# `units.map(lambda row: ng.label_rows([row], llm=llm)[0])`.
+labelled = Dataset.from_list(ng.label_rows(units, llm=llm))
 
 for row in labelled:
     score, floor = row["detection_score"], row["detection_floor"]

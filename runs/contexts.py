@@ -23,7 +23,7 @@ from neurogloss.ids import derive_seed
 from neurogloss.llm import ChatModel
 from neurogloss.protocols import Instruments, Judge, LiveSubject, Scorer
 from neurogloss.records import Evidence, Label, Passage, State
-from neurogloss.runs.steps.evidence import Activation, Text, UnitName, evidence_of
+from neurogloss.runs.given import Activation, Text, UnitName, evidence_of
 from neurogloss.scorers import answering, floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.settings import LabelSettings, Settings, make

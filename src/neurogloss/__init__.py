@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from neurogloss.runs.run import Run, collect, collect_images, collect_responses, merge, open_run, search
     from neurogloss.runs.score import score, score_async
     from neurogloss.runs.similarity import similar
-    from neurogloss.runs.steps.runnable import label_runnable
-    from neurogloss.runs.steps.subgraph import label_subgraph
-    from neurogloss.runs.steps.tables import label_frame, label_row, label_rows
+    from neurogloss.runs.steps import label_rows
 
 # Names are looked up on first use: `import neurogloss` loads neither torch nor chromadb nor langgraph.
 _HOME = {
@@ -49,11 +47,7 @@ _HOME = {
     "ContextSettings": "runs.contexts",
     "label_contexts": "runs.contexts",
     "label_contexts_async": "runs.contexts",
-    "label_frame": "runs.steps.tables",
-    "label_row": "runs.steps.tables",
-    "label_rows": "runs.steps.tables",
-    "label_runnable": "runs.steps.runnable",
-    "label_subgraph": "runs.steps.subgraph",
+    "label_rows": "runs.steps",
     "diff": "runs.exchange",
     "export": "runs.exchange",
     "import_labels": "runs.exchange",
@@ -108,11 +102,7 @@ __all__ = (
     "label_async",
     "label_contexts",
     "label_contexts_async",
-    "label_frame",
-    "label_row",
     "label_rows",
-    "label_runnable",
-    "label_subgraph",
     "merge",
     "open_run",
     "plan",

@@ -1,1 +1,0 @@
-"""Labelling as a step of somebody else's pipeline: LangChain, LangGraph, datasets, pandas."""
