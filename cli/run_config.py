@@ -22,19 +22,14 @@ def run(
     import neurogloss as ng
     from neurogloss.cli import progress
     from neurogloss.cli.label import label_and_report
-    from neurogloss.settings import CollectSettings, LabelSettings, make, read_config
+    from neurogloss.settings import read_config
 
-    folder, tables = read_config(config)
-    for name, values in tables.items():
-        if not isinstance(values, dict):
-            raise UserError(f"Expected a table [{name}] in {config}, found {name} = {values!r}.")
-    for table, key, value in map(_override, set or []):
-        tables[table] = {**tables[table], key: value}
-    # Both before the first long step: a mistake in [label] shows at once.
-    collecting, labelling = make(CollectSettings, tables["collect"]), make(LabelSettings, tables["label"])
+    # All settings are checked before the first long step.
+    settings = read_config(config, map(_override, set or []))
+    folder = Path(settings.run)
     with progress.shown() as bars:
-        ng.collect(folder, collecting, engine=engine, progress=bars)
-    return label_and_report(folder, labelling, json, engine)
+        ng.collect(folder, settings.collect, engine=engine, progress=bars)
+    return label_and_report(folder, settings.label, json, engine)
 
 
 def _override(text: str) -> tuple[str, str, Any]:

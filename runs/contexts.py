@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.runnables.config import RunnableConfig, ensure_config, set_config_context
-from pydantic import Field
 
 from neurogloss.agent import graph, methods
 from neurogloss.agent.explainers import registry as explainers
@@ -20,42 +18,23 @@ from neurogloss.engines import load_chat_model
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.ids import derive_seed
+from neurogloss.keywords import ContextKeywords
 from neurogloss.llm import ChatModel
 from neurogloss.protocols import Instruments, Judge, LiveSubject, Scorer
 from neurogloss.records import Evidence, Label, Passage, State
 from neurogloss.runs.given import Activation, Text, UnitName, evidence_of
 from neurogloss.scorers import answering, floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge
-from neurogloss.settings import LabelSettings, Settings, make
+from neurogloss.settings import ContextSettings, LabelSettings, make
 from neurogloss.tasks import together, wait
 
 
-class ContextSettings(Settings):
-    """How a unit is labelled from texts and activations."""
-
-    threshold: float = Field(default=0.0, allow_inf_nan=False)
-    """A text is active where its largest activation exceeds this."""
-    llm: str | None = None
-    """URL of an OpenAI-compatible server, or `scripted:FILE`, that explains and judges; without one the words that
-    the texts share are ranked and judged by embeddings."""
-    model: str | None = None
-    """Name of the model on that server; its only one where it has one."""
-    answers: Path | None = None
-    """File in which the server's answers are kept, and from which a repeated question is answered."""
-    explainer: str | None = None
-    """Name of an explainer; by default `default`, which asks the LLM, where one is given, otherwise `pmi`."""
-    scorers: tuple[str, ...] = ("detection", "fuzzing")
-    """Names from the scorer registry, without those that need the subject."""
-    min_active: int = Field(default=4, ge=2)
-    """Active texts needed in each half; with fewer the label's state is too_little_evidence."""
-    concurrency: int = Field(default=8, ge=1)
-    """Units in flight at a server, where several are labelled."""
-    seed: int = 0
-    """Decides the split into halves, every sample and draw."""
-
-
 def label_contexts(
-    texts: Sequence[Text], activations: Sequence[Activation], *, unit: UnitName = 0, **values: Any
+    texts: Sequence[Text],
+    activations: Sequence[Activation],
+    *,
+    unit: UnitName = 0,
+    **values: Unpack[ContextKeywords],
 ) -> Label:
     """Explain and score one unit from its texts and activations.
 
@@ -79,7 +58,11 @@ def label_contexts(
 
 
 async def label_contexts_async(
-    texts: Sequence[Text], activations: Sequence[Activation], *, unit: UnitName = 0, **values: Any
+    texts: Sequence[Text],
+    activations: Sequence[Activation],
+    *,
+    unit: UnitName = 0,
+    **values: Unpack[ContextKeywords],
 ) -> Label:
     """As `label_contexts`, awaited."""
     settings = make(ContextSettings, values)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from neurogloss.accounts import Standing
 from neurogloss.agent import graph, methods
@@ -29,6 +29,7 @@ from neurogloss.agent.trace import pack
 from neurogloss.engines.usage import recording
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
+from neurogloss.keywords import LabelKeywords
 from neurogloss.protocols import Progress, Quiet, Scorer
 from neurogloss.records import Label, State
 from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
@@ -51,12 +52,13 @@ def label(
     own_scorers: Sequence[Scorer] = (),
     engine: str = "local",
     progress: Progress | None = None,
-    **values: Any,
+    **values: Unpack[LabelKeywords],
 ) -> Summary:
     """Explain and score units of a collected run, or finish doing so.
 
     Args:
-        settings: all of them; or give single ones by name (`units="sample:24"`, `llm="http://…"`).
+        settings: settings as one object.
+        values: settings by name, which override those in `settings` (`units="sample:24"`, `llm="http://…"`).
         own_scorers: scorers beside those that the settings name.
         engine: `local`: this process. `ray`: workers of a Ray cluster; `ray:ADDRESS` of the one at that address.
 
@@ -74,11 +76,11 @@ async def label_async(
     own_scorers: Sequence[Scorer] = (),
     engine: str = "local",
     progress: Progress | None = None,
-    **values: Any,
+    **values: Unpack[LabelKeywords],
 ) -> Summary:
     """As `label`, awaited."""
     folder, progress = RunFolder(Path(run)).require(), progress or Quiet()
-    settings = settings or make(LabelSettings, values)
+    settings = make(LabelSettings, values, settings)
     with folder.writing():
         cache = Cache(folder.cache)
         chosen = select(cache, settings.units, settings.min_active, settings.seed)

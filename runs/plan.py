@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack
 
 from neurogloss.accounts import Usage
 from neurogloss.agent import methods
@@ -26,6 +26,7 @@ from neurogloss.agent.models import Models
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
+from neurogloss.keywords import LabelKeywords
 from neurogloss.llm import ChatModel, Choice, Message, Reply, Request
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.runs.label import Batch
@@ -67,7 +68,11 @@ class Plan:
 
 
 def plan(
-    run: str | Path, settings: LabelSettings | None = None, *, progress: Progress | None = None, **values: Any
+    run: str | Path,
+    settings: LabelSettings | None = None,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[LabelKeywords],
 ) -> Plan:
     """What `label` with the same arguments would cost. Writes nothing, and asks a server very little.
 
@@ -75,7 +80,7 @@ def plan(
         UserError: as `label`.
     """
     folder = RunFolder(Path(run)).require()
-    chosen = settings or make(LabelSettings, values)
+    chosen = make(LabelSettings, values, settings)
     return wait(partial(plan_async, folder, chosen, progress or Quiet()))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from neurogloss.accounts import Usage
 from neurogloss.agent.trace import unpack
@@ -14,6 +14,7 @@ from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
+from neurogloss.keywords import CollectKeywords, ImageKeywords, ResponseKeywords
 from neurogloss.protocols import Embedder, Progress
 from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome, State
 from neurogloss.runs.firing import Firing, firing
@@ -226,12 +227,13 @@ def collect(
     *,
     engine: str = "local",
     progress: Progress | None = None,
-    **values: Any,
+    **values: Unpack[CollectKeywords],
 ) -> Mapping[str, Any]:
     """Read a corpus with a subject and keep every unit's evidence in the run folder, or finish doing so.
 
     Args:
-        settings: all of them; or give single ones by name (`hookpoints=[…]`, `tokens=100_000`).
+        settings: settings as one object.
+        values: settings by name, which override those in `settings` (`hookpoints=[…]`, `tokens=100_000`).
         engine: `local`: this process. `ray`: workers of a Ray cluster; `ray:ADDRESS` of the one at that address.
 
     Returns:
@@ -242,16 +244,20 @@ def collect(
     """
     from neurogloss.runs.cluster import collecting
 
-    return collecting.collect(RunFolder(Path(run)), settings or make(CollectSettings, values), engine, progress)
+    return collecting.collect(RunFolder(Path(run)), make(CollectSettings, values, settings), engine, progress)
 
 
 def collect_images(
-    run: str | Path, settings: ImageSettings | None = None, *, progress: Progress | None = None, **values: Any
+    run: str | Path,
+    settings: ImageSettings | None = None,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ImageKeywords],
 ) -> Mapping[str, Any]:
     """The same of images and a vision model (`neurogloss.sources.vision.images` takes one that is loaded)."""
     from neurogloss.sources.vision import images
 
-    return images.collect_images(RunFolder(Path(run)), settings or make(ImageSettings, values), progress=progress)
+    return images.collect_images(RunFolder(Path(run)), make(ImageSettings, values, settings), progress=progress)
 
 
 def collect_responses(
@@ -260,7 +266,7 @@ def collect_responses(
     *,
     embedder: Embedder | None = None,
     progress: Progress | None = None,
-    **values: Any,
+    **values: Unpack[ResponseKeywords],
 ) -> Mapping[str, Any]:
     """The same of responses to stimuli, as of voxels.
 
@@ -269,7 +275,7 @@ def collect_responses(
     """
     from neurogloss.sources.brain import collect as brain
 
-    chosen = settings or make(ResponseSettings, values)
+    chosen = make(ResponseSettings, values, settings)
     return brain.collect_responses(RunFolder(Path(run)), chosen, embedder or MiniLM(), progress)
 
 

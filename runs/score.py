@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from neurogloss.accounts import Standing
 from neurogloss.agent import graph, methods
@@ -17,6 +17,7 @@ from neurogloss.engines.usage import recording
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import derive_seed, hash64
+from neurogloss.keywords import LabelKeywords
 from neurogloss.protocols import Progress, Quiet, Scorer
 from neurogloss.records import Explanation, Label, Score, State
 from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
@@ -42,7 +43,7 @@ def score(
     own_scorers: Sequence[Scorer] = (),
     engine: str = "local",
     progress: Progress | None = None,
-    **values: Any,
+    **values: Unpack[LabelKeywords],
 ) -> Summary:
     """Score the explanations of a method by scorers that they have no scores of yet.
 
@@ -68,11 +69,11 @@ async def score_async(
     own_scorers: Sequence[Scorer] = (),
     engine: str = "local",
     progress: Progress | None = None,
-    **values: Any,
+    **values: Unpack[LabelKeywords],
 ) -> Summary:
     """As `score`, awaited."""
     folder, progress = RunFolder(Path(run)).require(), progress or Quiet()
-    settings = settings or make(LabelSettings, values)
+    settings = make(LabelSettings, values, settings)
     cache = Cache(folder.cache)
     models = Models(cache, settings, progress)
     with folder.writing():

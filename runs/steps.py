@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 from neurogloss.errors import UserError
+from neurogloss.keywords import ContextKeywords
 from neurogloss.records import Evidence, Label, Score
-from neurogloss.runs.contexts import ContextSettings, label_each, scorers_of
+from neurogloss.runs.contexts import label_each, scorers_of
 from neurogloss.runs.given import evidence_of
-from neurogloss.settings import make
+from neurogloss.settings import ContextSettings, make
 from neurogloss.tasks import wait
 
 NUMBERS: Mapping[str, Callable[[Score], float]] = {
@@ -24,7 +25,7 @@ NUMBERS: Mapping[str, Callable[[Score], float]] = {
 """Columns of each scorer, named SCORER_score and so on."""
 
 
-def label_rows(rows: Iterable[Mapping[str, Any]], **values: Any) -> list[dict[str, Any]]:
+def label_rows(rows: Iterable[Mapping[str, Any]], **values: Unpack[ContextKeywords]) -> list[dict[str, Any]]:
     """Label one unit per row of a table, and return the labels as rows of text and numbers.
 
     Up to `concurrency` units are in flight at a server. Fits data frames, `datasets`, LangGraph nodes and

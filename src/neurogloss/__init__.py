@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Score,
         State,
     )
-    from neurogloss.runs.contexts import ContextSettings, label_contexts, label_contexts_async
+    from neurogloss.runs.contexts import label_contexts, label_contexts_async
     from neurogloss.runs.exchange import diff, export, import_labels
     from neurogloss.runs.label import label, label_async
     from neurogloss.runs.plan import plan
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from neurogloss.runs.score import score, score_async
     from neurogloss.runs.similarity import similar
     from neurogloss.runs.steps import label_rows
+    from neurogloss.settings import ContextSettings
 
 # Names are looked up on first use: `import neurogloss` loads neither torch nor chromadb nor langgraph.
 _HOME = {
@@ -44,7 +45,7 @@ _HOME = {
     "report": "runs.report.page",
     "score": "runs.score",
     "score_async": "runs.score",
-    "ContextSettings": "runs.contexts",
+    "ContextSettings": "settings",
     "label_contexts": "runs.contexts",
     "label_contexts_async": "runs.contexts",
     "label_rows": "runs.steps",

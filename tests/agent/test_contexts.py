@@ -225,7 +225,7 @@ def test_an_llm_that_fails_is_a_state_with_a_reason(
         (["a"], ["much"], {}, "Text 0 is 'a' with the activation 'much'"),
         (["a"], [1.0], {"unit": -1}, "expected subject/hookpoint/dictionary/index, found 'own/contexts/given/-1'"),
         (["a"], [1.0], {"unit": 0.5}, "Expected a unit's name or index, found 0.5"),
-        (["a"], [1.0], {"treshold": 1.0}, "treshold: Extra inputs are not permitted"),
+        (["a"], [1.0], {"treshold": 1.0}, "treshold: no such setting. Did you mean threshold?"),
         (["a"], [1.0], {"threshold": math.nan}, "threshold: "),
         (["a"], [1.0], {"unit": "twelve"}, "expected subject/hookpoint/dictionary/index, found 'twelve'"),
         (["a"], [1.0], {"scorers": ["detektion"]}, "found detektion"),

@@ -30,7 +30,7 @@ def said(ended: Ended) -> str:
     [
         (["labels"], "No such command 'labels'"),
         (["status", "runs/x", "--bogus"], "No such option: --bogus"),
-        (["collect", "runs/x"], "hookpoints: Value error, neurons need one (--hookpoint), found ()"),
+        (["collect", "runs/x"], "expected the module whose neurons you mean (--hookpoint MODULE), found ()"),
         (["show"], "Missing argument 'UNIT'"),
         (["search", "x", "-k", "0"], "greater than or equal to 1"),
         (["label", "runs/x", "--candidates", "three"], "--candidates"),
@@ -146,7 +146,7 @@ def test_a_corpus_that_cannot_be_read(
         (["--units", "sample:0"], "Expected sample:N"),
         (["--scorers", "detection,guessing"], "Expected scorers among detection, detection-hard"),
         (["--explainer", "magic"], "Expected an explainer (default, llm, contrastive"),
-        (["--questions", "1"], "questions: Input should be greater than or equal to 4, found 1"),
+        (["--questions", "1"], "questions: expected a number greater than or equal to 4, found"),
         (["--explainer", "llm"], "Expected an LLM for the explainer llm, found none. Give one with --llm"),
         (["--llm", "scripted:none.jsonl"], "Expected a script of rules"),
         (["--llm", "ftp://example.org"], "Expected a URL such as http://127.0.0.1:8000, or scripted:FILE"),
@@ -205,12 +205,21 @@ def test_a_ledger_that_is_none(invoke: Invoke, run_copy: Path) -> None:
     [
         (None, "Expected a TOML file at"),
         ("run = ", "is not valid TOML"),
-        ("[collect]\n", 'needs `run = "FOLDER"`'),
-        ('run = "x"\n[colect]\n', "found colect"),
-        ('run = "x"\ncollect = 3\n', "Expected a table [collect] in"),
-        ('run = "x"\n[collect]\n', "hookpoints: Value error, neurons need one (--hookpoint), found ()"),
-        ('run = "x"\n[collect]\nhookpoints = ["a"]\nsettings = 1\n', "settings: Extra inputs are not permitted"),
-        ('run = "x"\n[collect]\nhookpoints = ["a"]\n[label]\nunit = "all"\n', "unit: Extra inputs"),
+        ("[collect]\n", "run: expected a value, found none"),
+        ('run = "x"\n[colect]\n', "colect: no such setting. Did you mean collect?"),
+        (
+            'run = "x"\ncollect = 3\n',
+            "collect: expected a valid dictionary or instance of CollectSettings, found 3",
+        ),
+        (
+            'run = "x"\n[collect]\n',
+            "collect.hookpoints: expected the module whose neurons you mean (--hookpoint MODULE), found ()",
+        ),
+        ('run = "x"\n[collect]\nhookpoints = ["a"]\nsettings = 1\n', "collect.settings: no such setting."),
+        (
+            'run = "x"\n[collect]\nhookpoints = ["a"]\n[label]\nunit = "all"\n',
+            "label.unit: no such setting. Did you mean units?",
+        ),
     ],
 )
 def test_a_configuration_that_does_not_hold(
