@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from neurogloss.accounts import Usage
-from neurogloss.agent.nodes.experiment import Experiment
-from neurogloss.agent.nodes.refine import Refine
-from neurogloss.agent.state import ExplainState
+from neurogloss.agent.state import ExplainState, Found, Routing
+
+
+class Round(Protocol):
+    """A node that proposes further candidates."""
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """JSON of everything that decides its answers."""
+        ...
+
+    async def __call__(self, state: ExplainState) -> Found: ...
 
 
 @dataclass(frozen=True)
@@ -20,8 +28,7 @@ class Effort:
 
     rounds: Sequence[str] = ()
     """Names of `nodes`, in order."""
-    nodes: Mapping[str, Refine | Experiment] = field(default_factory=dict)
-    """What proposes further candidates."""
+    nodes: Mapping[str, Round] = field(default_factory=dict)
     first: int | None = None
     """Questions of the first round of screening; None asks every candidate everything."""
     tokens: int | None = None
@@ -40,8 +47,8 @@ class Effort:
             "seconds": self.seconds,
         }
 
-    def over(self, state: ExplainState) -> str:
-        """Why no further round is begun; empty where one is."""
+    def over(self, state: Routing) -> str:
+        """Why no further round begins; empty if one does."""
         best, done = state["ranking"][0], state["rounds"]
         if done >= len(self.rounds):
             return f"all {done} rounds done" if done else "no rounds asked for"
@@ -49,9 +56,9 @@ class Effort:
             return state["stopped"]
         if best.value == 1.0:
             return "no mistake on the validation slice"
-        spent = sum((call.usage for call in state.get("calls", ())), Usage())
+        spent = sum((call.usage for step in state["trace"] for call in step.calls), Usage())
         if self.tokens is not None and spent.tokens >= self.tokens:
             return f"budget of {self.tokens} tokens spent"
-        if time.monotonic() >= state.get("deadline", math.inf):
+        if self.seconds is not None and time.monotonic() - state["started"] >= self.seconds:
             return "budget of seconds spent"
         return ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from neurogloss.agent.drawing import Generator
 from neurogloss.agent.menu import Laboratory
-from neurogloss.agent.nodes.prepare import Steered
+from neurogloss.agent.nodes.score import Steered
 from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.embedders import load_embedder

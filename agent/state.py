@@ -1,4 +1,4 @@
-"""What the two graphs hand from node to node.
+"""The states of the two graphs, and what their nodes return.
 
 The explain graph is given the explain half and the score graph the score half; neither can see the other's.
 """
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from neurogloss.agent.trace import Step
 from neurogloss.engines.usage import Call
 from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut, Material, Scorer
@@ -43,69 +42,92 @@ class Ranked:
 
     candidate: Candidate
     origin: str
-    """The node that it comes from."""
+    """Name of the node that proposed it."""
     value: float = math.nan
-    """AUROC over the questions that were answered; NaN where none were asked."""
+    """AUROC over the questions that were answered; NaN if none were asked."""
     asked: int = 0
     """Validation questions asked: fewer for a candidate that fell early."""
 
 
-class Explained(TypedDict, total=False):
-    """What comes of explaining."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass through one node."""
 
-    explanations: list[Explanation]
-    """Best first."""
-    setback: Setback
-    """In their place."""
-    trace: Annotated[list[Step], operator.add]
+    node: str
+    facts: Mapping[str, Any]
+    """JSON: what the node found or decided."""
+    calls: tuple[Call, ...] = ()
+    """Requests that the node made."""
 
 
-class ExplainState(Explained, total=False):
-    """From one unit's explain half to its ranked explanations, or to a setback."""
+# --- explain ----------------------------------------------------------------------------------------
+
+
+class ExplainInput(TypedDict, total=False):
+    """One unit to explain."""
 
     unit: UnitId
     statistics: UnitStatistics
     half: EvidenceHalf
     """The explain half."""
     score_active: int
-    """Active contexts that the score half keeps: whether explaining is worth its cost."""
+    """Active contexts in the score half: with too few, explaining is not worth its cost."""
     output_tokens: OutputTokens | None
     shortfall: str
-    """Why the unit is not to be explained, whatever was seen of it; empty where nothing speaks against it."""
-    calls: list[Call]
-    """The unit's requests so far: grows while the graph runs."""
-    deadline: float
-    """By `time.monotonic`; infinite without a budget of seconds."""
-    material: Material
-    practice: EvidenceHalf
-    """A slice of the explain half, off which mistakes are read."""
-    validation: EvidenceHalf
-    """Another one, on which candidates are ranked."""
-    candidates: list[Candidate]
-    """Not yet ranked."""
-    origin: str
-    """The node that they come from."""
+    """Why the unit must not be explained, whatever its evidence; empty if nothing speaks against it."""
+
+
+class Routing(TypedDict, total=False):
+    """The part of the state that edges read."""
+
+    setback: Setback
+    """Ends the unit without an explanation."""
     ranking: list[Ranked]
     """Best first."""
     rounds: int
     """Refinements and experiments so far."""
     stopped: str
-    """Why there are no more of them."""
+    """Why a round asks for no further one."""
+    started: float
+    """When the unit was begun, by `time.monotonic`."""
+    trace: Annotated[list[Step], operator.add]
+
+
+class ExplainState(ExplainInput, Routing, total=False):
+    """From one unit's explain half to its ranked explanations, or to a setback."""
+
+    material: Material
+    practice: EvidenceHalf
+    """A slice of the explain half, from which mistakes are read."""
+    validation: EvidenceHalf
+    """Another slice, on which candidates are ranked."""
+    candidates: list[Candidate]
+    """Not yet ranked."""
+    origin: str
+    """Name of the node that proposed them."""
+    explanations: list[Explanation]
+    """Best first."""
+
+
+class Explained(TypedDict, total=False):
+    """The result of the explain graph: explanations or a setback."""
+
+    explanations: list[Explanation]
+    setback: Setback
+    trace: Annotated[list[Step], operator.add]
+
+
+class Found(ExplainState, total=False):
+    """What a node of the explain graph returns: changes of the state, and facts for its step of the trace."""
+
     facts: Mapping[str, Any]
-    """JSON: what a node has to say about what it did."""
 
 
-class Scored(TypedDict, total=False):
-    """What comes of scoring."""
-
-    scores: Annotated[list[Score], operator.add]
-    outcomes: Annotated[list[Outcome], operator.add]
-    state: State
-    reason: str
+# --- score ------------------------------------------------------------------------------------------
 
 
-class ScoreState(Scored, total=False):
-    """From one explanation and the score half to scores and a verdict."""
+class ScoreInput(TypedDict, total=False):
+    """One explanation to score."""
 
     explanation: Explanation
     half: EvidenceHalf
@@ -115,15 +137,29 @@ class ScoreState(Scored, total=False):
     density: float
     """The unit's natural rate over contexts."""
     floors: list[Floor]
+    earlier: tuple[Score, ...]
+    """Scores that the explanation has already: the verdict is on all."""
+
+
+class Scored(TypedDict, total=False):
+    """The result of the score graph."""
+
+    scores: Annotated[list[Score], operator.add]
+    outcomes: Annotated[list[Outcome], operator.add]
+    state: State
+    reason: str
+
+
+class ScoreState(ScoreInput, Scored, total=False):
+    """From one explanation and the score half to scores and a verdict."""
+
     held_out: HeldOut
     effect: Mapping[str, float]
-    """Strength and KL of the intervention; empty where there was none."""
-    earlier: list[Score]
-    """What the explanation has of other scorers: the verdict is on all."""
+    """Strength and KL of the intervention; empty without one."""
 
 
 class ScorerState(TypedDict):
-    """What one scorer's node is sent."""
+    """One scorer's task."""
 
     scorer: Scorer
     explanation: Explanation

@@ -28,14 +28,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.table import Row, report
-from neurogloss.agent import graph
 from neurogloss.agent.explainers.lavca import LaVCa
 from neurogloss.agent.explainers.pmi import PMIExplainer
+from neurogloss.agent.graph import explain_graph
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, derive_seed, hash64
 from neurogloss.protocols import Explainer, Float32, HeldOut, Instruments, TokenVectors
 from neurogloss.records import Passage
+from neurogloss.runs.stages import explain_unit
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.scorers.measure import METRICS
 from neurogloss.scorers.resampling import mean_interval
@@ -107,21 +108,12 @@ class Study:
         return asyncio.run(self._explained(explainer, units))
 
     async def _explained(self, explainer: Explainer, units: Sequence[int]) -> dict[int, str]:
-        compiled, found = graph.explain_graph(explainer, self.judge, explainer.name, 10, 0), {}
+        compiled, found = explain_graph(explainer, self.judge, explainer.name, 10, 0), {}
         for index in units:
             seen = evidence(self.cache, self.unit(index))
-            state = await compiled.ainvoke(
-                {
-                    "unit": seen.unit,
-                    "statistics": seen.statistics,
-                    "half": seen.explain,
-                    "score_active": len(seen.score.uniform),
-                    "output_tokens": None,
-                    "shortfall": self.voxels.shortfall(seen.unit),
-                }
-            )
-            if "setback" not in state:
-                found[index] = state["explanations"][0].text
+            result = await explain_unit(compiled, seen, explainer.name, self.voxels.shortfall(seen.unit))
+            if result.label.explanation:
+                found[index] = result.label.explanation.text
         return found
 
     def unit(self, index: int) -> UnitId:

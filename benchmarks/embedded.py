@@ -24,7 +24,7 @@ import neurogloss as ng
 from benchmarks.table import Row, report
 from neurogloss.agent.explainers import words
 from neurogloss.agent.models import Models
-from neurogloss.agent.nodes.gather import split
+from neurogloss.agent.nodes.explain import split
 from neurogloss.cli.demo import DICTIONARIES, HOOKPOINTS, TOKENS, UNITS
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Embedder, HeldOut, Judge, Material, Quiet

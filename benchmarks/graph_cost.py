@@ -6,7 +6,6 @@ python -m benchmarks.graph_cost [--units 24] [--json]
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import tempfile
 import time
@@ -25,13 +24,9 @@ from benchmarks.table import Row, report
 from neurogloss.agent.effort import Effort
 from neurogloss.agent.graph import explain_graph, score_graph
 from neurogloss.agent.methods import Scoring
-from neurogloss.agent.nodes.explain import Explain
-from neurogloss.agent.nodes.gather import Gather
-from neurogloss.agent.nodes.prepare import Prepare
-from neurogloss.agent.nodes.score import Score
+from neurogloss.agent.nodes.explain import Explain, Gather, Settle
+from neurogloss.agent.nodes.score import Prepare, Score, Verdict
 from neurogloss.agent.nodes.screen import Screen
-from neurogloss.agent.nodes.settle import Settle
-from neurogloss.agent.nodes.verdict import Verdict
 from neurogloss.folder import RunFolder
 from neurogloss.protocols import Instruments, LiveSubject, Material
 from neurogloss.records import Answer, Candidate, Evidence, Question
@@ -136,9 +131,6 @@ def _to_explain(found: Evidence) -> dict[str, Any]:
         "half": found.explain,
         "score_active": len(found.score.uniform),
         "output_tokens": None,
-        "calls": [],
-        "deadline": math.inf,
-        "origin": "explain",
     }
 
 

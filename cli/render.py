@@ -197,7 +197,7 @@ def usage_text(usage: Usage, cost: float = 0.0) -> str:
 
 def plan_text(plan: Plan) -> str:
     """An estimate in words."""
-    time = f"about {_duration(plan.seconds)}" if plan.seconds is not None else "time unknown"
+    time = f"about {_duration(plan.seconds)}"
     seen = f", {plan.pictures:,} pictures" if plan.pictures else ""
     return (
         f"{plan.units:,} units to label, estimated from {plan.sampled}: "

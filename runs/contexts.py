@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
-from langchain_core.runnables.config import RunnableConfig, ensure_config, set_config_context
-
-from neurogloss.agent import graph, methods
+from neurogloss.agent import methods
 from neurogloss.agent.explainers import registry as explainers
+from neurogloss.agent.graph import explain_graph, score_graph
 from neurogloss.agent.models import Hard, lexical_judge
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.embedder import MiniLM
-from neurogloss.errors import AnswerError, UserError
+from neurogloss.errors import UserError
 from neurogloss.ids import derive_seed
 from neurogloss.keywords import ContextKeywords
 from neurogloss.llm import ChatModel
 from neurogloss.protocols import Instruments, Judge, LiveSubject, Scorer
 from neurogloss.records import Evidence, Label, Passage, State
 from neurogloss.runs.given import Activation, Text, UnitName, evidence_of
+from neurogloss.runs.stages import explain_unit, score_unit
 from neurogloss.scorers import answering, floors
 from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.settings import ContextSettings, LabelSettings, make
@@ -141,19 +141,8 @@ class Labeller:
         unit, method, seed = evidence.unit, explainer.name, self.settings.seed
         if judge is None:
             return Label(unit, method, State.TOO_LITTLE_EVIDENCE, "fewer than two texts to explain from")
-        found = await _run(
-            graph.explain_graph(explainer, judge, method, self.settings.min_active, seed),
-            {
-                "unit": unit,
-                "statistics": evidence.statistics,
-                "half": evidence.explain,
-                "score_active": len(evidence.score.uniform),
-                "output_tokens": None,
-            },
-        )
-        if "setback" in found:
-            return Label(unit, method, State(found["setback"].failure), found["setback"].reason)
-        return Label(unit, method, State.EXPLAINED, explanation=found["explanations"][0])
+        compiled = explain_graph(explainer, judge, method, self.settings.min_active, seed)
+        return (await explain_unit(compiled, evidence, method)).label
 
     async def score(self, evidence: Evidence, label: Label, judge: Judge | None) -> Label:
         """The same label with scores and verdict; as it is where it holds no explanation."""
@@ -166,34 +155,9 @@ class Labeller:
         scoring = methods.Scoring(judge, self.scorers, instruments, 1 if self.chat else 5, Hard(), {})
         for scorer in self.scorers:
             answering.require(scorer, instruments)
-        try:
-            scored = await _run(
-                graph.score_graph(scoring, _no_subject, lambda unit: (), LabelSettings(seed=seed)),
-                {
-                    "explanation": label.explanation,
-                    "half": evidence.score,
-                    "tuning_prompts": (),
-                    "density": evidence.statistics.density,
-                    "floors": floors.draw(
-                        label.explanation, (), scoring.n_floors, derive_seed(seed, str(evidence.unit))
-                    ),
-                },
-            )
-        except AnswerError as error:
-            return replace(label, state=State(error.failure), reason=str(error))
-        return replace(label, state=scored["state"], reason=scored["reason"], scores=tuple(scored["scores"]))
-
-
-async def _run(graph: Any, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Invoke a graph by itself, where another graph may be running.
-
-    As its subgraph it would stream whole records to its callers. Callbacks, tags and metadata are passed on.
-    """
-    outer = ensure_config()
-    config = RunnableConfig(callbacks=outer["callbacks"], tags=outer["tags"], metadata=outer["metadata"])
-    with set_config_context(config) as context:
-        found: dict[str, Any] = await asyncio.create_task(graph.ainvoke(state), context=context)
-    return found
+        compiled = score_graph(scoring, _no_subject, lambda unit: (), LabelSettings(seed=seed))
+        drawn = floors.draw(label.explanation, (), scoring.n_floors, derive_seed(seed, str(evidence.unit)))
+        return (await score_unit(compiled, label, evidence, drawn)).label
 
 
 def _no_subject() -> LiveSubject:

@@ -1,10 +1,10 @@
 """What labelling would cost, before it does.
 
-1. Some of the units that are left to do are taken through both graphs with a model that asks nobody: its answers
-   have the form asked for and say nothing. Their requests are those of the real run, or a few more: a made-up
-   answer is never so right that refining ends early.
-2. Their tokens are estimated from characters, and a usual number for each picture. A server is sent a few of the
-   requests: it gives its own count of tokens, and its speed with as many requests in flight as the run will have.
+1. A few of the units that are left are taken through both graphs, with a model that asks nobody: its answers have
+   the form asked for and say nothing. Their requests are those of the real run, or a few more: a made-up answer is
+   never so right that refining ends early.
+2. Tokens are estimated from characters, and a usual number for each picture. A server gets some of the requests:
+   it gives its own count of tokens, and its speed with as many requests in flight as the run will have.
 3. Totals are those of the sample, times units left over units sampled.
 """
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Unpack
@@ -24,14 +25,16 @@ from neurogloss.accounts import Usage
 from neurogloss.agent import methods
 from neurogloss.agent.models import Models
 from neurogloss.engines.usage import RecordedModel
+from neurogloss.errors import AnswerError, TransportError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.keywords import LabelKeywords
 from neurogloss.llm import ChatModel, Choice, Message, Reply, Request
 from neurogloss.protocols import Progress, Quiet
-from neurogloss.runs.label import Batch
+from neurogloss.runs.label import label_units
 from neurogloss.runs.select import select
-from neurogloss.runs.sweep import Sweeps
+from neurogloss.runs.stages import LocalStages
+from neurogloss.runs.sweep import Sweeps, pending
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger
@@ -59,8 +62,8 @@ class Plan:
     """Units that the estimate rests on."""
     usage: Usage
     """Of all units; what the server's prefix cache would serve is not known."""
-    seconds: float | None
-    """On that server; None without one."""
+    seconds: float
+    """On that server, or of this process if that takes longer."""
     pictures: int
     """Shown in all requests together."""
     cost: float
@@ -93,55 +96,110 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         chat = await methods.open_chat(stack, settings, None)
         stub = Unasked(chat) if chat else None
         method = methods.build(settings, cache, models, RecordedModel(stub) if stub else None)
-        left = _left(folder, chosen, method, settings)
-        sample = left[:: max(1, len(left) // SAMPLED)][:SAMPLED]
-        if chat is None or stub is None or not sample:
-            return Plan(len(left), len(sample), Usage(), None, 0, 0.0)
-        with TemporaryDirectory() as scratch, Ledger(Path(scratch) / "ledger.sqlite") as ledger:
-            quick = settings.model_copy(update={"trace": False})
-            await Batch(cache, method, models, Sweeps(ledger, method.id, quick, sample, progress)).run()
-        if not stub.asked:  # nothing that could be shown: images without captions, to a model that reads
-            return Plan(len(left), len(sample), Usage(), 0.0, 0, 0.0)
-        speed, characters = await _try(chat, stub.asked)
-        times = len(left) / len(sample)
+        left, sample = _left(folder, chosen, method)
+        quick = settings.model_copy(update={"trace": False})
+        seconds = await _timed(cache, models, method, quick, sample, progress)
+        times = left / max(1, len(sample))
+        if chat is None or stub is None or not stub.asked:
+            return Plan(left, len(sample), Usage(), seconds * times, 0, 0.0)
+        rates = await _try(chat, stub.asked)
         usage = Usage(
             requests=round(len(stub.asked) * times),
-            prompt_tokens=round(_characters(stub.asked) / characters * times),
-            completion_tokens=round(sum(request.max_tokens for request in stub.asked) * times),
+            prompt_tokens=round(_characters(stub.asked) / rates.characters * times),
+            completion_tokens=round(sum(each.answer for each in stub.asked) * rates.answers * times),
         )
         pictures = round(_pictures(stub.asked) * times)
-        return Plan(len(left), len(sample), usage, usage.requests / speed, pictures, usage.cost(settings.prices))
+        seconds = max(seconds * times, usage.requests / rates.requests)
+        return Plan(left, len(sample), usage, seconds, pictures, usage.cost(settings.prices))
 
 
-def _left(
-    folder: RunFolder, chosen: Sequence[UnitId], method: methods.Method, settings: LabelSettings
-) -> list[UnitId]:
-    """Those of the chosen units that have no label under the method."""
+def _left(folder: RunFolder, chosen: Sequence[UnitId], method: methods.Method) -> tuple[int, list[UnitId]]:
+    """How many of the chosen units have no label under the method, and SAMPLED of them."""
     if not folder.ledger.is_file():
-        return list(chosen)
+        return len(chosen), list(chosen[:: max(1, len(chosen) // SAMPLED)][:SAMPLED])
     with Ledger(folder.ledger, read_only=True) as ledger:
-        done = ledger.standings(method.id, chosen)
-    return [unit for unit in chosen if unit not in done]
+
+        def left() -> Iterator[UnitId]:
+            return pending(ledger, method.id, chosen, lambda standing: standing is None)
+
+        n = sum(1 for _ in left())
+        return n, list(islice(left(), 0, None, max(1, n // SAMPLED)))[:SAMPLED]
 
 
-async def _try(chat: ChatModel, asked: Sequence[Request]) -> tuple[float, float]:
-    """Requests a second, and characters a token, of a few requests sent side by side."""
+async def _timed(
+    cache: Cache,
+    models: Models,
+    method: methods.Method,
+    settings: LabelSettings,
+    sample: Sequence[UnitId],
+    progress: Progress,
+) -> float:
+    """Labels the sample into a ledger that is thrown away. Returns seconds a unit, without loading models."""
+    stages = LocalStages(cache, models, settings, method.scoring, method)
+    with TemporaryDirectory() as scratch, Ledger(Path(scratch) / "ledger.sqlite") as ledger:
+        seconds = 0.0
+        for some in (sample[:1], sample[1:]):  # models are loaded for the first one
+            began = time.monotonic()
+            await label_units(Sweeps(ledger, method.id, settings, some, progress), method, cache, stages)
+            seconds = (time.monotonic() - began) / len(some) if some else seconds
+        return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a server did with a few requests."""
+
+    requests: float
+    """A second."""
+    characters: float
+    """A token."""
+    answers: float
+    """Tokens of its answers for each token estimated."""
+
+
+async def _try(chat: ChatModel, asked: Sequence[Asked]) -> Rates:
+    """Sends some of the requests side by side. Raises TransportError."""
     sent = asked[:: max(1, len(asked) // SENT)][:SENT]
     began = time.monotonic()
-    replies = await together(map(chat.chat, sent))
-    tokens = sum(reply.prompt_tokens for reply in replies)
-    characters = _characters(sent)
-    return len(sent) / (time.monotonic() - began), characters / tokens if tokens else CHARACTERS
+    replies = await together(_answer(chat, each.request) for each in sent)
+    seconds = time.monotonic() - began
+    answered = [(each, reply) for each, reply in zip(sent, replies, strict=True) if reply and reply.prompt_tokens]
+    if not answered:
+        return Rates(len(sent) / seconds, CHARACTERS, 1.0)
+    return Rates(
+        len(sent) / seconds,
+        _characters([each for each, _ in answered]) / sum(reply.prompt_tokens for _, reply in answered),
+        sum(reply.completion_tokens for _, reply in answered) / sum(each.answer for each, _ in answered),
+    )
 
 
-def _characters(asked: Sequence[Request]) -> float:
+async def _answer(chat: ChatModel, request: Request) -> Reply | None:
+    """None if the answer cannot be used: a dry run does not need it."""
+    try:
+        return await chat.chat(request)
+    except TransportError:
+        raise
+    except AnswerError:
+        return None
+
+
+def _characters(asked: Sequence[Asked]) -> float:
     """Of all messages, a picture counted as those of as many tokens."""
-    said = sum(len(message.content) for request in asked for message in request.messages)
+    said = sum(len(message.content) for each in asked for message in each.request.messages)
     return said + CHARACTERS * PICTURE * _pictures(asked)
 
 
-def _pictures(asked: Sequence[Request]) -> int:
-    return sum(len(message.pictures) for request in asked for message in request.messages)
+def _pictures(asked: Sequence[Asked]) -> int:
+    return sum(len(message.pictures) for each in asked for message in each.request.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was not sent."""
+
+    request: Request
+    answer: int
+    """Tokens of its answer, estimated."""
 
 
 class Unasked:
@@ -150,22 +208,17 @@ class Unasked:
     def __init__(self, model: ChatModel) -> None:
         """`model`: whose place it takes."""
         self.name, self.features = model.name, model.features
-        self.asked: list[Request] = []
-        """Their `max_tokens` are those of the answer, estimated."""
+        self.asked: list[Asked] = []
 
     async def chat(self, request: Request) -> Reply:
         text = json.dumps(_instance(request.schema)) if request.schema else '{"explanation": "some words"}'
         length = ANSWER if "explanation" in text else max(1, round(len(text) / CHARACTERS))
-        self._remember(request, length)
+        self.asked.append(Asked(request, length))
         return Reply(text)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
-        self._remember(Request(tuple(messages)), 1)
+        self.asked.append(Asked(Request(tuple(messages), max_tokens=1), 1))
         return Choice({choice: 1 / len(choices) for choice in choices})
-
-    def _remember(self, request: Request, length: int) -> None:
-        """`length`: tokens of the answer, estimated."""
-        self.asked.append(replace(request, tools=(), max_tokens=length))
 
 
 def _instance(schema: Mapping[str, Any]) -> Any:

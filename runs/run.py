@@ -17,9 +17,12 @@ from neurogloss.ids import UnitId
 from neurogloss.keywords import CollectKeywords, ImageKeywords, ResponseKeywords
 from neurogloss.protocols import Embedder, Progress
 from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome, State
+from neurogloss.runs.cluster import collecting
+from neurogloss.runs.cluster.connection import LOCAL
 from neurogloss.runs.firing import Firing, firing
 from neurogloss.runs.passages import FoundContext, find_contexts
 from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings, make
+from neurogloss.sources import collector
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence, evidence_of
 from neurogloss.sources.neighbours import Neighbours, nearest_directions
@@ -242,9 +245,10 @@ def collect(
     Raises:
         UserError: what the user can mend; then nothing was written.
     """
-    from neurogloss.runs.cluster import collecting
-
-    return collecting.collect(RunFolder(Path(run)), make(CollectSettings, values, settings), engine, progress)
+    folder, chosen = RunFolder(Path(run)), make(CollectSettings, values, settings)
+    if engine != LOCAL:
+        return collecting.collect(folder, chosen, engine, progress)
+    return collector.collect(folder, chosen, progress=progress)
 
 
 def collect_images(

@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Unpack
 
 from neurogloss.accounts import Standing
-from neurogloss.agent import graph, methods
+from neurogloss.agent import methods
 from neurogloss.agent.models import Models
-from neurogloss.agent.nodes.prepare import prompt_texts
-from neurogloss.engines.usage import recording
-from neurogloss.errors import AnswerError, UserError
+from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
-from neurogloss.ids import derive_seed, hash64
+from neurogloss.ids import UnitId, derive_seed, hash64
 from neurogloss.keywords import LabelKeywords
 from neurogloss.protocols import Progress, Quiet, Scorer
-from neurogloss.records import Explanation, Label, Score, State
-from neurogloss.runs.cluster.labelling import Elsewhere, elsewhere
-from neurogloss.runs.results import FailedUnit, Here, Result, ScoredUnit, Workers, in_flight, worked
+from neurogloss.runs.cluster.connection import LOCAL
+from neurogloss.runs.cluster.labelling import open_cluster_stages
 from neurogloss.runs.select import select
-from neurogloss.runs.sweep import Summary, Sweeps
+from neurogloss.runs.stages import LocalStages, Result, Stages
+from neurogloss.runs.sweep import Summary, Sweeps, Wanted
 from neurogloss.scorers import floors
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
@@ -80,7 +78,9 @@ async def score_async(
         async with AsyncExitStack() as stack:
             chat = await methods.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
             scoring = methods.build_scoring(settings, cache, models, chat, own_scorers)
-            cluster = stack.enter_context(elsewhere(engine, folder, own_scorers))
+            stages: Stages = LocalStages(cache, models, settings, scoring)
+            if engine != LOCAL:
+                stages = await open_cluster_stages(stack, engine, folder, settings, own_scorers, scoring)
             names = frozenset(scorer.name for scorer in scoring.scorers)
             ledger = stack.enter_context(Ledger(folder.ledger))
             chosen = select(cache, settings.units, settings.min_active, settings.seed)
@@ -89,10 +89,7 @@ async def score_async(
             def unscored(standing: Standing | None) -> bool:
                 return standing is not None and standing.explained and not names <= standing.scorers
 
-            def workers() -> Workers[Label]:
-                return unit_workers(sweeps, scoring, models, cluster)
-
-            await sweeps.run("scoring", unscored, sweeps.explained, workers)
+            await score_units(sweeps, unscored, scoring.n_floors, stages)
             with Index(folder.index, models.embedder) as index:
                 index.sync(ledger, progress)
             return sweeps.summary(unscored)
@@ -106,61 +103,17 @@ def _method(ledger: Ledger, method: str | None) -> str:
     return chosen
 
 
-def unit_workers(
-    sweeps: Sweeps, scoring: methods.Scoring, models: Models, cluster: Elsewhere | None = None
-) -> Workers[Label]:
-    """Who scores units by themselves: this process, or the cluster."""
-    settings, pool = sweeps.settings, floor_pool(sweeps)
-    if cluster:
-        return cluster.scoring(settings, scoring, pool)
-    return Here(UnitScoring(scoring, models, settings, pool), in_flight(settings))
-
-
-def floor_pool(sweeps: Sweeps) -> list[Explanation]:
-    """Explanations of the method to draw floors from: all of them, or POOL drawn by their hash."""
+async def score_units(sweeps: Sweeps, wanted: Wanted, n_floors: int, stages: Stages) -> None:
+    """Scores the units as wanted. Their floors are drawn from the method's explanations: all, or POOL by hash."""
+    seed = sweeps.settings.seed
     explained = (label.explanation for label in sweeps.ledger.labels(sweeps.method))
-    return heapq.nsmallest(POOL, filter(None, explained), key=lambda e: hash64(sweeps.settings.seed, e.id))
+    pool = heapq.nsmallest(POOL, filter(None, explained), key=lambda e: hash64(seed, e.id))
 
-
-class UnitScoring:
-    """Takes one unit's explanation through the score graph."""
-
-    def __init__(
-        self, scoring: methods.Scoring, models: Models, settings: LabelSettings, pool: Sequence[Explanation]
-    ) -> None:
-        """`pool`: explanations from which floors are drawn."""
-        self._scoring, self._models, self._settings, self._pool = scoring, models, settings, pool
-        self._graph = graph.score_graph(scoring, lambda: models.steered, models.rivals, settings)
-
-    async def __call__(self, label: Label) -> Result:
-        unit, explanation, settings = label.unit, label.explanation, self._settings
-        assert explanation is not None
-        found = self._models.evidence(unit, self._scoring.hard)
-        seed = derive_seed(settings.seed, str(unit))
-        with recording() as calls:
-            try:
-                state = await self._graph.ainvoke(
-                    {
-                        "explanation": explanation,
-                        "half": found.score,
-                        "tuning_prompts": prompt_texts(found.explain.negatives, settings.prompts),
-                        "density": found.statistics.density,
-                        "floors": floors.draw(explanation, self._pool, self._scoring.n_floors, seed),
-                        "earlier": self._earlier(label.scores),
-                    }
-                )
-            except AnswerError as error:
-                return FailedUnit(unit, label.method, State(error.failure), str(error), worked("score", calls))
-        return ScoredUnit(
-            explanation,
-            State(state["state"]),
-            state["scores"],
-            state["outcomes"],
-            state["reason"],
-            worked("score", calls),
+    async def work(unit: UnitId) -> Result:
+        label = sweeps.explained(unit)
+        assert label.explanation is not None
+        return await stages.score(
+            label, floors.draw(label.explanation, pool, n_floors, derive_seed(seed, str(unit)))
         )
 
-    def _earlier(self, scores: Sequence[Score]) -> list[Score]:
-        """Scores that the explanation has of other scorers."""
-        mine = {scorer.name for scorer in self._scoring.scorers}
-        return [score for score in scores if score.scorer not in mine]
+    await sweeps.run("scoring", wanted, work, stages.in_flight)

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.protocols import Embedder
-from neurogloss.runs.cluster.comparing import Spread
-from neurogloss.runs.cluster.connection import LOCAL, Cluster, open_cluster
+from neurogloss.runs.cluster.comparing import spreading
+from neurogloss.runs.cluster.connection import LOCAL
 from neurogloss.runs.kinds import measures_at_hand
 from neurogloss.runs.run import Run
 from neurogloss.runs.sides import ANYWHERE, By, Where, side_of
@@ -28,6 +29,7 @@ from neurogloss.store.matching import Match
 from neurogloss.store.measures import Measure
 from neurogloss.store.similarity import Similarity
 
+Spread = Callable[[Sequence[Measure]], Sequence[Measure]]
 MIN_ACTIVE = 5
 """Contexts in which a unit has to be active: two that were active in one each are alike by chance."""
 
@@ -61,7 +63,7 @@ def similar(
         UserError: a run or place without units, none of the kinds is at hand, or no such cluster.
     """
     _check(by, match)
-    with open_cluster(engine) as cluster:
+    with _computing(engine) as spread:
         sides = [side_of(Run(run, embedder), place, by, min_active) for run, place in ((a, place_a), (b, place_b))]
         measures, missing = measures_at_hand(sides[0], sides[1], by)
         if not measures:
@@ -70,7 +72,7 @@ def similar(
         return similarity.compare(
             sides[0].members,
             sides[1].members,
-            _spread(cluster, measures),
+            spread(measures),
             match,
             k,
             seed,
@@ -116,12 +118,12 @@ def grid(
         UserError: as `similar`.
     """
     _check((by,), "nearest")
-    with open_cluster(engine) as cluster:
-        return _grid(cluster, (Run(a, embedder), Run(b, embedder)), (place_a, place_b), by, min_active, seed)
+    with _computing(engine) as spread:
+        return _grid(spread, (Run(a, embedder), Run(b, embedder)), (place_a, place_b), by, min_active, seed)
 
 
 def _grid(
-    cluster: Cluster | None,
+    spread: Spread,
     runs: tuple[Run, Run],
     within: tuple[Where, Where],
     by: By,
@@ -140,7 +142,7 @@ def _grid(
         one, other = sides[0][i], sides[1][j]
         measures, reasons = measures_at_hand(one, other, (by,))
         missing |= {reason: None for reason in reasons.values()}
-        for measure in _spread(cluster, measures):
+        for measure in spread(measures):
             means[i, j], floors[i, j] = similarity.alike(one.members, other.members, measure, seed)
     if np.isnan(means).all():
         raise UserError(f"Expected evidence to compare by, found none. {' '.join(missing)}")
@@ -148,9 +150,9 @@ def _grid(
     return Grid(by, rows, columns, means, floors, tuple(missing))
 
 
-def _spread(cluster: Cluster | None, measures: Sequence[Measure]) -> Sequence[Measure]:
-    """Computed by the workers of the cluster, where there is one."""
-    return [Spread(cluster, measure) for measure in measures] if cluster else measures
+def _computing(engine: str) -> AbstractContextManager[Spread]:
+    """Where measures are computed: in this process, or by the workers of a cluster."""
+    return nullcontext(lambda measures: measures) if engine == LOCAL else spreading(engine)
 
 
 def _check(by: Sequence[str], match: str) -> None:

@@ -1,32 +1,42 @@
-"""Sweeps over units: what one method has left to do of them, given to workers, and what they find written down.
+"""Sweeps over units: one stage for all units that need it, each result recorded when it is there.
 
-Standings are read a page at a time, and units are given out as workers free up: memory does not grow with their
-number. What workers found is recorded here alone, a unit at a time.
+1. The ledger says which units need the stage. Standings are read a page at a time, and units begin as others end:
+   memory does not grow with their number.
+2. Only this process writes to the ledger, once a unit. A killed run loses the units in flight; the next run does
+   exactly those again.
+3. After GIVE_UP transport failures in a row for each unit in flight, the server counts as gone, and no more units
+   begin.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 
 from neurogloss.accounts import Standing, Usage
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress
 from neurogloss.records import Label, State
-from neurogloss.runs.results import Item, Workers
+from neurogloss.runs.stages import Result
 from neurogloss.settings import LabelSettings
 from neurogloss.store.ledger import Ledger
 
 FAILED = frozenset({State.TRANSPORT, State.REFUSAL, State.UNPARSEABLE, State.EMPTY})
 """States that say that the run, not the unit, fell short."""
+UNASKED = frozenset({State.DEAD, State.TOO_LITTLE_EVIDENCE})
+"""States of units that no model was asked about."""
+GIVE_UP = 3
+"""Transport failures in a row, times the units in flight, after which the server counts as gone."""
 PAGE = 500
 """Units whose standing is read at once."""
 
 Wanted = Callable[[Standing | None], bool]
-"""Whether a unit of that standing is to be done; None where it has none."""
+"""Whether a unit of that standing needs a stage; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class Summary:
 
 
 class Sweeps:
-    """Some units of a run, under one method of its ledger."""
+    """Sweeps over some units of a run, under one method of its ledger."""
 
     def __init__(
         self,
@@ -63,19 +73,16 @@ class Sweeps:
         progress: Progress,
     ) -> None:
         self.ledger, self.method, self.settings = ledger, method, settings
-        self.chosen, self.progress = chosen, progress
+        self._chosen, self._progress = chosen, progress
         self._spent, self._began = Usage(), time.monotonic()
 
     def pages(self) -> Iterator[Sequence[UnitId]]:
         """The chosen units, some at a time."""
-        for start in range(0, len(self.chosen), PAGE):
-            yield self.chosen[start : start + PAGE]
+        return pages(self._chosen)
 
     def pending(self, wanted: Wanted) -> Iterator[UnitId]:
         """The chosen units whose standing is as wanted."""
-        for page in self.pages():
-            found = self.ledger.standings(self.method, page)
-            yield from (unit for unit in page if wanted(found.get(unit)))
+        return pending(self.ledger, self.method, self._chosen, wanted)
 
     def explained(self, unit: UnitId) -> Label:
         """The label of a unit that has an explanation."""
@@ -83,32 +90,21 @@ class Sweeps:
         assert label is not None and label.explanation is not None
         return label
 
-    async def run(
-        self,
-        task: str,
-        wanted: Wanted,
-        item_of: Callable[[UnitId], Item],
-        workers: Callable[[], Workers[Item]],
-    ) -> None:
-        """Have the pending units done, until they are or the server is gone.
-
-        Args:
-            item_of: what workers are given of a unit.
-            workers: called only where there are units to do.
-        """
-        n = sum(1 for _ in self.pending(wanted))
-        if not n:
+    async def run(self, task: str, wanted: Wanted, work: Callable[[UnitId], Awaitable[Result]], n: int) -> None:
+        """Does the work for each unit as wanted, n at a time, until all are done or the server is gone."""
+        left = sum(1 for _ in self.pending(wanted))
+        if not left:
             return
         states = Counter[State]()
-        self.progress.start(task, len(self.chosen), "units", done=len(self.chosen) - n)
+        self._progress.start(task, len(self._chosen), "units", done=len(self._chosen) - left)
         began, before = time.monotonic(), self._spent
-        async with aclosing(workers().results(map(item_of, self.pending(wanted)), n)) as results:
+        async with aclosing(as_completed(self.pending(wanted), work, n)) as results:
             async for result in results:
-                result.record(self.ledger)
+                record(self.ledger, result)
                 self._spent += result.work.usage
-                states[result.state] += 1
-                self.progress.advance()
-                self.progress.show(_figures(states, self._spent, before, time.monotonic() - began))
+                states[result.label.state] += 1
+                self._progress.advance()
+                self._progress.show(_figures(states, self._spent, before, time.monotonic() - began))
 
     def summary(self, *wanted: Wanted) -> Summary:
         """What it came to; units that are still as wanted wait."""
@@ -123,6 +119,58 @@ class Sweeps:
             time.monotonic() - self._began,
             self._spent.cost(self.settings.prices),
         )
+
+
+def pages(units: Sequence[UnitId]) -> Iterator[Sequence[UnitId]]:
+    """The units, some at a time."""
+    for start in range(0, len(units), PAGE):
+        yield units[start : start + PAGE]
+
+
+def pending(ledger: Ledger, method: str, units: Sequence[UnitId], wanted: Wanted) -> Iterator[UnitId]:
+    """The units whose standing under a method is as wanted."""
+    for page in pages(units):
+        found = ledger.standings(method, page)
+        yield from (unit for unit in page if wanted(found.get(unit)))
+
+
+async def as_completed(
+    units: Iterator[UnitId], work: Callable[[UnitId], Awaitable[Result]], n: int
+) -> AsyncGenerator[Result, None]:
+    """The result for each unit as it comes, n units in flight; the first error ends all."""
+    running: set[asyncio.Future[Result]] = set()
+    done: set[asyncio.Future[Result]] = set()
+    lost = 0
+    try:
+        while True:
+            room = n - len(running) if lost < GIVE_UP * n else 0
+            running |= {asyncio.ensure_future(work(unit)) for unit in islice(units, room)}
+            if not running:
+                return
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for result in [task.result() for task in done]:
+                if result.label.state is State.TRANSPORT:
+                    lost += 1
+                elif result.label.state not in UNASKED:
+                    lost = 0
+                yield result
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, *done, return_exceptions=True)
+
+
+def record(ledger: Ledger, result: Result) -> None:
+    """Writes a result, in one transaction."""
+    label = result.label
+    if label.explanation and label.state is State.EXPLAINED:
+        ledger.record_explained(label.explanation, result.others, result.work)
+    elif label.explanation and label.scores:
+        ledger.record_scores(
+            label.explanation, label.state, label.scores, result.outcomes, label.reason, result.work
+        )
+    else:
+        ledger.record_failure(label.unit, label.method, label.state, label.reason, result.work)
 
 
 def _figures(states: Mapping[State, int], spent: Usage, before: Usage, seconds: float) -> str:

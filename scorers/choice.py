@@ -1,17 +1,20 @@
-"""Which of the given examples become questions, and in what order: seeded, and blind to what will be asked."""
+"""Chooses examples for questions and prompts, and their order: seeded, and blind to what will be asked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 
 from neurogloss.ids import derive_seed
-from neurogloss.records import EvidenceHalf, Example
+from neurogloss.records import Context, EvidenceHalf, Example
 
 Item = TypeVar("Item")
+LONG_ENOUGH = 20
+"""Tokens of a context that can be a prompt."""
 
 
 def over_ranks(examples: Sequence[Example], n: int) -> list[tuple[Example, str]]:
@@ -43,3 +46,9 @@ def active_level(half: EvidenceHalf, quantile: float) -> float:
     """
     peaks = [example.peak for example in half.uniform]
     return float(np.quantile(peaks, quantile)) if peaks else math.nan
+
+
+def prompt_texts(contexts: Sequence[Context], n: int) -> tuple[str, ...]:
+    """The first n texts that are long enough to be prompts; of images their paths."""
+    fit = (context for context in contexts if context.picture or len(context.tokens) >= LONG_ENOUGH)
+    return tuple(context.content for context in islice(fit, n))

@@ -44,6 +44,7 @@ from neurogloss.sources.cache import (
 from neurogloss.sources.calibration import calibrate
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Fingerprint
+from neurogloss.sources.merging import combine
 from neurogloss.sources.parity import check
 from neurogloss.sources.reader import Reader, Sketches
 from neurogloss.sources.sites import listeners
@@ -209,6 +210,13 @@ class Pass:
             return
         replace_file(self.cache / "thresholds.safetensors", save(self._calibrate()))
         self.source.write_outputs(self.cache, self.listeners, self.progress)
+
+    def join(self, parts: Sequence[Cache]) -> dict[str, Any]:
+        """Put together what other passes read, in the order of their documents. Returns the manifest."""
+        found = combine(self.cache, parts)
+        self.counts, self.columns, self.corpus = found["counts"], found["columns"], Fingerprint(**found["corpus"])
+        self.shards_done = sum(part.manifest["shards_done"] for part in parts)
+        return self.finish()
 
     def finish(self) -> dict[str, Any]:
         """Say that the cache is complete, which has to be so. Returns the manifest."""

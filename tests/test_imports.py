@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"prompts", "scorers", "sources", "engines", "store", "agent", "runs", "web"},
 }
 ROOMS = set(ALLOWED) - {"spine"}
+KNOWN: dict[str, set[str]] = {"neurogloss.sources.vision.subject": {"neurogloss.sources.vision.loading"}}
+"""Imports that close a circle, by the module that makes them."""
 HEAVY = {"torch", "chromadb", "langgraph", "transformers", "pyreqwest"}
 
 
@@ -82,6 +85,58 @@ def test_imports_go_one_way(room: str) -> None:
         inside = path.parent.relative_to(folder).parts
         found += violations(room, path, ".".join(("neurogloss", *([room] if room != "spine" else []), *inside)))
     assert not found, "\n".join(found)
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its full name."""
+    found = {}
+    for room in ALLOWED:
+        folder = folder_of(room)
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found[".".join(["neurogloss", *([room] if room != "spine" else []), *parts])] = path
+    return {name.removesuffix(".__init__"): path for name, path in found.items()}
+
+
+def needs(name: str, path: Path, known: Collection[str]) -> set[str]:
+    """The modules that a module imports, inside functions as well, but not for type checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = {each if each in known else each.rpartition(".")[0] for _, each in imported(tree, package)}
+    return found & set(known) - {name}
+
+
+def circle(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """One circle of a graph of imports; empty if it has none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_circle_of_files_exists() -> None:
+    known = modules()
+    graph = {name: needs(name, path, known) - KNOWN.get(name, set()) for name, path in known.items()}
+    assert len(graph) > 200 and len(graph["neurogloss.runs.label"]) > 5
+    assert circle(graph) == []
+
+
+def test_a_circle_is_found_inside_functions_and_not_for_type_checkers(tmp_path: Path) -> None:
+    files = {
+        "p.a": "from p import b\n",
+        "p.b": "def later():\n    from p.c import x\n",
+        "p.c": "if TYPE_CHECKING:\n    from p.a import y\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    paths = {name: tmp_path / f"{name}.py" for name in files}
+    graph = {name: needs(name, path, paths) for name, path in paths.items()}
+    assert graph == {"p.a": {"p.b"}, "p.b": {"p.c"}, "p.c": set()} and circle(graph) == []
+    assert set(circle({**graph, "p.c": {"p.a"}})) == set(files)
 
 
 def test_the_public_api_imports_rooms_for_type_checkers_only() -> None:

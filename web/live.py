@@ -11,12 +11,12 @@ from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
 from neurogloss.agent.models import text_settings
-from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.interventions import Steering
 from neurogloss.records import Example
 from neurogloss.runs.firing import Firing
+from neurogloss.scorers.choice import prompt_texts
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence

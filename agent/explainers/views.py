@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurogloss.agent.explainers.show import are_stimuli, choose, choose_silent, show, show_pairs
-from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.prompts.pictures import showing
 from neurogloss.prompts.render import Prompt, render
 from neurogloss.protocols import LiveSubject, Material
 from neurogloss.records import Passage, Side
+from neurogloss.scorers.choice import prompt_texts
 
 CHANGED = 10
 """Tokens shown of those that become likelier, and of those that become less likely."""

@@ -18,7 +18,7 @@ from typing import Any
 from neurogloss.agent.explainers.llm import SCHEMA, parse
 from neurogloss.agent.explainers.show import are_stimuli, captioned, captions, choose, choose_silent, show
 from neurogloss.agent.menu import Laboratory, Menu
-from neurogloss.agent.state import ExplainState, Setback
+from neurogloss.agent.state import ExplainState, Found, Setback
 from neurogloss.errors import AnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
@@ -56,7 +56,7 @@ class Experiment:
             **({"generator": generator.name} if generator else {}),
         }
 
-    async def __call__(self, state: ExplainState) -> ExplainState:
+    async def __call__(self, state: ExplainState) -> Found:
         best, rounds = state["ranking"][0].candidate, state["rounds"] + 1
         series = _Series(self._chat, self._laboratory, state["material"])
         try:

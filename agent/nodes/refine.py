@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from neurogloss.agent.explainers.llm import SCHEMA, parse
 from neurogloss.agent.explainers.show import are_stimuli, choose, in_words, show
-from neurogloss.agent.state import ExplainState, Setback
+from neurogloss.agent.state import ExplainState, Found, Setback
 from neurogloss.errors import AnswerError, TransportError
 from neurogloss.ids import derive_seed
 from neurogloss.llm import ChatModel, Request
@@ -58,7 +58,7 @@ class Refine:
             "mistakes": self._n,
         }
 
-    async def __call__(self, state: ExplainState) -> ExplainState:
+    async def __call__(self, state: ExplainState) -> Found:
         best, rounds = state["ranking"][0].candidate, state["rounds"] + 1
         try:
             mistakes = await self._mistakes(best.text, state)

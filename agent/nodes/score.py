@@ -1,15 +1,23 @@
-"""score: what one scorer finds of the explanation and of its floors. One task a scorer, side by side.
+"""prepare, score and verdict: from an explanation to its scores.
 
-With a rule to stop by, explanation and floors are asked the same questions batch by batch, until that is enough.
+1. prepare collects what the scorers measure on. If a scorer asks for it, the subject is steered, once a unit.
+2. score measures the explanation and its floors by one scorer; all scorers run at the same time. With a rule to
+   stop by, explanation and floors are asked the same questions batch by batch, until that is enough.
+3. verdict accepts the label if some score lies above its floor, rejects it if none does, or says why nothing was
+   scored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from neurogloss.agent.state import ScorerState, ScoreState
-from neurogloss.ids import derive_seed
+from neurogloss.ids import UnitId, derive_seed
+from neurogloss.interventions import Steering
 from neurogloss.protocols import (
     Answered,
     DetailedScorer,
@@ -20,13 +28,57 @@ from neurogloss.protocols import (
     QuestionScorer,
     Scorer,
 )
-from neurogloss.records import Outcome
+from neurogloss.records import Outcome, State
 from neurogloss.scorers import answering
-from neurogloss.scorers.measure import headline, measure
+from neurogloss.scorers.choice import prompt_texts
+from neurogloss.scorers.measure import accepted, headline, measure
 from neurogloss.scorers.sequential import Stop
 from neurogloss.tasks import together
 
 NONE = Instruments()
+
+
+class Steered(Protocol):
+    """A live subject that says something of texts or images, with a unit raised or without."""
+
+    def steer(
+        self, unit: UnitId, prompts: Sequence[str], tuning_prompts: Sequence[str], seed: int
+    ) -> Steering: ...
+
+
+class Prepare:
+    """Steers on silent contexts of the score half; the strength is set on those of the explain half.
+
+    A unit without such contexts is not steered; its interventions then have no questions.
+    """
+
+    def __init__(
+        self,
+        scorers: Sequence[Scorer],
+        subject: Callable[[], Steered],
+        n_prompts: int,
+        seed: int,
+        rivals: Callable[[UnitId], Sequence[UnitId]] | None = None,
+    ) -> None:
+        """`rivals`: other units of the same dictionary, for scorers that compare a unit with them."""
+        needed = frozenset[str]().union(*map(answering.needs, scorers))
+        self._steers = bool(needed & {"steered", "rivals"})
+        self._rivals = rivals if "rivals" in needed else None
+        self._subject, self._n_prompts, self._seed = subject, n_prompts, seed
+
+    async def __call__(self, state: ScoreState) -> ScoreState:
+        unit, half = state["explanation"].unit, state["half"]
+        seed = derive_seed(self._seed, str(unit))
+        prompts = prompt_texts(half.negatives, self._n_prompts)
+        if not (self._steers and prompts and state["tuning_prompts"]):
+            return {"held_out": HeldOut(unit, half, (), seed), "effect": {}}
+        tuning = state["tuning_prompts"]
+        subject = self._subject()
+        steering = subject.steer(unit, prompts, tuning, seed)
+        others = self._rivals(unit) if self._rivals else ()
+        rivals = tuple(subject.steer(other, prompts, tuning, seed).texts for other in others)
+        effect = {"kl": steering.kl, "strength": steering.strength}
+        return {"held_out": HeldOut(unit, half, steering.texts, seed, rivals), "effect": effect}
 
 
 class Score:
@@ -103,3 +155,23 @@ class Score:
             return {}
         questions = [question for question, _ in own]
         return {"lexical": list(zip(questions, await judge.ask(scorer.task, "", questions), strict=True))}
+
+
+class Verdict:
+    """Decides at level `alpha`, corrected over the scorers."""
+
+    def __init__(self, alpha: float) -> None:
+        self._alpha = alpha
+
+    async def __call__(self, state: ScoreState) -> ScoreState:
+        fresh = {score.scorer for score in state["scores"]}
+        scores = [*state["scores"], *(score for score in state.get("earlier", ()) if score.scorer not in fresh)]
+        if any(not math.isnan(score.p_value) for score in scores):
+            return {"state": State.ACCEPTED if accepted(scores, self._alpha) else State.REJECTED, "reason": ""}
+        # Of the floors' answers too: without them there is nothing to compare with.
+        answers = [outcome.answer for outcome in state["outcomes"]]
+        failures = Counter(answer.failure for answer in answers if answer.failure is not None)
+        if not failures:
+            return {"state": State.TOO_LITTLE_EVIDENCE, "reason": "no scorer found enough to ask about"}
+        worst, n = failures.most_common(1)[0]
+        return {"state": State(worst), "reason": f"{n} of the judge's answers: {worst}"}

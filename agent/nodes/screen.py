@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from neurogloss.agent.state import ExplainState, Ranked, Setback
+from neurogloss.agent.state import ExplainState, Found, Ranked, Setback
 from neurogloss.errors import AnswerError
 from neurogloss.protocols import HeldOut, Judge
 from neurogloss.records import Answer, Question, Side
@@ -35,7 +35,7 @@ class Screen:
         """
         self._judge, self._first, self._alone = judge, first, alone
 
-    async def __call__(self, state: ExplainState) -> ExplainState:
+    async def __call__(self, state: ExplainState) -> Found:
         before, origin = state.get("ranking", []), state["origin"]
         known = {ranked.candidate.text for ranked in before}
         fresh = [Ranked(candidate, origin) for candidate in state["candidates"] if candidate.text not in known]

@@ -17,7 +17,8 @@ from neurogloss.agent import methods
 from neurogloss.agent.models import Models
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.protocols import LiveSubject, Quiet
-from neurogloss.runs.label import Batch
+from neurogloss.runs.label import label_units
+from neurogloss.runs.stages import LocalStages
 from neurogloss.runs.sweep import Sweeps
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
@@ -79,7 +80,7 @@ async def label(
     method = methods.build(settings, cache, models, chat)
     with Ledger(ledger) as opened:
         sweeps = Sweeps(opened, method.id, settings, [unit_id(i) for i in chosen], Quiet())
-        await Batch(cache, method, models, sweeps).run()
+        await label_units(sweeps, method, cache, LocalStages(cache, models, settings, method.scoring, method))
         labels = [opened.label(unit_id(i), method.id) for i in chosen]
         tokens = opened.usage(method.id)["explain"].tokens
     texts = [

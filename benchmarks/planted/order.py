@@ -14,11 +14,11 @@ from benchmarks.planted.oracle import Oracle
 from benchmarks.planted.run import texts_of, unit_id
 from benchmarks.planted.units import Unit
 from neurogloss.agent.models import Hard
-from neurogloss.agent.nodes.prepare import prompt_texts
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import DirectScorer, Embedder, Float32, HeldOut, Instruments, Judge, Scorer, TokenVectors
 from neurogloss.records import Passage
 from neurogloss.scorers import answering
+from neurogloss.scorers.choice import prompt_texts
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.discrimination import Discrimination
 from neurogloss.scorers.embedding import Embedding

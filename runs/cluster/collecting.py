@@ -29,7 +29,6 @@ from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import Pass, fill, parts_folder
 from neurogloss.sources.corpus import Fingerprint
-from neurogloss.sources.merging import combine
 from neurogloss.sources.source import Document
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.texts import Texts
@@ -46,7 +45,7 @@ def collect(
     """As `neurogloss.sources.collector.collect`, by the workers that `engine` names. Raises as that, too."""
     progress = progress or Quiet()
     with open_cluster(engine) as cluster:
-        read = partial(_read, cluster) if cluster else None
+        read = partial(_read, cluster)
         return fill(run, settings, lambda: Texts(settings, Subject.of(settings, progress)), progress, read)
 
 
@@ -73,10 +72,7 @@ def _read(cluster: Cluster, whole: Pass) -> dict[str, Any]:
             )
         caches.append(cache)
         whole.progress.advance(cache.manifest["counts"][whole.source.measure])
-    found = combine(whole.cache, sorted(caches, key=lambda cache: cache.path))
-    whole.counts, whole.columns, whole.corpus = found["counts"], found["columns"], Fingerprint(**found["corpus"])
-    whole.shards_done = sum(cache.manifest["shards_done"] for cache in caches)
-    return whole.finish()
+    return whole.join(sorted(caches, key=lambda cache: cache.path))
 
 
 def _folder(whole: Pass, slots: int) -> Path:

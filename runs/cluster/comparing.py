@@ -10,6 +10,8 @@ The rows of a block are those of one process: so are its bytes, where processors
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -17,8 +19,15 @@ from typing import Any
 import numpy as np
 
 from neurogloss.protocols import Float32
-from neurogloss.runs.cluster.connection import Cluster
+from neurogloss.runs.cluster.connection import Cluster, open_cluster
 from neurogloss.store.measures import Int, Measure, blocks
+
+
+@contextmanager
+def spreading(engine: str) -> Iterator[Callable[[Sequence[Measure]], Sequence[Measure]]]:
+    """Gives what has measures computed by the cluster that `engine` names. Raises UserError as `open_cluster`."""
+    with open_cluster(engine) as cluster:
+        yield lambda measures: [Spread(cluster, measure) for measure in measures]
 
 
 class Spread:

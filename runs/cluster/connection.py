@@ -17,6 +17,7 @@ from typing import Any
 from neurogloss.errors import MissingExtra, UserError
 
 LOCAL = "local"
+"""The engine that is no cluster: this process."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,13 @@ def address_of(engine: str) -> str | None:
 
 
 @contextmanager
-def open_cluster(engine: str) -> Iterator[Cluster | None]:
-    """The cluster that `engine` names, left again at the end; None for this process.
+def open_cluster(engine: str) -> Iterator[Cluster]:
+    """Joins the cluster that `engine` names, and leaves it at the end.
 
     Raises:
         MissingExtra: Ray is not installed.
         UserError: no such engine, or no cluster answers at the address.
     """
-    if engine == LOCAL:
-        yield None
-        return
     address = address_of(engine)
     # Nothing of a run is reported to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

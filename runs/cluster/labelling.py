@@ -1,26 +1,22 @@
-"""Units explained and scored by the workers of a cluster, in shards.
+"""Units explained and scored by the workers of a Ray cluster.
 
-1. Units are cut, in their order, into shards: some for each worker, of LARGEST units at most.
-2. A shard is one task: one event loop, one connection to the LLM's servers, some units in flight at a time. Each
-   result is sent as it is there; the process that started the run records it.
-3. Where a worker or its host is lost, what had not come of its shard is a new shard. Ray would begin the old one
-   from its first unit.
+1. A worker is an actor with the stages of one process: one event loop, one connection to the LLM's servers, some
+   units in flight at a time. There are as many workers as the cluster has room for.
+2. Each unit is sent to a worker that has room, and its result comes back to the process that records it.
+3. If a worker or its host is lost, its units go to other workers. A new worker joins when the cluster has room.
 
-A worker reads the run's cache and settings, never its ledger: that is open in one process on one host.
+A worker reads the run's cache and settings, never its ledger: only the process that records opens it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any
 
 from neurogloss.agent import methods
 from neurogloss.agent.models import Models
@@ -28,198 +24,171 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, content_id
 from neurogloss.protocols import Quiet, Scorer
-from neurogloss.records import Explanation, Label
+from neurogloss.records import Label
 from neurogloss.runs.cluster.connection import Cluster, open_cluster
-from neurogloss.runs.results import Here, Item, Result, Results, in_flight, interleaved, until_gone
+from neurogloss.runs.stages import LocalStages, Result
+from neurogloss.scorers.floors import Floor
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 
-LARGEST = 1_000
-"""Units of a shard at most."""
-SHARDS = 4
-"""For each worker at least, where there are units enough: they end at different times."""
 LOSSES = 3
-"""Workers in a row that a shard may lose without a single result."""
+"""Workers in a row that may be lost while they work on the same unit."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know beside the units."""
+    """What a worker has to know besides its units."""
 
     home: Path
     """Folder that relative paths start from."""
     run: Path
     settings: LabelSettings
     own_scorers: Sequence[Scorer]
-    method: str
-    """Hash of all that decides the result, as the process that records it has it."""
+    explains: bool
+    """Whether it explains, and does not only score."""
+    decides: str
+    """Hash of all that decides the result, as the process that records has it."""
 
 
-@dataclass(frozen=True)
-class Elsewhere:
-    """Workers of a cluster, for one run."""
-
-    cluster: Cluster
-    run: Path
-    own_scorers: Sequence[Scorer]
-
-    def explaining(self, settings: LabelSettings, method: methods.Method) -> Shards[UnitId]:
-        return Shards(self.cluster, self._job(settings, method.settings), explain, settings.llm is None)
-
-    def scoring(
-        self, settings: LabelSettings, scoring: methods.Scoring, pool: Sequence[Explanation]
-    ) -> Shards[Label]:
-        """`pool`: explanations from which floors are drawn, sent to each host once."""
-        on_gpu = settings.llm is None or any(scorer.needs_subject for scorer in scoring.scorers)
-        rest = (self.cluster.ray.put(pool),)
-        return Shards(self.cluster, self._job(settings, scoring.settings), score, on_gpu, rest)
-
-    def _job(self, settings: LabelSettings, decides: dict[str, Any]) -> Job:
-        return Job(self.cluster.home, self.run, settings, self.own_scorers, content_id(decides))
+async def open_cluster_stages(
+    stack: AsyncExitStack,
+    engine: str,
+    run: RunFolder,
+    settings: LabelSettings,
+    own_scorers: Sequence[Scorer],
+    method: methods.Method | methods.Scoring,
+) -> ClusterStages:
+    """Joins the cluster that `engine` names until the stack ends. Raises UserError as `open_cluster`."""
+    cluster = stack.enter_context(open_cluster(engine))
+    explains = isinstance(method, methods.Method)
+    scoring = method.scoring if isinstance(method, methods.Method) else method
+    job = Job(cluster.home, run.path.resolve(), settings, own_scorers, explains, content_id(method.settings))
+    on_gpu = settings.llm is None or any(scorer.needs_subject for scorer in scoring.scorers)
+    stages = ClusterStages(cluster, job, on_gpu)
+    stack.callback(stages.close)
+    stages.start()
+    return stages
 
 
-@contextmanager
-def elsewhere(engine: str, run: RunFolder, own_scorers: Sequence[Scorer]) -> Iterator[Elsewhere | None]:
-    """The workers that `engine` names; None for this process. Raises UserError as `open_cluster`."""
-    with open_cluster(engine) as cluster:
-        yield Elsewhere(cluster, run.path.resolve(), own_scorers) if cluster else None
+class ClusterStages:
+    """Implements `neurogloss.runs.stages.Stages` by actors of a cluster."""
 
+    def __init__(self, cluster: Cluster, job: Job, on_gpu: bool) -> None:
+        self._ray, self._job = cluster.ray, job
+        self._actor = cluster.ray.remote(max_restarts=0, **cluster.resources(on_gpu))(Worker)
+        self._slots = cluster.slots(on_gpu)
+        self._each = job.settings.concurrency if job.settings.llm else 1
+        self.in_flight = self._slots * self._each
+        self._free: asyncio.Queue[Any] = asyncio.Queue()
+        """Each worker, once for each further unit that it has room for; an error if a worker could not be made."""
+        self._workers: set[Any] = set()
+        self._opening: set[asyncio.Task[None]] = set()
 
-@dataclass(frozen=True)
-class Shards(Generic[Item]):
-    """Implements `neurogloss.runs.results.Workers`."""
+    def start(self) -> None:
+        """Asks for a worker in each slot of the cluster."""
+        for _ in range(self._slots):
+            self._add()
 
-    cluster: Cluster
-    job: Job
-    work: Callable[..., Iterator[Result]]
-    """On a worker: job, items, and the rest."""
-    on_gpu: bool = False
-    """Whether models are computed in the worker."""
-    rest: tuple[Any, ...] = ()
+    def close(self) -> None:
+        """Ends all workers."""
+        for task in self._opening:
+            task.cancel()
+        for worker in self._workers:
+            self._ray.kill(worker)
 
-    def results(self, items: Iterator[Item], n: int) -> Results:
-        """Raises UserError where workers keep dying, or where one would compute by another method."""
-        slots = self.cluster.slots(self.on_gpu)
-        size = max(1, min(LARGEST, math.ceil(n / (SHARDS * slots))))
+    async def explain(self, unit: UnitId) -> Result:
+        return await self._ask("explain", unit, unit)
 
-        def shards(some: Iterator[Item]) -> Iterator[Results]:
-            while shard := list(islice(some, size)):
-                yield self._shard(shard)
+    async def score(self, label: Label, floors: Sequence[Floor]) -> Result:
+        return await self._ask("score", label.unit, label, floors)
 
-        at_once = slots * in_flight(self.job.settings)
-        return until_gone(items, at_once, lambda some: interleaved(shards(some), slots))
-
-    async def _shard(self, items: Sequence[Item]) -> Results:
-        ray = self.cluster.ray
-        resources = self.cluster.resources(self.on_gpu)
-        task = ray.remote(max_retries=0, num_returns="streaming", **resources)(self.work)
-        left, losses = {_unit(item): item for item in items}, 0
-        while left and losses < LOSSES:
-            losses += 1
-            stream = task.remote(self.job, list(left.values()), *self.rest)
+    async def _ask(self, stage: str, unit: UnitId, *given: Any) -> Result:
+        """Raises UserError if workers keep dying, or if one would compute by another method."""
+        errors = self._ray.exceptions
+        for _ in range(LOSSES):
+            worker = await self._free.get()
             try:
-                async for reference in stream:
-                    result: Result = await reference
-                    del left[result.unit]
-                    losses = 0
-                    yield result
-                return
-            except ray.exceptions.RayTaskError as error:
+                if isinstance(worker, Exception):
+                    raise worker
+                result: Result = await getattr(worker, stage).remote(*given)
+            except errors.RayTaskError as error:
                 if isinstance(error.cause, UserError):
                     raise UserError(str(error.cause)) from None
                 raise
-            except _lost(ray):
-                pass
-            finally:
-                ray.cancel(stream)
-        if left:
-            raise UserError(
-                f"Expected workers that last, found {LOSSES} in a row that were lost at {next(iter(left))}. "
-                "See why in Ray's logs; what was finished is kept."
-            )
-
-
-def _lost(ray: Any) -> tuple[type[Exception], ...]:
-    """What is raised where a worker, its host or what it sent is gone."""
-    found = ray.exceptions
-    return (found.WorkerCrashedError, found.NodeDiedError, found.ObjectLostError, found.OutOfMemoryError)
-
-
-def _unit(item: UnitId | Label) -> UnitId:
-    return item if isinstance(item, UnitId) else item.unit
-
-
-# --- on a worker ----------------------------------------------------------------------------------
-
-
-def explain(job: Job, units: Sequence[UnitId]) -> Iterator[Result]:
-    """What becomes of the units, as it is there. Raises UserError."""
-    yield from _in_turn(_explained(job, units))
-
-
-def score(job: Job, labels: Sequence[Label], pool: Sequence[Explanation]) -> Iterator[Result]:
-    """What the labels score, as it is there; floors are drawn from the pool. Raises UserError."""
-    yield from _in_turn(_scored(job, labels, pool))
-
-
-async def _explained(job: Job, units: Sequence[UnitId]) -> Results:
-    from neurogloss.runs.label import UnitExplaining
-
-    cache, models = _opened(job)
-    async with AsyncExitStack() as stack:
-        chat = await methods.open_chat(stack, job.settings, None)
-        method = methods.build(job.settings, cache, models, chat, job.own_scorers)
-        _check(job, method.settings)
-        workers = Here(UnitExplaining(cache, method, models, job.settings), in_flight(job.settings))
-        async for result in workers.results(iter(units), len(units)):
-            yield result
-
-
-async def _scored(job: Job, labels: Sequence[Label], pool: Sequence[Explanation]) -> Results:
-    from neurogloss.runs.score import UnitScoring
-
-    cache, models = _opened(job)
-    async with AsyncExitStack() as stack:
-        chat = await methods.open_chat(stack, job.settings, None)
-        scoring = methods.build_scoring(job.settings, cache, models, chat, job.own_scorers)
-        _check(job, scoring.settings)
-        workers = Here(UnitScoring(scoring, models, job.settings, pool), in_flight(job.settings))
-        async for result in workers.results(iter(labels), len(labels)):
-            yield result
-
-
-def _opened(job: Job) -> tuple[Cache, Models]:
-    os.chdir(job.home)
-    return _kept(job.run, job.settings)
-
-
-@lru_cache(1)
-def _kept(run: Path, settings: LabelSettings) -> tuple[Cache, Models]:
-    """What is the same for every shard of a run: models are loaded once a worker."""
-    cache = Cache(RunFolder(run).cache)
-    return cache, Models(cache, settings, Quiet())
-
-
-def _check(job: Job, decides: dict[str, Any]) -> None:
-    if content_id(decides) != job.method:
+            except (errors.RayActorError, errors.NodeDiedError, errors.ObjectLostError, errors.OutOfMemoryError):
+                self._replace(worker)
+            else:
+                self._free.put_nowait(worker)
+                return result
         raise UserError(
-            f"Expected one method on every host, found another on {os.uname().nodename}: a model, a prompt or the "
-            "version of neurogloss differs there. Install the same everywhere."
+            f"Expected workers that last, found {LOSSES} in a row that were lost at {unit}. "
+            "See why in Ray's logs; what was finished is kept."
         )
 
+    def _replace(self, worker: Any) -> None:
+        """Puts another worker in the place of one that was lost; the first of its units to fail does."""
+        if worker in self._workers:
+            self._workers.remove(worker)
+            self._ray.kill(worker)
+            self._add()
+        elif isinstance(worker, Exception):
+            self._add()
 
-def _in_turn(results: AsyncGenerator[Result, None]) -> Iterator[Result]:
-    """Results of an event loop that goes on only while the next one is waited for."""
+    def _add(self) -> None:
+        task = asyncio.ensure_future(self._open())
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
-    async def following() -> Result | None:
-        return await anext(results, None)
-
-    with asyncio.Runner() as runner:
+    async def _open(self) -> None:
+        worker = self._actor.remote(self._job)
+        self._workers.add(worker)
         try:
-            while (found := runner.run(following())) is not None:
-                yield found
+            await worker.open.remote()
+        except self._ray.exceptions.RayError as error:
+            self._workers.remove(worker)
+            self._free.put_nowait(error)
+        else:
+            for _ in range(self._each):
+                self._free.put_nowait(worker)
+
+
+class Worker:
+    """The actor: stages in a process of its own, somewhere in the cluster."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._stack = job, AsyncExitStack()
+
+    async def open(self) -> None:
+        """Connects to the LLM. Raises UserError."""
+        job = self._job
+        os.chdir(job.home)
+        try:
+            cache = Cache(RunFolder(job.run).cache)
+            models = Models(cache, job.settings, Quiet())
+            chat = await methods.open_chat(self._stack, job.settings, None)
+            build = methods.build if job.explains else methods.build_scoring
+            method = build(job.settings, cache, models, chat, job.own_scorers)
         except UserError as error:
             # As a plain one: not every subclass can be sent.
             raise UserError(str(error)) from None
-        finally:
-            runner.run(results.aclose())
+        if content_id(method.settings) != job.decides:
+            raise UserError(
+                f"Expected one method on every host, found another on {os.uname().nodename}: a model, a prompt or "
+                "the version of neurogloss differs there. Install the same everywhere."
+            )
+        if isinstance(method, methods.Method):
+            self._stages = LocalStages(cache, models, job.settings, method.scoring, method)
+        else:
+            self._stages = LocalStages(cache, models, job.settings, method)
+
+    async def explain(self, unit: UnitId) -> Result:
+        try:
+            return await self._stages.explain(unit)
+        except UserError as error:
+            raise UserError(str(error)) from None
+
+    async def score(self, label: Label, floors: Sequence[Floor]) -> Result:
+        try:
+            return await self._stages.score(label, floors)
+        except UserError as error:
+            raise UserError(str(error)) from None

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurogloss.agent.nodes.explain import Explain
-from neurogloss.agent.nodes.gather import Gather, asked_about, split
+from neurogloss.agent.nodes.explain import Explain, Gather, asked_about, split
 from neurogloss.agent.state import ExplainState, Setback
 from neurogloss.errors import (
     AnswerError,
@@ -118,7 +117,7 @@ def test_what_refines_has_a_slice_of_its_own_to_make_mistakes_on() -> None:
 
 
 def test_the_seed_is_the_units_own() -> None:
-    first, again = (gather(10, 7, state(half(20))) for _ in range(2))
+    first, again = ({**gather(10, 7, state(half(20))), "started": 0.0} for _ in range(2))
     assert first == again
     assert first["material"].seed == derive_seed(7, str(UNIT))
     other = gather(10, 7, {**state(half(20)), "unit": UnitId("tiny", "layer", "neurons", 3)})

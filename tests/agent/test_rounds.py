@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,12 +13,13 @@ import pytest
 
 from neurogloss.accounts import Usage
 from neurogloss.agent.effort import Effort
+from neurogloss.agent.graph import traced
 from neurogloss.agent.menu import Laboratory, Menu
 from neurogloss.agent.nodes.experiment import Experiment
 from neurogloss.agent.nodes.refine import Refine
-from neurogloss.agent.state import ExplainState, Ranked, Setback
-from neurogloss.agent.trace import Step, pack, traced, unpack
-from neurogloss.engines.usage import Call
+from neurogloss.agent.state import ExplainState, Found, Ranked, Setback, Step
+from neurogloss.agent.trace import pack, unpack
+from neurogloss.engines.usage import Call, RecordedModel
 from neurogloss.errors import RefusalError, TransportError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.interventions import SteeredText, Steering
@@ -71,8 +72,8 @@ def state(**more: Any) -> ExplainState:
         "practice": PRACTICE,
         "ranking": [Ranked(Candidate("red"), "explain", 0.8, 4)],
         "rounds": 0,
-        "calls": [],
-        "deadline": math.inf,
+        "trace": [],
+        "started": time.monotonic(),
     }
     return {**given, **more}  # type: ignore[typeddict-item]
 
@@ -279,13 +280,13 @@ def over(effort: Effort, **more: Any) -> str:
 
 
 def test_rounds_go_on_until_something_ends_them() -> None:
-    call = Call((), "", None, Usage(1, 0, 90, 0, 10))
-    effort = Effort(("refine", "refine"), tokens=200)
-    assert over(effort) == over(effort, rounds=1) == over(effort, calls=[call]) == ""
+    step = Step("explain", {}, (Call((), "", None, Usage(1, 0, 90, 0, 10)),))
+    effort = Effort(("refine", "refine"), tokens=200, seconds=1000)
+    assert over(effort) == over(effort, rounds=1) == over(effort, trace=[step]) == ""
     assert over(effort, rounds=2) == "all 2 rounds done"
     assert over(effort, stopped="no mistakes left to learn from") == "no mistakes left to learn from"
-    assert over(effort, calls=[call, call]) == "budget of 200 tokens spent"
-    assert over(effort, deadline=0.0) == "budget of seconds spent"
+    assert over(effort, trace=[step, step]) == "budget of 200 tokens spent"
+    assert over(effort, started=time.monotonic() - 1001) == "budget of seconds spent"
     assert "no mistake" in over(effort, ranking=[Ranked(Candidate("red"), "explain", 1.0, 4)])
     assert over(Effort()) == "no rounds asked for"
 
@@ -294,15 +295,20 @@ def test_rounds_go_on_until_something_ends_them() -> None:
 
 
 def test_a_step_holds_a_nodes_facts_and_the_calls_made_in_it() -> None:
-    calls = [Call((Message("user", "before"),), "x", None, Usage())]
+    model = RecordedModel(Chat([said("before"), RefusalError("no")]))
 
-    async def node(state: ExplainState) -> ExplainState:
-        calls.append(Call((Message("user", "why?"),), "no", Failure.REFUSAL, Usage(1, 0, 7, 0, 2)))
+    async def node(state: ExplainState) -> Found:
+        with pytest.raises(RefusalError):
+            await model.chat(Request((Message("user", "why?"),)))
         return {"setback": Setback(Failure.REFUSAL, "no"), "facts": {"asked": 1}}
 
-    found = asyncio.run(traced("explain", node)(state(calls=calls)))
-    (step,) = found["trace"]
-    assert step == Step("explain", {"asked": 1, "setback": "refusal: no"}, (calls[1],))
+    async def run() -> Found:
+        await model.chat(Request((Message("user", "before"),)))
+        return await traced("explain", node)(state())
+
+    (step,) = asyncio.run(run())["trace"]
+    call = Call((Message("user", "why?"),), "no", Failure.REFUSAL, Usage(requests=1))
+    assert step == Step("explain", {"asked": 1, "setback": "refusal: no"}, (call,))
     assert unpack(pack([step])) == [
         {
             "node": "explain",
@@ -312,8 +318,8 @@ def test_a_step_holds_a_nodes_facts_and_the_calls_made_in_it() -> None:
                     "messages": [["user", "why?"]],
                     "answer": "no",
                     "failure": "refusal",
-                    "prompt_tokens": 7,
-                    "completion_tokens": 2,
+                    "prompt_tokens": 0,
+                    "completion_tokens": 0,
                 }
             ],
         }

@@ -13,9 +13,8 @@ import pytest
 from neurogloss.agent.graph import score_graph
 from neurogloss.agent.methods import Scoring
 from neurogloss.agent.models import Hard
-from neurogloss.agent.nodes.prepare import LONG_ENOUGH, Prepare, prompt_texts
+from neurogloss.agent.nodes.score import Prepare, Verdict
 from neurogloss.agent.nodes.score import Score as ScoreNode
-from neurogloss.agent.nodes.verdict import Verdict
 from neurogloss.agent.state import ScorerState, ScoreState
 from neurogloss.errors import TransportError, UserError
 from neurogloss.ids import UnitId
@@ -35,6 +34,7 @@ from neurogloss.records import (
     Score,
     State,
 )
+from neurogloss.scorers.choice import LONG_ENOUGH, prompt_texts
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.floors import Floor
 from neurogloss.scorers.fuzzing import Fuzzing

@@ -23,8 +23,7 @@ from neurogloss.protocols import HeldOut, Material, Quiet
 from neurogloss.records import Answer, Candidate, Evidence, EvidenceHalf, Label, Outcome, Question, State
 from neurogloss.runs.label import label, label_async
 from neurogloss.runs.plan import plan
-from neurogloss.runs.results import GIVE_UP
-from neurogloss.runs.sweep import Summary
+from neurogloss.runs.sweep import GIVE_UP, Summary
 from neurogloss.scorers import registry
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.metrics import auroc
