@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -130,8 +131,8 @@ def workers() -> Callable[[str], list[int]]:
 
         def at_it(process: psutil.Process) -> bool:
             try:
-                return process.cmdline()[:1] == [f"ray::{task}"]
-            except psutil.NoSuchProcess:  # any more
+                return re.match(rf"ray::{task}\b", process.cmdline()[0]) is not None
+            except (psutil.NoSuchProcess, IndexError):  # any more
                 return False
 
         return [each.pid for each in psutil.Process(os.getpid()).children(recursive=True) if at_it(each)]

@@ -10,17 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import neurogloss as ng
+from neurogloss.agent import methods
+from neurogloss.agent.models import Models
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.protocols import Quiet
 from neurogloss.records import State
-from neurogloss.runs.cluster.labelling import Job, Shards, elsewhere, explain
+from neurogloss.runs.cluster.labelling import open_cluster_stages
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger
@@ -71,7 +75,7 @@ def test_the_ledger_is_that_of_one_process(cluster: Any, run: Path, script: str,
         assert ledger.usage(method, unit)["explain"].requests > 0
 
 
-@pytest.mark.parametrize("stage, task", [("explaining", "explain"), ("scoring", "score")])
+@pytest.mark.parametrize("stage", ["explaining", "scoring"])
 def test_killed_workers_cost_what_they_had_in_flight(
     cluster: Any,
     run: Path,
@@ -80,12 +84,11 @@ def test_killed_workers_cost_what_they_had_in_flight(
     dump: Dump,
     workers: Callable[[str], list[int]],
     stage: str,
-    task: str,
 ) -> None:
     killed: list[int] = []
 
     def kill() -> None:
-        for pid in workers(task):
+        for pid in workers("Worker"):
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
@@ -151,16 +154,17 @@ def test_stored_explanations_are_scored_elsewhere_by_models_in_the_worker(
 
 def test_workers_with_another_method_are_refused(cluster: Any, run: Path, script: str) -> None:
     """A prompt that was edited on one host alone would give scores that do not belong together."""
-    folder = RunFolder(run)
-    with elsewhere("ray", folder, ()) as workers:
-        assert workers
-        settings = LabelSettings(llm=script, units="0", min_active=5)
-        cache = Cache(folder.cache)
-        unit = next(cache.units())
-        shards = Shards(workers.cluster, Job(Path.cwd(), run, settings, (), "b2:another"), explain)
+    folder, settings = RunFolder(run), LabelSettings(llm=script, units="0", min_active=5)
+    cache = Cache(folder.cache)
+    unit = next(cache.units())
 
-        async def first() -> object:
-            return await anext(shards.results(iter([unit]), 1))
+    async def explain() -> None:
+        async with AsyncExitStack() as stack:
+            chat = await methods.open_chat(stack, settings, None)
+            method = methods.build(settings, cache, Models(cache, settings, Quiet()), chat)
+            other = replace(method, settings={**method.settings, "prompt": "another"})
+            stages = await open_cluster_stages(stack, "ray", folder, settings, (), other)
+            await stages.explain(unit)
 
-        with pytest.raises(UserError, match="one method on every host"):
-            asyncio.run(first())
+    with pytest.raises(UserError, match="one method on every host"):
+        asyncio.run(explain())
