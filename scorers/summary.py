@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurogloss.protocols import Answered
-from neurogloss.records import Failure, Interval, Score
+from neurogloss.records import Failure, Interval, Number, Score
 from neurogloss.scorers import metrics
 from neurogloss.scorers.resampling import mean_interval
 
@@ -66,7 +66,7 @@ class ScorerSummary:
     floor: Macro
     excess: Macro
     """Of score above floor."""
-    p_value: float
+    p_value: Number
     """Of that excess: one-sided Wilcoxon signed-rank test, paired over units; NaN for fewer than two."""
     failures: Mapping[str, int]
     """Questions without an answer, by failure."""

@@ -24,6 +24,7 @@ import numpy as np
 
 from neurogloss.ids import UnitId, canonical_json
 from neurogloss.protocols import Float32
+from neurogloss.records import Number
 from neurogloss.store import matching
 from neurogloss.store.calibration import Calibration, calibrate
 from neurogloss.store.exchange.columns import arrow
@@ -53,13 +54,13 @@ class Pair:
 
     a: Member
     b: Member
-    similarity: float
+    similarity: Number
     """What the matching ranked by."""
     matched: bool
     """Whether that lies above the limit."""
-    values: Mapping[str, float]
+    values: Mapping[str, Number]
     """By kind of evidence; NaN where it says nothing of this pair."""
-    probability: float
+    probability: Number
     """That both are the same; NaN where it could not be calibrated."""
     cluster: int | None = None
 
@@ -70,7 +71,7 @@ class Lone:
 
     unit: UnitId
     text: str | None
-    similarity: float
+    similarity: Number
     """To the most alike; NaN where there was nothing to compare with."""
 
 
@@ -81,15 +82,15 @@ class Level:
     kind: str
     pairs: int
     """Of the matching, that have it."""
-    mean: float
+    mean: Number
     """Over those pairs; NaN where there are none."""
-    floor: float
+    floor: Number
     """Mean of the floor."""
-    limit: float
+    limit: Number
     """95th percentile of the floor."""
-    share_a: float
+    share_a: Number
     """Units of A that are like one of B above the limit, by this kind, among those that have it."""
-    share_b: float
+    share_b: Number
     floor_is: str
 
 

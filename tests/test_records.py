@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from neurogloss import errors
 from neurogloss.ids import UnitId
@@ -16,7 +18,9 @@ from neurogloss.records import (
     Explanation,
     Failure,
     Interval,
+    Label,
     Passage,
+    Score,
     State,
     UnitStatistics,
 )
@@ -107,3 +111,19 @@ def test_density_is_the_share_of_active_contexts() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         UNIT.index = 4  # type: ignore[misc]
+
+
+def test_in_json_an_undefined_number_is_null_and_a_unit_its_name() -> None:
+    unit = UnitId("org/subject", "model.layers.3.mlp", "sae", 7, -1)
+    interval = Interval(math.nan, -math.inf, 0.5)
+    score = Score("detection", "llm", "auroc", interval, interval, interval, math.nan, {"mcc": math.nan}, 4, {})
+    label = Label(unit, "pmi", State.ACCEPTED, explanation=Explanation(unit, "dates", "pmi"), scores=(score,))
+    adapter = TypeAdapter(Label)
+    written = json.loads(adapter.dump_json(label))
+    assert written["unit"] == written["explanation"]["unit"] == str(unit)
+    assert written["state"] == "accepted" and written["scores"][0]["metrics"] == {"mcc": None}
+    assert written["scores"][0]["score"] == {"value": None, "low": None, "high": 0.5}
+    read = adapter.validate_python(written)
+    assert read.unit == unit and math.isnan(read.scores[0].score.low) and read.explanation == label.explanation
+    schema = TypeAdapter(Interval).json_schema(mode="serialization")["properties"]["value"]
+    assert schema["anyOf"] == [{"type": "number"}, {"type": "null"}]

@@ -1,30 +1,25 @@
-"""What the service answers, as JSON: made of the records by name, read back as the same by the client.
+"""JSON answers that only the service has. Records are served as they are.
 
-A number that is undefined is null. A unit is its id as text. An image is the path of the service that sends it.
+An undefined number is null, a unit is its id as text, and an image is the path that the service sends it from.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
-
-def _defined(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_defined)]
-"""None where it is undefined."""
-Name = Annotated[str, BeforeValidator(str)]
-"""A unit, `subject/hookpoint/dictionary/index`."""
+from neurogloss.accounts import Usage
+from neurogloss.ids import UnitId
+from neurogloss.records import Explanation, Label, Number, OutputTokens, UnitStatistics
+from neurogloss.scorers.summary import ScorerSummary
+from neurogloss.store.similarity import Level, Lone, Pair
 
 
 class View(BaseModel):
-    """Made of a record by `model_validate(record)`."""
+    """Base class of the answers."""
 
-    model_config = ConfigDict(from_attributes=True, frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 Item = TypeVar("Item")
@@ -49,63 +44,6 @@ class Problem(View):
     """For people: what was expected, what was found, what to do next; the same as the command line says."""
 
 
-# --- labels -----------------------------------------------------------------------------------------
-
-
-class Interval(View):
-    """A value with its 95 % interval."""
-
-    value: Number
-    low: Number
-    high: Number
-
-
-class Score(View):
-    """As `neurogloss.records.Score`."""
-
-    scorer: str
-    judge: str
-    metric: str
-    score: Interval
-    floor: Interval
-    excess: Interval
-    p_value: Number
-    metrics: dict[str, Number]
-    n_questions: int
-    failures: dict[str, int]
-
-
-class Facet(View):
-    """As `neurogloss.records.Facet`."""
-
-    text: str
-    share: float
-
-
-class Explanation(View):
-    """As `neurogloss.records.Explanation`."""
-
-    id: str
-    text: str
-    method: str
-    rank: int
-    side: str
-    facets: list[Facet]
-    validation: Number
-    provenance: dict[str, Any]
-
-
-class Label(View):
-    """As `neurogloss.records.Label`."""
-
-    unit: Name
-    method: str
-    state: str
-    reason: str
-    explanation: Explanation | None
-    scores: list[Score]
-
-
 # --- units ------------------------------------------------------------------------------------------
 
 
@@ -123,26 +61,6 @@ class Example(View):
     image: str | None = None
 
 
-class Statistics(View):
-    """As `neurogloss.records.UnitStatistics`."""
-
-    n_contexts: int
-    n_active: int
-    threshold: float
-    maximum: float
-    mean: float
-    density: float
-    histogram: list[int]
-
-
-class OutputTokens(View):
-    """As `neurogloss.records.OutputTokens`."""
-
-    promoted: list[tuple[str, float]]
-    suppressed: list[tuple[str, float]]
-    kurtosis: Number
-
-
 class Prediction(View):
     """What is known of a voxel's encoding model."""
 
@@ -156,14 +74,14 @@ class Prediction(View):
 class Unit(View):
     """A unit's page, but for what is asked for by itself: contexts, neighbours, trace, answers."""
 
-    unit: str
+    unit: UnitId
     labels: list[Label]
     """Of each method, the newest first."""
     candidates: list[Explanation]
     """Of the newest method, the chosen one first."""
     activity: str | None
     """dead, rare, dense or usual; null where nothing was collected."""
-    statistics: Statistics | None
+    statistics: UnitStatistics | None
     edges: list[float]
     """Of the histogram's bins: one more than there are bins."""
     output_tokens: OutputTokens | None
@@ -184,10 +102,10 @@ class Contexts(View):
 class Neighbour(View):
     """A unit like another."""
 
-    unit: Name
+    unit: UnitId
     value: Number
     """Cosine, or estimated share of contexts that activate both."""
-    error: Number
+    error: float | None
     """Its standard error; null where it has none."""
     text: str | None
     state: str | None
@@ -209,7 +127,7 @@ class Answer(View):
     passages: list[Passage]
     truth: bool
     stratum: str
-    probability: Number
+    probability: float | None
     """Of `truth`; null where there is no answer."""
     right: bool | None
     failure: str | None
@@ -231,7 +149,7 @@ class Hit(View):
 
     run: str
     label: Label
-    density: Number
+    density: float | None
     similarity: Number
     """Cosine of query and explanation; null where none was asked, or by words alone."""
     same: int
@@ -243,27 +161,11 @@ class Hit(View):
 class Firing(View):
     """A unit that fires on a text."""
 
-    unit: Name
+    unit: UnitId
     share: Number
     """Of its largest activation in the corpus."""
     example: Example
     label: Label | None
-
-
-class SteeredText(View):
-    """As `neurogloss.records.SteeredText`."""
-
-    prompt: str
-    clean: str
-    steered: str
-
-
-class Steering(View):
-    """As `neurogloss.records.Steering`."""
-
-    strength: float
-    kl: float
-    texts: list[SteeredText]
 
 
 # --- runs -------------------------------------------------------------------------------------------
@@ -275,7 +177,7 @@ class Method(View):
     id: str
     explainer: str
     states: dict[str, int]
-    usage: dict[str, dict[str, float]]
+    usage: dict[str, Usage]
     """Requests and tokens by stage."""
 
 
@@ -306,32 +208,14 @@ class Run(View):
     """Whether texts can be tried and prompts steered."""
 
 
-class Summary(View):
-    """The mean over units with its interval."""
-
-    n: int
-    mean: Interval
-
-
-class ScorerSummary(View):
-    """As `neurogloss.scorers.summary.ScorerSummary`."""
-
-    scorer: str
-    metric: str
-    score: Summary
-    floor: Summary
-    excess: Summary
-    p_value: Number
-
-
 class Point(View):
     """A unit's score beside its floor, to be drawn."""
 
-    unit: str
+    unit: UnitId
     scorer: str
     score: Number
     floor: Number
-    density: Number
+    density: float | None
 
 
 class Numbers(View):
@@ -360,3 +244,32 @@ class Job(View):
     submitted: str
     """ISO 8601, UTC."""
     finished: str | None
+
+
+class Heat(View):
+    """Two sets of places compared: each cell compares one place of A with one of B."""
+
+    kind: str
+    rows: list[str]
+    columns: list[str]
+    means: list[list[Number]]
+    floors: list[list[Number]]
+
+
+class Comparison(View):
+    """Two sets of units compared."""
+
+    match: str
+    ranked_by: str
+    limit: Number
+    levels: tuple[Level, ...]
+    missing: dict[str, str]
+    """Kinds of evidence that could not be used, and why."""
+    units: tuple[int, int]
+    matched: tuple[int, int]
+    pairs: list[Pair]
+    """At most 5,000, the most alike first."""
+    distinctive: tuple[list[Lone], list[Lone]]
+    """Units that are like none of the other side, at most 500 a side."""
+    heat: Heat | None
+    """Place by place, unless each side is one place."""

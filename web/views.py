@@ -6,11 +6,10 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from heapq import heappush, heappushpop
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -62,7 +61,7 @@ def hit(
     statistics = ledger.statistics(label.unit)
     return schemas.Hit(
         run=reader.name,
-        label=schemas.Label.model_validate(label),
+        label=label,
         density=statistics.density if statistics else None,
         similarity=similarity,
         same=same,
@@ -80,22 +79,20 @@ def strongest(reader: Reader, unit: UnitId) -> schemas.Example | None:
     return example(reader, found[0]) if found else None
 
 
-def contexts(reader: Reader, unit: UnitId, half: str, limit: int) -> schemas.Contexts:
+def contexts(reader: Reader, unit: UnitId, half: Literal["explain", "score"], limit: int) -> schemas.Contexts:
     """What was seen of a unit in one half."""
     cache = reader.cache
     if cache is None:
-        return schemas.Contexts.model_validate({"half": half, "top": [], "uniform": [], "negatives": []})
+        return schemas.Contexts(half=half, top=[], uniform=[], negatives=[])
     seen = evidence(cache, unit, negatives=limit)
     part = seen.score if half == "score" else seen.explain
     # Evenly by place: a sample by descending peak stays one of all peaks.
     places = np.unique(np.linspace(0, len(part.uniform) - 1, min(limit, len(part.uniform))).round().astype(int))
-    return schemas.Contexts.model_validate(
-        {
-            "half": half,
-            "top": [example(reader, each) for each in part.top[:limit]],
-            "uniform": [example(reader, part.uniform[i]) for i in places],
-            "negatives": [silent(reader, context) for context in part.negatives],
-        }
+    return schemas.Contexts(
+        half=half,
+        top=[example(reader, each) for each in part.top[:limit]],
+        uniform=[example(reader, part.uniform[i]) for i in places],
+        negatives=[silent(reader, context) for context in part.negatives],
     )
 
 
@@ -116,17 +113,15 @@ def unit(reader: Reader, opened: Opened | None, wanted: UnitId) -> schemas.Unit:
             statistics = cache.statistics(wanted)
     except UserError:
         pass  # imported beside what was collected
-    return schemas.Unit.model_validate(
-        {
-            "unit": str(wanted),
-            "labels": labels,
-            "candidates": candidates,
-            "activity": activity,
-            "statistics": statistics,
-            "edges": histogram_edges().tolist() if activity else [],
-            "output_tokens": outputs,
-            "prediction": prediction(reader, wanted),
-        }
+    return schemas.Unit(
+        unit=wanted,
+        labels=labels,
+        candidates=candidates,
+        activity=activity,
+        statistics=statistics,
+        edges=histogram_edges().tolist() if activity else [],
+        output_tokens=outputs,
+        prediction=prediction(reader, wanted),
     )
 
 
@@ -205,9 +200,8 @@ def _newest_first(ledger: Ledger) -> list[tuple[str, Mapping[str, Any]]]:
 def _method(ledger: Ledger, id: str, settings: Mapping[str, Any]) -> schemas.Method:
     explainer = settings.get("explainer")
     name = explainer.get("explainer") if isinstance(explainer, dict) else explainer
-    usage = {stage: asdict(used) for stage, used in ledger.usage(id).items()}
     states = {state.value: n for state, n in ledger.counts(id).items()}
-    return schemas.Method(id=id, explainer=str(name or "import"), states=states, usage=usage)
+    return schemas.Method(id=id, explainer=str(name or "import"), states=states, usage=dict(ledger.usage(id)))
 
 
 def _place(place: tuple[str, str, str], units: int) -> dict[str, Any]:
@@ -233,33 +227,24 @@ def numbers(ledger: Ledger, method: str) -> schemas.Numbers:
                 recalls[score.scorer].extend(score.metrics.get(name, math.nan) for name in RECALLS)
                 yield score
 
-    scorers = [
-        {
-            "scorer": each.scorer,
-            "metric": each.metric,
-            "p_value": each.p_value,
-            **{name: getattr(each, name) for name in ("score", "floor", "excess")},
-        }
-        for each in by_scorer(scores())
-    ]
+    scorers = by_scorer(scores())
     means = {scorer: _means(np.array(known).reshape(-1, DECILES)) for scorer, known in sorted(recalls.items())}
-    shown = {scorer: some for scorer, some in means.items() if some != [None] * DECILES}
+    shown = {scorer: some for scorer, some in means.items() if not all(map(math.isnan, some))}
     points = [_point(ledger, unit, score) for _, unit, mine in sorted(drawn, reverse=True) for score in mine]
-    return schemas.Numbers.model_validate(
-        {"method": method, "scorers": scorers, "recalls": shown, "points": points}
-    )
+    return schemas.Numbers(method=method, scorers=scorers, recalls=shown, points=points)
 
 
-def _means(known: NDArray[np.float64]) -> list[float | None]:
-    """Of each column, over the rows in which it is defined; None where it is in none."""
+def _means(known: NDArray[np.float64]) -> list[float]:
+    """Mean of each column over the rows that define it, NaN if none does."""
     sums, numbers = np.nansum(known, axis=0), np.isfinite(known).sum(axis=0)
-    return [float(total / n) if n else None for total, n in zip(sums, numbers, strict=True)]
+    return [float(total / n) if n else math.nan for total, n in zip(sums, numbers, strict=True)]
 
 
 def _point(ledger: Ledger, unit: str, score: records.Score) -> schemas.Point:
-    statistics = ledger.statistics(UnitId.parse(unit))
+    found = UnitId.parse(unit)
+    statistics = ledger.statistics(found)
     return schemas.Point(
-        unit=unit,
+        unit=found,
         scorer=score.scorer,
         score=score.score.value,
         floor=score.floor.value,

@@ -23,7 +23,7 @@ from neurogloss.settings import LabelSettings, make
 if TYPE_CHECKING:
     from neurogloss.runs.similarity import Grid
     from neurogloss.runs.sweep import Summary
-    from neurogloss.web.comparisons import Comparison, Heat
+    from neurogloss.web.schemas import Comparison, Heat
 
 PAIRS, LONE = 5_000, 500
 """Of a comparison at most; units that are like none a side."""
@@ -94,7 +94,7 @@ def compare(task: Mapping[str, Any]) -> Comparison:
     """Sides as `{path, hookpoint, dictionary}`; in full, and where a side is several places place by place."""
     from neurogloss.engines.embedders import load_embedder
     from neurogloss.runs import similarity
-    from neurogloss.web.comparisons import Comparison
+    from neurogloss.web.schemas import Comparison
 
     (a, place_a), (b, place_b) = (
         (side["path"], (side["hookpoint"], side["dictionary"])) for side in (task["a"], task["b"])
@@ -114,20 +114,23 @@ def compare(task: Mapping[str, Any]) -> Comparison:
             heat = _heat(similarity.grid(a, b, place_a, place_b, by=kind, embedder=embedder))
     # What has no value comes last.
     shown = sorted(found.pairs, key=lambda pair: (math.isnan(pair.similarity), -pair.similarity))[:PAIRS]
-    kept = ("match", "ranked_by", "limit", "levels", "missing", "units", "matched")
-    return Comparison.model_validate(
-        {
-            **{name: getattr(found, name) for name in kept},
-            "pairs": shown,
-            "distinctive": tuple(side[:LONE] for side in found.distinctive),
-            "heat": heat,
-        }
+    return Comparison(
+        match=found.match,
+        ranked_by=found.ranked_by,
+        limit=found.limit,
+        levels=found.levels,
+        missing=dict(found.missing),
+        units=found.units,
+        matched=found.matched,
+        pairs=shown,
+        distinctive=(list(found.distinctive[0][:LONE]), list(found.distinctive[1][:LONE])),
+        heat=heat,
     )
 
 
 def _heat(grid: Grid) -> Heat | None:
     """None where there is but one cell."""
-    from neurogloss.web.comparisons import Heat
+    from neurogloss.web.schemas import Heat
 
     if grid.means.size == 1:
         return None

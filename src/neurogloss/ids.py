@@ -40,6 +40,17 @@ class UnitId:
         sign = -1 if parts[-1].endswith("-") else 1
         return cls(parts[0], parts[1], parts[2], int(number), sign)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """In JSON a unit id is its text."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls.parse(value),
+            json_schema_input_schema=core_schema.str_schema(),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
 
 def layer_of(hookpoint: str) -> int | None:
     """The layer number in a hookpoint's name, None where it has none."""

@@ -9,9 +9,31 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from neurogloss.ids import UnitId, content_id
+
+
+class _NullIfUndefined:
+    """Writes NaN and infinities as null in JSON, and reads null as NaN."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(
+            lambda value: math.nan if value is None else value,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: value if value is not None and math.isfinite(value) else None,
+                return_schema=core_schema.nullable_schema(core_schema.float_schema()),
+                when_used="json",
+            ),
+        )
+
+
+Number = Annotated[float, _NullIfUndefined]
+"""A float that may be undefined: NaN in Python, null in JSON."""
 
 
 class Failure(StrEnum):
@@ -142,7 +164,7 @@ class OutputTokens:
     """Token and logit, or change of its log probability, descending."""
     suppressed: tuple[tuple[str, float], ...]
     """The same, ascending."""
-    kurtosis: float = math.nan
+    kurtosis: Number = math.nan
     """Excess kurtosis of the logits over the vocabulary: 0 for a normal distribution, large where the direction
     picks out few tokens. NaN where it is not known."""
 
@@ -155,7 +177,7 @@ class UnitStatistics:
     """Contexts read."""
     n_active: int
     """Contexts in which the unit's peak exceeded its threshold."""
-    threshold: float
+    threshold: Number
     """What active means for this unit: the peak in a context exceeds this."""
     maximum: float
     """Largest activation seen; 0 where the unit never fired."""
@@ -335,9 +357,9 @@ class Outcome:
 class Interval:
     """A value and the limits of its interval. All three are NaN where the value is undefined."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
     @property
     def defined(self) -> bool:
@@ -357,9 +379,9 @@ class Score:
     """The same questions answered for explanations of other units; undefined where there are none."""
     excess: Interval
     """Score minus floor, paired over questions; 95 % interval."""
-    p_value: float
+    p_value: Number
     """One-sided: the chance of such an excess where the explanation says nothing. NaN where undefined."""
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Number]
     """Further metrics by name; NaN where undefined."""
     n_questions: int
     failures: Mapping[str, int]

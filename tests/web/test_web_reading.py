@@ -66,7 +66,7 @@ def test_a_unit_is_what_the_library_says(api: TestClient, labelled: Path, label:
     ]
     assert [each["text"] for each in unit["candidates"]] == [each.text for each in run.candidates(label)]
     assert unit["statistics"]["n_active"] == seen.statistics.n_active
-    assert unit["statistics"]["density"] == seen.statistics.density
+    assert unit["statistics"]["n_contexts"] == seen.statistics.n_contexts
     assert len(unit["edges"]) == len(unit["statistics"]["histogram"]) + 1
     assert unit["activity"] == seen.activity.value
 

@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from neurogloss.web.comparisons import Comparison
 from neurogloss.web.jobs import Jobs
 from neurogloss.web.problems import RESPONSES, Refusal
 from neurogloss.web.requests import CompareRequest, LabelRequest, ScoreRequest
-from neurogloss.web.schemas import Job, Problem
+from neurogloss.web.schemas import Comparison, Job, Problem
 
 router = APIRouter(prefix="/api", tags=["jobs"], responses=RESPONSES)
 BEGUN: dict[str, Any] = {

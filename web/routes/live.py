@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from neurogloss.interventions import Steering
 from neurogloss.web import schemas, views
 from neurogloss.web.problems import RESPONSES
 from neurogloss.web.requests import ActivationsRequest, SteerRequest
@@ -29,10 +30,10 @@ def firing(
     reader = service.reader(run)
     return [
         schemas.Firing(
-            unit=str(each.unit),
+            unit=each.unit,
             share=each.share,
             example=views.example(reader, each.example),
-            label=schemas.Label.model_validate(each.label) if each.label else None,
+            label=each.label,
         )
         for each in service.live.firing(reader, text, k, where)
     ]
@@ -47,9 +48,8 @@ def activations(service: Served, run: RunName, request: ActivationsRequest) -> s
 
 
 @router.post("/steer", summary="Prompts continued with a unit raised")
-def steer(service: Served, run: RunName, request: SteerRequest) -> schemas.Steering:
+def steer(service: Served, run: RunName, request: SteerRequest) -> Steering:
     reader = service.reader(run)
     with reader.opened() as opened:
         unit = reader.unit(request.unit, opened)
-    found = service.live.steer(reader, unit, request.prompts, request.kl, request.strength)
-    return schemas.Steering.model_validate(found)
+    return service.live.steer(reader, unit, request.prompts, request.kl, request.strength)

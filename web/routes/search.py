@@ -150,7 +150,7 @@ def _indexed(
 
 @router.get(
     "/runs/{run}/failed",
-    response_model=schemas.Page[schemas.Label],
+    response_model=schemas.Page[Label],
     summary="Labels without an explanation, and why",
 )
 def failed(
@@ -165,9 +165,8 @@ def failed(
     with asked.reader.opened() as opened:
         if opened is not None:
             labels, total, later = _of_ledger(opened, method, state, False, limit, cursor, 0)
-        views_of = [schemas.Label.model_validate(label) for label in labels]
-    kind = schemas.Page[schemas.Label]
-    return asked.answer(kind, kind(items=views_of, total=total, next=later))
+    kind = schemas.Page[Label]
+    return asked.answer(kind, kind(items=labels, total=total, next=later))
 
 
 def _of_ledger(

@@ -78,7 +78,7 @@ def _neighbour(opened: Opened | None, unit: UnitId, value: float, error: float |
     label = opened.ledger.label(unit) if opened else None
     text = label.explanation.text if label and label.explanation else None
     return schemas.Neighbour(
-        unit=str(unit), value=value, error=error, text=text, state=label.state.value if label else None
+        unit=unit, value=value, error=error, text=text, state=label.state.value if label else None
     )
 
 
@@ -88,7 +88,7 @@ def _neighbour(opened: Opened | None, unit: UnitId, value: float, error: float |
 def trace(asked: One, wanted: Named, method: Method = None) -> Response:
     with asked.reader.opened() as opened:
         label = _label(asked.reader, opened, wanted, method)
-    steps = [schemas.Step.model_validate(step) for step in asked.reader.run.trace(label)]
+    steps = [schemas.Step(**step) for step in asked.reader.run.trace(label)]
     return asked.answer(list[schemas.Step], steps)
 
 

@@ -1,19 +1,7 @@
 // Asking: the service below api/, or in a static export the files that stand for its answers.
 
+import { Refusal, site } from "./site.js";
 import { epoch, trouble } from "./store.js";
-
-const meta = document.querySelector('meta[name="neurogloss-site"]');
-/** Folder of a static export's answers; null where a service answers. */
-export const site = meta ? meta.content.replace(/\/*$/, "/") : null;
-
-/** What went wrong, in the words of the service. */
-export class Refusal extends Error {
-  constructor(status, { error = "error", message = "The service gave no reason." } = {}) {
-    super(message);
-    this.status = status;
-    this.error = error;
-  }
-}
 
 /** `runs/demo/unit` and {unit: "…"} as an address; empty values are left out, keys sorted. */
 export function address(path, query = {}) {

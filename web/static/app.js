@@ -1,7 +1,8 @@
 // The explorer: the frame around its views.
 
 import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
-import { back, get, post, remove, site } from "./api.js";
+import { back, get, post, remove } from "./api.js";
+import { site } from "./site.js";
 import { useKeys } from "./hooks.js";
 import { Loading, Problem } from "./parts/bits.js";
 import { useRoute } from "./router.js";

@@ -1,7 +1,7 @@
 // A static export: each answer is a file, and search is done here.
 
 import { hex } from "./vendor/sha1.js";
-import { Refusal, site } from "./api.js";
+import { Refusal, site } from "./site.js";
 
 /** `a?x=1&y=2` as it was before it was escaped, keys sorted: what an answer's file is named after. */
 function canonical(path, query = {}) {

@@ -1,7 +1,7 @@
 // What a list is narrowed by; all of it ends up in the page's address.
 
 import { html } from "../vendor/preact.js";
-import { site } from "../api.js";
+import { site } from "../site.js";
 import { visible, words } from "../text.js";
 
 const quoted = (text) => JSON.stringify(text);

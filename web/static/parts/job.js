@@ -1,7 +1,8 @@
 // Jobs: where one stands, and the list of them.
 
 import { html, useEffect, useState } from "../vendor/preact.js";
-import { remove, site } from "../api.js";
+import { remove } from "../api.js";
+import { site } from "../site.js";
 import { useEvents, useGet } from "../hooks.js";
 import { Foreign, Problem } from "./bits.js";
 import { count } from "../text.js";

@@ -1,7 +1,8 @@
 // Two sets of units side by side: runs, hookpoints or dictionaries.
 
 import { html, useState } from "../vendor/preact.js";
-import { post, site } from "../api.js";
+import { post } from "../api.js";
+import { site } from "../site.js";
 import { useGet, useTitle } from "../hooks.js";
 import { Answered, Problem } from "../parts/bits.js";
 import { Progress, useJob } from "../parts/job.js";

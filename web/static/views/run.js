@@ -1,7 +1,8 @@
 // A run, where it stands, live.
 
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
-import { segment, site } from "../api.js";
+import { segment } from "../api.js";
+import { site } from "../site.js";
 import { useEvents, useGet, useTitle } from "../hooks.js";
 import { Answered, Foreign, Later, State } from "../parts/bits.js";
 import { Chart, whole } from "../parts/chart.js";

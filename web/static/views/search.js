@@ -1,7 +1,8 @@
 // Search as one types; without a query, all units to browse.
 
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
-import { segment, site } from "../api.js";
+import { segment } from "../api.js";
+import { site } from "../site.js";
 import { useDebounced, useGet, useKeys, useTitle } from "../hooks.js";
 import { Loading, Problem } from "../parts/bits.js";
 import { Filters, conditions } from "../parts/filters.js";

@@ -1,7 +1,8 @@
 // All that is known of one unit.
 
 import { html, useEffect } from "../vendor/preact.js";
-import { get, segment, site } from "../api.js";
+import { get, segment } from "../api.js";
+import { site } from "../site.js";
 import { useGet, useKeys, useTitle } from "../hooks.js";
 import { Answered, Copy, Foreign, Later, Share, State } from "../parts/bits.js";
 import { Chart, whole } from "../parts/chart.js";
@@ -15,6 +16,8 @@ import { Contexts } from "./unit-contexts.js";
 import { Try } from "./unit-live.js";
 import { Neighbours } from "./unit-neighbours.js";
 import { Trace } from "./unit-trace.js";
+
+const density = ({ n_active, n_contexts }) => (n_contexts ? n_active / n_contexts : 0);
 
 export function Unit({ run, unit }) {
   const base = `runs/${segment(run)}`;
@@ -86,7 +89,7 @@ function Heading({ run, of, label, base, about }) {
     <div class="tools">
       ${label && html`<${State} state=${label.state} />`}
       ${of.activity && html`<span class="tag">${of.activity}</span>`}
-      ${of.statistics && html`<span class="dim">fires in ${percent(of.statistics.density)} of contexts</span>`}
+      ${of.statistics && html`<span class="dim">fires in ${percent(density(of.statistics))} of contexts</span>`}
       <span class="spring"></span>
       <${Copy} text=${() => of.unit}>Copy id<//>
       <${Copy} text=${() => location.href}>Copy link<//>
@@ -148,7 +151,7 @@ function Provenance({ explanation, method }) {
 
 const Candidates = ({ candidates }) =>
   candidates.length > 1 && html`<details class="inner"><summary>${candidates.length - 1} other ${candidates.length === 2 ? "candidate" : "candidates"}</summary>
-    <ol class="plain">${candidates.slice(1).map((each) => html`<li key=${each.id}><span class="value">${number(each.validation)}</span> <${Foreign} text=${each.text} /></li>`)}</ol>
+    <ol class="plain">${candidates.slice(1).map((each) => html`<li key=${each.rank}><span class="value">${number(each.validation)}</span> <${Foreign} text=${each.text} /></li>`)}</ol>
   </details>`;
 
 function Activity({ statistics, edges }) {
@@ -158,7 +161,7 @@ function Activity({ statistics, edges }) {
   return html`<section class="card" aria-label="Activity">
     <h2>Activity</h2>
     <dl class="figures">
-      <div><dt>active in</dt><dd>${percent(statistics.density)}</dd></div>
+      <div><dt>active in</dt><dd>${percent(density(statistics))}</dd></div>
       <div><dt>contexts</dt><dd>${count(statistics.n_active)} <span class="dim">of ${count(statistics.n_contexts)}</span></dd></div>
       <div><dt>largest</dt><dd>${number(statistics.maximum)}</dd></div>
       <div><dt>mean peak</dt><dd>${number(statistics.mean)}</dd></div>
