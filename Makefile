@@ -84,7 +84,6 @@ types:
 
 bench: setup ## The short benchmarks; each prints one table
 	$(BIN)/python -m benchmarks.embedded
-	$(BIN)/python -m benchmarks.products
 	$(BIN)/python -m benchmarks.collect
 	$(BIN)/python -m benchmarks.agent
 	$(BIN)/python -m benchmarks.client

@@ -192,7 +192,6 @@ def floor(folder: str, size: str, tokens: str, layer: str) -> Result:
     from safetensors.numpy import load_file
     from torch.nn.functional import linear
 
-    from neurogloss.inference import inference
     from neurogloss.sources.subject import Subject
 
     torch.set_num_threads(1)
@@ -201,7 +200,7 @@ def floor(folder: str, size: str, tokens: str, layer: str) -> Result:
     sae = load_file(f"{folder}/sae_{size}/layers.{layer}/sae.safetensors")
     weight, bias, mean = (torch.from_numpy(sae[name]) for name in ("encoder.weight", "encoder.bias", "b_dec"))
     rows = load_file(f"{folder}/tokens.safetensors")["tokens"][: int(tokens) // inputs.ROW].tolist()
-    with inference(subject.device):
+    with torch.inference_mode():
         subject.vectors(rows[:16], [at])
         began = time.process_time()
         for i in range(0, len(rows), 16):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.inference import inference
 from neurogloss.llm import CausalModel, Likelihood
 
 if TYPE_CHECKING:
@@ -32,10 +31,12 @@ class EmbeddedModel:
         A continuation that is one word should begin with its space. An empty one has total 0 and no tokens.
         """
 
+        import torch
+
         rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in continuations]
         found: dict[int, Likelihood] = {i: Likelihood(0.0, 0) for i, row in enumerate(rows) if not row}
         order = sorted((i for i in range(len(rows)) if rows[i]), key=lambda i: len(rows[i]))
-        with inference(self.model.device):
+        with torch.inference_mode():
             while order:
                 take = max(1, ROWS_TOKENS // len(rows[order[-1]]))
                 batch, order = order[-take:], order[:-take]

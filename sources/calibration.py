@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
-from neurogloss.inference import inference
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import CollectSettings, PassSettings
 from neurogloss.sources.cache import Site
@@ -125,8 +124,10 @@ def _first_sections(source: Source, contexts: int) -> list[Section]:
 
 
 def _measure(listener: Listener, found: Mapping[Hookpoint, torch.Tensor]) -> Parity:
+    import torch
+
     device = found[listener.hookpoint].device
     n = max(FEWEST, min(VECTORS, rows_at_once(listener.dictionary.n_units, device)))
-    with inference(device):
+    with torch.inference_mode():
         vectors, targets = (found[place][:n] for place in (listener.hookpoint, listener.target))
         return parity(listener.dictionary, vectors, targets)

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, hash64
-from neurogloss.inference import inference
 from neurogloss.records import Context, Example
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes, rows_at_once
@@ -144,7 +143,7 @@ class UnitReader:
                 inside = torch.cat([v[: len(rows[i])] for v, i in zip(vectors[place.reads], batch, strict=True)])
                 wanted = torch.tensor([units[j].index for j in mine], device=inside.device)
                 signs = torch.tensor([units[j].sign for j in mine])
-                with inference(self.subject.device):
+                with torch.inference_mode():
                     values = place.activations(inside, wanted.expand(len(inside), -1)).float().cpu()
                 values = (values * signs).clamp_min(0).masked_fill(silent[:, None], 0)
                 for i, part in zip(batch, values.T.split([len(rows[i]) for i in batch], 1), strict=True):
@@ -170,7 +169,7 @@ class UnitReader:
             inside = vectors[place.reads][0, : len(ids)][spoken.to(vectors[place.reads].device)]
             wanted = torch.tensor([units[j].index for j in mine], device=inside.device)
             signs = torch.tensor([units[j].sign for j in mine], device=inside.device)
-            with inference(self.subject.device):
+            with torch.inference_mode():
                 for part in inside.split(rows_at_once(len(mine), inside.device)):
                     values = place.activations(part, wanted.expand(len(part), -1)).float() * signs
                     found[mine] = np.maximum(found[mine], values.amax(0).cpu().numpy())

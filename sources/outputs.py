@@ -17,7 +17,6 @@ from safetensors.numpy import save
 
 from neurogloss.folder import replace_file
 from neurogloss.ids import canonical_json
-from neurogloss.inference import inference
 from neurogloss.protocols import Progress
 from neurogloss.sources.sites import Listener
 from neurogloss.sources.subject import Subject
@@ -33,6 +32,7 @@ ROWS = 256
 
 def write_outputs(cache: Path, subject: Subject, listeners: Sequence[Listener], progress: Progress) -> None:
     """Write `outputs/` and `vocabulary.json` of a cache; nothing of units that have no way to logits."""
+    import torch
 
     used: set[int] = set()
     has_head = subject.model.get_output_embeddings() is not None
@@ -44,7 +44,7 @@ def write_outputs(cache: Path, subject: Subject, listeners: Sequence[Listener], 
             progress.advance(listener.site.units)
             continue
         parts: list[dict[str, np.ndarray]] = []
-        with inference(subject.device):
+        with torch.inference_mode():
             for rows in residual.split(ROWS):
                 parts.append(extremes(subject.output_logits(rows), KEPT))
                 progress.advance(len(rows))

@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.inference import inference
 from neurogloss.sources.codes import Codes, rows_at_once
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
@@ -42,7 +41,7 @@ def encode(listener: Listener, batch: Batch) -> Iterator[tuple[Codes, Cut, Int]]
     while first < len(cut):
         last = max(int(np.searchsorted(cut.starts + cut.lengths, cut.starts[first] + rows, "right")), first + 1)
         part = slice(int(cut.starts[first]), int(cut.starts[last - 1] + cut.lengths[last - 1]))
-        with inference(vectors.device):
+        with torch.inference_mode():
             codes = listener.dictionary.encode(vectors[part])
             if batch.silent[part].any():
                 silent = torch.from_numpy(batch.silent[part]).to(codes.values.device)

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.inference import inference
 from neurogloss.interventions import Ablation, SteeredText, Steering
 from neurogloss.records import OutputTokens
 from neurogloss.sources.cache import Site
@@ -100,13 +99,14 @@ class LiveSubject(UnitReader):
         kl: float | None = None,
     ) -> list[Steering]:
         """What `steer` gives for each unit on the same prompts, in fewer passes."""
+        import torch
 
         found: dict[int, Steering] = {}
         places = self._by_place(units)
         tuning, scored = self._cut(tuning_prompts), self._cut(prompts)
         at_once = max(ROWS_AT_ONCE // max(len(tuning), len(scored)), 1)
         for place, mine in _parts(places, at_once):
-            with inference(self.subject.device):
+            with torch.inference_mode():
                 directions = place.along([units[j] for j in mine])
                 strengths, kls = self._tune(tuning, place.writes, directions, self.kl if kl is None else kl)
                 ids, past = _copies(*self._prompt(scored), len(mine))
@@ -119,9 +119,10 @@ class LiveSubject(UnitReader):
 
     def strength(self, unit: UnitId, tuning_prompts: Sequence[str], kl: float | None = None) -> float:
         """How strongly `steer` raises the unit. Raises UserError as it does."""
+        import torch
 
         place = self._place(unit)
-        with inference(self.subject.device):
+        with torch.inference_mode():
             target = self.kl if kl is None else kl
             strengths, _ = self._tune(self._cut(tuning_prompts), place.writes, place.along([unit]), target)
         return float(strengths[0])
@@ -135,10 +136,11 @@ class LiveSubject(UnitReader):
         Raises:
             UserError: the unit is not one of this subject's, or a prompt has no token or too many.
         """
+        import torch
 
         place, texts, kls = self._place(unit), [], []
         for prompt, row in zip(prompts, self._whole(prompts), strict=True):
-            with inference(self.subject.device):
+            with torch.inference_mode():
                 ids, past = self._prompt((row,))
                 again = copy.deepcopy(past)
                 clean = self._next(ids, past)
@@ -170,10 +172,11 @@ class LiveSubject(UnitReader):
         Raises:
             UserError: the unit is not one of this subject's, or no prompt is long enough.
         """
+        import torch
 
         place = self._place(unit)
         tuning, scored = self._cut(tuning_prompts), self._cut(prompts)
-        with inference(self.subject.device):
+        with torch.inference_mode():
             directions = place.along([unit])
             strengths, _ = self._tune(tuning, place.writes, directions, self.kl)
             ids, past = self._prompt(scored)
@@ -198,12 +201,13 @@ class LiveSubject(UnitReader):
 
     def ablate_many(self, units: Sequence[UnitId], prompts: Sequence[str]) -> list[Ablation]:
         """What `ablate` gives for each unit on the same prompts, in fewer passes."""
+        import torch
 
         found: dict[int, Ablation] = {}
         places = self._by_place(units)
         rows = self._cut(prompts)
         at_once = max(ROWS_AT_ONCE // (len(rows) * PROMPT_TOKENS), 1)
-        with inference(self.subject.device):
+        with torch.inference_mode():
             clean, _ = self._read(self._bos(rows, 1))
             for place, mine in _parts(places, at_once):
                 prompts_of_each = self._bos(rows, len(mine))

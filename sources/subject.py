@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from neurogloss.errors import UserError
-from neurogloss.inference import inference
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings
 from neurogloss.sources import loading
@@ -193,7 +192,7 @@ class Subject:
         inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
-        with inference(self.device):
+        with torch.inference_mode():
             found = heard(self.modules, hookpoints, _vectors, lambda: self.model.base_model(**inputs))
         for hookpoint in hookpoints:
             if hookpoint not in found:

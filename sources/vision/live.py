@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurogloss.ids import UnitId
-from neurogloss.inference import inference
 from neurogloss.sources.cache import Site
 from neurogloss.sources.sites import Listener, open_listener
 from neurogloss.sources.vision.pictures import open_picture
@@ -82,11 +81,12 @@ class ImageReader:
         Raises:
             UserError: an image does not decode.
         """
+        import torch
 
         listener = self._open(self._sites[unit.hookpoint, unit.dictionary])
         images = self._subject.preprocess([made(each) if isinstance(each, Cut) else each for each in pictures])
         vectors = self._subject.vectors(images, [listener.hookpoint])[listener.hookpoint]
-        with inference(vectors.device):
+        with torch.inference_mode():
             values = listener.dictionary.encode(vectors).dense()[:, unit.index].float().cpu() * unit.sign
         found: list[float] = values.reshape(len(pictures), -1).clamp_min(0).amax(1).tolist()
         return found

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
-from neurogloss.inference import inference
 from neurogloss.protocols import Float32
 from neurogloss.settings import ImageSettings
 from neurogloss.sources.hookpoints import Hookpoint, resolve
@@ -236,7 +235,7 @@ class VisionSubject:
 
         read: list[Any] = []
         head = [] if self._head is None else [self._head]
-        with inference(self.device), self._edited(edits), hooked(self.modules, head, lambda _, x: read.extend(x)):
+        with torch.inference_mode(), self._edited(edits), hooked(self.modules, head, lambda _, x: read.extend(x)):
             out = self._forward(torch.from_numpy(images))
         return out, self._pooled(read[-1] if head else out).float().cpu().numpy()
 
@@ -248,7 +247,7 @@ class VisionSubject:
         linear = [Hookpoint(name, False) for name, m in self.modules.items() if isinstance(m, torch.nn.Linear)]
         given: list[tuple[Hookpoint, Any]] = []
         images = torch.zeros(1, len(self.preprocess.mean), *self.preprocess.size)
-        with inference(self.device), hooked(self.modules, linear, lambda at, out: given.append((at, out))):
+        with torch.inference_mode(), hooked(self.modules, linear, lambda at, out: given.append((at, out))):
             out = self._forward(images)
         logits = getattr(out, "logits", out)
         return next((Hookpoint(at.module, True) for at, value in given if value is logits), None)
@@ -282,8 +281,9 @@ class VisionSubject:
         return tower(pixel_values=images) if hasattr(tower, "base_model_prefix") else tower(images)
 
     def _run(self, images: torch.Tensor, hookpoints: Sequence[Hookpoint]) -> dict[Hookpoint, torch.Tensor]:
+        import torch
 
-        with inference(self.device):
+        with torch.inference_mode():
             found = heard(self.modules, hookpoints, lambda _, out: _tensor(out), lambda: self._forward(images))
         for hookpoint in hookpoints:
             if getattr(found.get(hookpoint), "ndim", 0) < 2:
