@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import Any, Literal
@@ -125,7 +124,7 @@ class Block:
             rows = [[0.0] * (cells or len(context.tokens)) for context in there]
             for i, j, value in islice(active, n):
                 rows[i][j] = value
-            yield _made(there, map(tuple, rows), self.grid)
+            yield list(map(Example, there, map(tuple, rows), repeat(self.grid)))
 
     @property
     def _n_contexts(self) -> int:
@@ -135,19 +134,3 @@ class Block:
         """(B, …): a count over both halves."""
         total: NDArray[np.int64] = sum(arrays[name][self.sides] for arrays in self.halves.values())  # type: ignore[assignment]
         return total
-
-
-_SET: tuple[Callable[[Example, Any], None], ...] = tuple(
-    vars(Example)[name].__set__ for name in ("context", "activations", "grid")
-)
-
-
-def _made(
-    contexts: list[Context], rows: Iterable[tuple[float, ...]], grid: tuple[int, int] | None
-) -> list[Example]:
-    """An Example of each, made by the slots' own setters: `__init__` of a frozen class looks each up by its name,
-    which takes longer."""
-    made = list(map(object.__new__, repeat(Example, len(contexts))))
-    for put, values in zip(_SET, (contexts, rows, repeat(grid)), strict=True):
-        deque(map(put, made, values), 0)
-    return made

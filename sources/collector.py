@@ -12,9 +12,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -55,10 +53,6 @@ from neurogloss.sources.texts import Texts
 
 Shard = list[tuple[Document, Sequence[Section]]]
 """Documents that are read between two states on disk."""
-LARGE = 2**22
-"""Bytes of a tensor that is worth a mapping of its own: of smaller ones, mapping takes time that is seen."""
-M_MMAP_THRESHOLD = -3
-"""Of glibc's malloc.h."""
 
 
 def collect(
@@ -144,18 +138,6 @@ def parts_folder(cache: Path) -> Path:
     return cache.with_name("parts")
 
 
-def map_large_blocks() -> None:
-    """Have the C library map blocks of LARGE bytes and more one by one; nothing where it is not glibc.
-
-    Such a block goes back to the system when it is freed. From its heap glibc gives back the end only, and after a
-    large block was freed once, it takes blocks up to that size from the heap: a pass would grow by the fragments.
-    """
-    if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        if hasattr(library, "mallopt"):  # not in musl
-            library.mallopt(M_MMAP_THRESHOLD, LARGE)
-
-
 class Pass:
     """A pass that was begun, or is about to be."""
 
@@ -168,7 +150,6 @@ class Pass:
         done: dict[str, Any],
     ) -> None:
         """`done`: the manifest that it goes on from, empty where nothing was done."""
-        map_large_blocks()
         self.cache, self.settings, self.source, self.progress = cache, settings, source, progress
         self.listeners = listeners(settings, source.subject)
         self.counts: dict[str, int] = done.get("counts") or {

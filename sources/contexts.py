@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,8 @@ COLUMNS: dict[str, np.dtype[Any]] = {
 }
 MAX_TOKENS = 48
 """Contexts with more tokens (base64, long numbers) are not kept; the manifest counts them."""
-KEPT = 8_192
-"""Contexts kept in memory as text, twice as many at most; units share contexts, because their samples are
-coordinated."""
+KEPT = 16_384
+"""Contexts kept in memory as text. Units share contexts, because their samples are coordinated."""
 
 
 def append(folder: Path, rows: Mapping[str, NDArray[Any]]) -> None:
@@ -80,23 +79,6 @@ def write_order(folder: Path, wanted: Mapping[str, int]) -> None:
         replace_file(_path(folder, f"{half}_rows", np.dtype("<i8")), rows.astype("<i8").tobytes())
 
 
-class _Kept(dict[int, Context]):
-    """Contexts by hash, read when they are asked for. When KEPT are there, they become those of before: what is
-    asked for again is taken over; the rest goes with the next KEPT. Unlike an lru_cache's, a look-up only reads.
-    """
-
-    def __init__(self, read: Callable[[int], Context]) -> None:
-        self._read = read
-        self._before: dict[int, Context] = {}
-
-    def __missing__(self, digest: int) -> Context:
-        if len(self) >= KEPT:
-            self._before = dict(self)
-            self.clear()
-        context = self[digest] = self._before.get(digest) or self._read(digest)
-        return context
-
-
 class Contexts:
     """All contexts of a finished pass, by hash. Raises UserError where a column is missing or too short."""
 
@@ -114,7 +96,7 @@ class Contexts:
     @cached_property
     def get(self) -> Callable[[int], Context]:
         """The context with a hash; the latest used are kept in memory."""
-        return _Kept(self._get).__getitem__
+        return lru_cache(KEPT)(self._get)
 
     def _get(self, digest: int) -> Context:
         columns, row = self.columns, self._row(digest)

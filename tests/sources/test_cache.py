@@ -10,15 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
-from neurogloss.records import Context
 from neurogloss.settings import CollectSettings
-from neurogloss.sources import contexts
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.collector import collect
 from neurogloss.sources.contexts import HALVES
@@ -158,27 +154,6 @@ def test_hashes_of_a_half_are_found_again(collected: Cache) -> None:
 
 
 # --- output tokens --------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(0, 9), max_size=60), st.integers(1, 4))
-def test_contexts_are_kept_as_long_as_they_are_used(asked: list[int], kept: int) -> None:
-    read: list[int] = []
-
-    def context(digest: int) -> Context:
-        read.append(digest)
-        return Context(f"{digest:016x}", ("a",))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contexts, "KEPT", kept)
-        kept_contexts = contexts._Kept(context)
-        for i, digest in enumerate(asked):
-            n_read = len(read)
-            assert kept_contexts[digest].id == f"{digest:016x}"
-            # One that was asked for since `kept` others were is there still.
-            since = asked[:i][::-1].index(digest) if digest in asked[:i] else None
-            if since is not None and len(set(asked[i - since : i])) < kept:
-                assert len(read) == n_read
-            assert len(kept_contexts) + len(kept_contexts._before) <= 2 * kept
 
 
 def test_output_tokens_are_a_neurons_logits(collected: Cache, tiny_subject: Subject) -> None:
