@@ -33,9 +33,8 @@ from neurogloss.folder import replacing
 from neurogloss.ids import UnitId
 from neurogloss.records import Activity, Context, Example, OutputTokens, UnitStatistics
 from neurogloss.sources.block import Block, Kind
-from neurogloss.sources.contexts import HALVES, MAX_TOKENS, Contexts, damaged
+from neurogloss.sources.contexts import HALVES, MAX_TOKENS, Contexts, Pool, damaged
 from neurogloss.sources.corpus import Half
-from neurogloss.sources.pool import Pool
 from neurogloss.sources.sketch import Sketch
 
 VERSION = 2

@@ -39,15 +39,13 @@ from neurogloss.sources.cache import (
     sketch_folder,
     write_sketches,
 )
-from neurogloss.sources.calibration import calibrate
+from neurogloss.sources.calibration import calibrate, check
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Fingerprint
 from neurogloss.sources.merging import combine
-from neurogloss.sources.parity import check
 from neurogloss.sources.reader import Reader, Sketches
-from neurogloss.sources.sites import listeners
 from neurogloss.sources.sketch import Sketch
-from neurogloss.sources.source import Document, Section, Source, columns
+from neurogloss.sources.source import Document, Section, Source, columns, listeners
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.texts import Texts
 

@@ -13,16 +13,17 @@ is too much is cut off before more is appended. Reading maps the files: nothing 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
+from neurogloss.protocols import Embedder
 from neurogloss.records import Context
 from neurogloss.sources.corpus import Half
 
@@ -39,6 +40,8 @@ MAX_TOKENS = 48
 """Contexts with more tokens (base64, long numbers) are not kept; the manifest counts them."""
 KEPT = 16_384
 """Contexts kept in memory as text. Units share contexts, because their samples are coordinated."""
+POOL = 4_096
+"""Contexts in a pool at most."""
 
 
 def append(folder: Path, rows: Mapping[str, NDArray[Any]]) -> None:
@@ -141,3 +144,40 @@ def _path(folder: Path, name: str, dtype: np.dtype[Any]) -> Path:
 def damaged(path: Path, found: object) -> UserError:
     """What is said of a file of a cache that does not read."""
     return UserError(f"{path} is missing or damaged ({found}). Collect again into a new run folder.")
+
+
+class Pool:
+    """The first contexts of a half by hash."""
+
+    def __init__(self, contexts: Contexts, half: Half) -> None:
+        self.hashes: list[int] = contexts.hashes(half)[:POOL].tolist()
+        self._get = contexts.get
+
+    @cached_property
+    def _by_word(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for digest in self.hashes:
+            for word in {word_of(token) for token in self._get(digest).tokens}:
+                found.setdefault(word, []).append(digest)
+        return found
+
+    def holding(self, word: str) -> list[int]:
+        """Hashes of the contexts with a token that is this word (`word_of`), ascending."""
+        return self._by_word.get(word, [])
+
+    def like(self, texts: Sequence[str], embedder: Embedder) -> list[int]:
+        """Hashes of all contexts, those first whose cosine with any of the texts is the largest."""
+        nearness = (self._vectors(embedder) @ embedder.embed(texts).T).max(1)
+        return [self.hashes[row] for row in np.argsort(-nearness, kind="stable").tolist()]
+
+    @cached_property
+    def _vectors(self) -> Callable[[Embedder], NDArray[np.float32]]:
+        def embed(embedder: Embedder) -> NDArray[np.float32]:
+            return embedder.embed([self._get(digest).text for digest in self.hashes])
+
+        return cast(Callable[[Embedder], NDArray[np.float32]], lru_cache(1)(embed))  # once for all units
+
+
+def word_of(token: str) -> str:
+    """A token without white space around it and without case: ` The` and `the` are one word."""
+    return token.strip().casefold()

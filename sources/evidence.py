@@ -21,10 +21,9 @@ from neurogloss.protocols import Embedder
 from neurogloss.records import Context, Evidence, EvidenceHalf, Example, HardNegatives
 from neurogloss.sources.block import KINDS, Block
 from neurogloss.sources.cache import Cache
-from neurogloss.sources.contexts import HALVES
+from neurogloss.sources.contexts import HALVES, word_of
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.neighbours import Neighbours
-from neurogloss.sources.pool import word_of
 from neurogloss.sources.sketch import certified_below
 
 NEGATIVES = 128

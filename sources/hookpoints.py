@@ -1,4 +1,4 @@
-"""Where to listen in a subject: names of modules, their aliases, and the nearest where a name is unknown.
+"""Where to listen in a subject: names of modules, their aliases, the nearest where a name is unknown, and hooks.
 
 A hookpoint is a module path in Hugging Face naming, read at the module's output, or at its input where
 `.input` is appended. TransformerLens (also its bridge), sparsify, nnsight and nnterp names are accepted as
@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from neurogloss.errors import UserError
 
@@ -215,3 +217,54 @@ def _readings(path: str, stack: str) -> list[str]:
     if match:
         readings.append(f"{stack}.{path[match.start(1) :]}")
     return readings
+
+
+class _Stop(Exception):
+    """Ends a forward pass that has delivered all its hookpoints."""
+
+
+@contextmanager
+def hooked(
+    modules: Mapping[str, Any], hookpoints: Iterable[Hookpoint], passing: Callable[[Hookpoint, Any], Any]
+) -> Iterator[None]:
+    """While this is open, `passing` gets what passes each hookpoint, and what it returns goes on instead: None
+    leaves it as it is.
+    """
+    handles = []
+    for hookpoint in dict.fromkeys(hookpoints):
+        module = modules[hookpoint.module]
+        if hookpoint.at_input:
+            handles.append(module.register_forward_pre_hook(lambda _, args, at=hookpoint: passing(at, args)))
+        else:
+            handles.append(module.register_forward_hook(lambda _, __, out, at=hookpoint: passing(at, out)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def heard(
+    modules: Mapping[str, Any],
+    hookpoints: Iterable[Hookpoint],
+    read: Callable[[Hookpoint, Any], Any],
+    forward: Callable[[], object],
+) -> dict[Hookpoint, Any]:
+    """What `read` makes of what passes each hookpoint in a forward pass, which is ended once all have been passed.
+
+    Those that are never reached are missing.
+    """
+    found: dict[Hookpoint, Any] = {}
+    wanted = set(hookpoints)
+
+    def keep(hookpoint: Hookpoint, value: Any) -> None:
+        found[hookpoint] = read(hookpoint, value)
+        if len(found) == len(wanted):
+            raise _Stop
+
+    with hooked(modules, wanted, keep):
+        try:
+            forward()
+        except _Stop:
+            pass
+    return found

@@ -26,9 +26,9 @@ from neurogloss.sources.codes import Codes, rows_at_once
 from neurogloss.sources.corpus import context_id
 from neurogloss.sources.dictionaries import Dictionary, directions_of
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.sections import by_length
-from neurogloss.sources.sites import open_listener
+from neurogloss.sources.source import open_listener
 from neurogloss.sources.subject import Subject
+from neurogloss.sources.texts import by_length
 
 if TYPE_CHECKING:
     import torch

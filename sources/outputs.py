@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from neurogloss.folder import replace_file
 from neurogloss.ids import canonical_json
 from neurogloss.protocols import Progress
-from neurogloss.sources.sites import Listener
+from neurogloss.sources.source import Listener
 from neurogloss.sources.subject import Subject
 
 if TYPE_CHECKING:

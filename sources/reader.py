@@ -20,9 +20,8 @@ from neurogloss.sources.codes import Codes, rows_at_once
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.pairs import Cut, Entries, Int, Pairs, pairs_of_dense, pairs_of_entries
-from neurogloss.sources.sites import Listener
 from neurogloss.sources.sketch import Sketch
-from neurogloss.sources.source import Batch
+from neurogloss.sources.source import Batch, Listener
 
 ENTRIES = 2**18
 """Sparse values that are sorted together: more are not sorted faster, and take memory."""

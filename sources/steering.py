@@ -32,8 +32,7 @@ from neurogloss.ids import UnitId
 from neurogloss.interventions import Ablation, SteeredText, Steering
 from neurogloss.records import OutputTokens
 from neurogloss.sources.cache import Site
-from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.hooks import hooked
+from neurogloss.sources.hookpoints import Hookpoint, hooked
 from neurogloss.sources.live import Place, UnitReader
 from neurogloss.sources.outputs import KEPT, excess_kurtosis
 from neurogloss.sources.subject import Subject

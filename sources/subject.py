@@ -11,8 +11,7 @@ from neurogloss.errors import UserError
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings
 from neurogloss.sources import loading
-from neurogloss.sources.hookpoints import Hookpoint, resolve
-from neurogloss.sources.hooks import heard
+from neurogloss.sources.hookpoints import Hookpoint, heard, resolve
 from neurogloss.sources.loading import packaged_folder, require_torch
 from neurogloss.sources.spelling import Speller
 

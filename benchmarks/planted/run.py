@@ -24,10 +24,10 @@ from neurogloss.sources.cache import VERSION, Cache, Site, checksums, sketch_fol
 from neurogloss.sources.contexts import HALVES, MAX_TOKENS
 from neurogloss.sources.corpus import Fingerprint, Half, half_of, read_documents
 from neurogloss.sources.pairs import Cut, Entries, pairs_of_entries
-from neurogloss.sources.sections import sections_of
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.source import SectionContext, columns
 from neurogloss.sources.subject import Tokens
+from neurogloss.sources.texts import sections_of
 
 SUBJECT, HOOKPOINT, DICTIONARY = "planted", "text", "rules"
 

@@ -29,9 +29,8 @@ from neurogloss.folder import replace_file, replacing
 from neurogloss.ids import UnitId, canonical_json, derive_seed
 from neurogloss.protocols import Float32
 from neurogloss.sources.brain import encoding
-from neurogloss.sources.brain.ceiling import explainable
 from neurogloss.sources.brain.encoding import Encoding
-from neurogloss.sources.brain.experiment import Experiment
+from neurogloss.sources.brain.experiment import Experiment, explainable
 from neurogloss.sources.cache import Cache, read_arrays
 from neurogloss.sources.contexts import damaged
 from neurogloss.voxels import Measured, Readout

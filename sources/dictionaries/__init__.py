@@ -25,10 +25,8 @@ from neurogloss.sources.dictionaries import (
     sae_lens,
     sparsify,
 )
-from neurogloss.sources.dictionaries.fetching import fetched_dictionary
-from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights, name_of
-from neurogloss.sources.dictionaries.heads import Heads
-from neurogloss.sources.dictionaries.neurons import Neurons
+from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights, fetched_dictionary, name_of
+from neurogloss.sources.dictionaries.neurons import Heads, Neurons
 from neurogloss.sources.dictionaries.randomised import randomised
 from neurogloss.sources.hub import HUB
 

@@ -1,6 +1,9 @@
 """Strict reading of weights and settings: what a file is not, it is not taken for.
 
 Weights come back on the CPU in float32. Pickles are read by torch's restricted unpickler alone.
+
+A dictionary on the hub is named `hub:ORG/NAME`, with a commit or branch after an `@`, and then its folder or file:
+`hub:google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82`. Nothing else of the repository is fetched.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurogloss import foreign
 from neurogloss.errors import UserError, first_line
+from neurogloss.sources.hub import fetched
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +29,9 @@ TENSOR_SUFFIXES = (".safetensors", ".npz", ".npy", *PICKLES)
 
 Shape = tuple[int | None, ...]
 """Sizes that a tensor has to have; None where any will do."""
+SETTINGS = ("*.json", "*.yaml", "*.yml")
+"""Files that say what a dictionary is, and may lie beside its weights."""
+_SPEC = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<at>[^*?\[\]]+?))?/?")
 
 
 @dataclass
@@ -236,3 +243,27 @@ def _flatten(found: Any, prefix: str = "") -> dict[str, Any]:
     for name, value in found.items():
         flat.update(_flatten(value, f"{prefix}{name}."))
     return flat
+
+
+def fetched_dictionary(spec: str) -> tuple[Path, str]:
+    """The local folder or file of a dictionary on the hub, and what it is called there.
+
+    Raises:
+        UserError, MissingExtra: as `fetched`, and for another spec.
+    """
+    match = _SPEC.fullmatch(spec)
+    if match is None or ".." in spec:
+        raise UserError(f"Expected hub:ORG/NAME/FOLDER, found {spec!r}. Name the folder of one dictionary.")
+    name, revision, at = match["name"], match["revision"], match["at"] or ""
+    parent, _, file = at.rpartition("/")
+    here = f"{parent}/" if parent else ""
+    if not at:
+        folder = fetched(name, revision, ["*"], ["*/*"])
+    elif at.endswith(TENSOR_SUFFIXES):
+        beside = [f"{here}{pattern}" for pattern in (*SETTINGS, file.replace("enc", "dec"))]
+        folder = fetched(name, revision, [at, *beside], [f"{here}*/*"])
+    else:
+        folder = fetched(name, revision, [f"{at}/*"])
+    if not (folder / at).exists():
+        raise UserError(f"Expected {at} in {name} on the hub, found no such thing. Look at its files there.")
+    return folder / at, name_of(Path(at or name))

@@ -29,7 +29,7 @@ from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.codes import rows_at_once
 from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.sites import Listener, open_listener
+from neurogloss.sources.source import Listener, open_listener
 from neurogloss.sources.vision.pictures import read_folder
 from neurogloss.sources.vision.retrieval import Gallery
 from neurogloss.sources.vision.subject import BATCH, Edit, VisionSubject

@@ -26,8 +26,7 @@ from neurogloss.sources.corpus import Half, context_id, half_of
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.pairs import Cut
 from neurogloss.sources.reader import encode
-from neurogloss.sources.sites import Listener
-from neurogloss.sources.source import Batch, SectionContext
+from neurogloss.sources.source import Batch, Listener, SectionContext
 from neurogloss.sources.vision import geometry
 from neurogloss.sources.vision.exemplars import Exemplars, Recorded
 from neurogloss.sources.vision.masks import FILE

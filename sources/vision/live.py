@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from neurogloss.ids import UnitId
 from neurogloss.sources.cache import Site
-from neurogloss.sources.sites import Listener, open_listener
+from neurogloss.sources.source import Listener, open_listener
 from neurogloss.sources.vision.pictures import open_picture
 from neurogloss.sources.vision.subject import VisionSubject
 

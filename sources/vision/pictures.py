@@ -1,7 +1,9 @@
 """Where images come from: a folder, a data set of Hugging Face, saved or on the hub, or a set that ships.
 
-1. The images of a data set are written into a folder of the run once, as they are stored there, with what is said
-   of them; those of a set that ships are drawn there.
+1. The images of a data set are written into a folder of the run once, as they are stored there, with their
+   captions; those of a set that ships are drawn there. A path is the row's number, in a folder named by class.
+   Of the hub the first rows are read after `datasets` shuffled files, and 1,000 rows at a time, by the seed: sets
+   that are sorted by class would give one class.
 2. Files are taken in the order of a hash of their paths, so that the first ones are a random sample of all.
 3. Each is read and checked; what does not decode is named, exact duplicates (of bytes) are left out.
 4. What is said of an image is its caption, or else its tags: the names of the folders that it lies in.
@@ -10,11 +12,14 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +30,18 @@ from neurogloss.protocols import Progress
 from neurogloss.settings import ImageSettings
 from neurogloss.sources import tables
 from neurogloss.sources.hub import HUB
-from neurogloss.sources.vision import rows, shipped
-from neurogloss.sources.vision.rows import SUFFIXES
+from neurogloss.sources.vision import shipped
 
 SAID = ".captions.json"
 """In a folder that was written: what is said of each image."""
 PATHS, CAPTIONS = ("path", "file_name"), ("caption", "text")
 """Columns of a table of captions; the second of each are those of `datasets`."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+LONGEST = 2_000
+"""Characters of a caption at most."""
+SHUFFLED = 1_000
+"""Rows of the hub among which the next one is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,9 @@ def find(
     elif settings.pictures in shipped.SETS:
         folder, captions = _written(cache, shipped.SETS[settings.pictures](), progress)
     elif settings.pictures.startswith(HUB):
-        folder, captions = _written(cache, rows.read_hub(settings), progress)
+        folder, captions = _written(cache, read_hub(settings), progress)
     elif tables.is_saved(folder):
-        folder, captions = _written(cache, rows.read_saved(settings), progress)
+        folder, captions = _written(cache, read_saved(settings), progress)
     elif not folder.is_dir():
         what = "a file" if folder.exists() else "and nothing there"
         raise UserError(
@@ -159,7 +169,7 @@ def _captions(table: Path, folder: Path) -> dict[str, str]:
                 f"Expected `path` and `caption` in {where}, found {', '.join(map(str, row)) or 'nothing'}. "
                 "Name the columns so; a path starts from the folder of images."
             )
-        rows.check_length(caption, where)
+        check_length(caption, where)
         if not (folder / path).is_file():
             raise UserError(
                 f"Expected {path}, which {where} names, in {folder}, found no such file. Mend the path."
@@ -210,3 +220,81 @@ def _written(cache: Path, images: Iterable[shipped.Image], progress: Progress) -
         partial.rename(folder)
     found: dict[str, str] = read_json((folder / SAID).read_text(encoding="utf-8"))
     return folder, found
+
+
+def read_saved(settings: ImageSettings) -> Iterator[shipped.Image]:
+    """The images of a folder that `datasets` saved, with their captions.
+
+    Raises:
+        MissingExtra: datasets is not installed.
+        UserError: it does not load, holds several splits, has no such columns, or a row without an image.
+    """
+    rows = tables.open_saved(settings.pictures)
+    if isinstance(rows, dict):
+        raise UserError(
+            f"Expected one split in {settings.pictures}, found {', '.join(rows)}. Name the folder of one of those."
+        )
+    yield from _images(rows, settings)
+
+
+def read_hub(settings: ImageSettings) -> Iterator[shipped.Image]:
+    """Images of `hub:NAME` or `hub:NAME:CONFIG:SPLIT`, as many as are asked for; an empty part is the default.
+
+    Raises:
+        MissingExtra, UserError: as `tables.open_hub` and `read_saved`; the set breaks off.
+    """
+    rows = tables.open_hub(settings.pictures, settings.seed, SHUFFLED)
+    yield from islice(_images(rows, settings), settings.images)
+
+
+def check_length(caption: str, where: str) -> None:
+    """Raise UserError where a caption is longer than any should be."""
+    if len(caption) > LONGEST:
+        raise UserError(f"Expected a caption of at most {LONGEST} characters in {where}, found {len(caption)}.")
+
+
+def _images(rows: Any, settings: ImageSettings) -> Iterator[shipped.Image]:
+    """The images of a loaded data set."""
+    datasets, features = tables.datasets_package(), rows.features or {}
+    for column in filter(None, (settings.image_column, settings.caption_column)):
+        if column not in features:
+            raise UserError(
+                f"Expected a column {column!r} in {settings.pictures}, found {', '.join(features) or 'none'}. "
+                "Name one of those with --image-column or --caption-column."
+            )
+    classed = next((name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)), None)
+    try:
+        for number, row in enumerate(rows.cast_column(settings.image_column, datasets.Image(decode=False))):
+            stored, where = row[settings.image_column], f"row {number} of {settings.pictures}"
+            if stored is None:
+                raise UserError(f"Expected an image in {where}, found none.")
+            known = classed is not None and row[classed] is not None
+            folder = re.sub(r"[^\w -]+", "_", features[classed].names[row[classed]]) + "/" if known else ""
+            caption = str(row[settings.caption_column] or "") if settings.caption_column else ""
+            check_length(caption, where)
+            yield f"{folder}{number:08}{_suffix(stored)}", _bytes(stored), caption
+    except OSError as error:
+        raise UserError(
+            f"Expected to read {settings.pictures} to its end, found: {first_line(error)} Try again."
+        ) from None
+
+
+def _bytes(stored: Mapping[str, Any]) -> Callable[[], bytes]:
+    return partial(_fetched, stored["path"]) if stored["bytes"] is None else lambda: stored["bytes"]
+
+
+def _fetched(path: str) -> bytes:
+    """What a path or an address holds."""
+    try:
+        with importlib.import_module("fsspec").open(path, "rb") as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise UserError(f"Expected an image at {path}, found: {first_line(error)} Try again.") from None
+
+
+def _suffix(stored: Mapping[str, Any]) -> str:
+    """As it was named, else by the first bytes."""
+    named = "." + (stored["path"] or "").lower().rpartition(".")[2]
+    if named in SUFFIXES:
+        return named
+    return ".jpg" if (stored["bytes"] or b"")[:2] == b"\xff\xd8" else ".png"

@@ -32,7 +32,7 @@ from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.outputs import KEPT, extremes
-from neurogloss.sources.sites import Listener
+from neurogloss.sources.source import Listener
 from neurogloss.sources.vision.live import ImageReader
 from neurogloss.sources.vision.retrieval import Gallery
 from neurogloss.sources.vision.subject import BATCH, Edit, VisionSubject

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from neurogloss.errors import UserError
 from neurogloss.protocols import Float32
 from neurogloss.settings import ImageSettings
-from neurogloss.sources.hookpoints import Hookpoint, resolve
-from neurogloss.sources.hooks import heard, hooked
+from neurogloss.sources.hookpoints import Hookpoint, heard, hooked, resolve
 from neurogloss.sources.loading import require_torch
 from neurogloss.sources.vision.cells import Cells
 from neurogloss.sources.vision.pictures import open_picture

@@ -20,8 +20,8 @@ from neurogloss.sources.cache import Cache
 from neurogloss.sources.collector import collect
 from neurogloss.sources.contexts import MAX_TOKENS
 from neurogloss.sources.corpus import context_id, cut
-from neurogloss.sources.sections import SECTION_CHARS
 from neurogloss.sources.subject import Subject
+from neurogloss.sources.texts import SECTION_CHARS
 
 WORDS = (
     "the river rose in night and cook stirred soup for int total price sum Lima capital meeting minutes "

@@ -19,14 +19,13 @@ from neurogloss.sources import calibration, codes, collector
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import collect
 from neurogloss.sources.contexts import HALVES
-from neurogloss.sources.corpus import context_id, half_of
+from neurogloss.sources.corpus import context_id, half_of, read_token_rows
 from neurogloss.sources.dictionaries import open_dictionary
 from neurogloss.sources.pairs import Pairs
 from neurogloss.sources.reader import Reader
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.steering import LiveSubject
 from neurogloss.sources.subject import Subject
-from neurogloss.sources.tokens import read_token_rows
 
 MakeSettings = Callable[..., CollectSettings]
 LAYER, WIDTH, UNITS, K = "model.layers.0", 32, 96, 6

@@ -19,8 +19,15 @@ from safetensors.numpy import save_file
 from neurogloss.errors import MissingExtra, UserError
 from neurogloss.ids import hash64
 from neurogloss.settings import CollectSettings
-from neurogloss.sources.corpus import Fingerprint, context_id, cut, half_of, read_documents
-from neurogloss.sources.tokens import is_token_corpus, read_token_rows
+from neurogloss.sources.corpus import (
+    Fingerprint,
+    context_id,
+    cut,
+    half_of,
+    is_token_corpus,
+    read_documents,
+    read_token_rows,
+)
 
 ROOT = Path(__file__).parents[2]
 

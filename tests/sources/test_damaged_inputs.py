@@ -21,8 +21,7 @@ from safetensors.numpy import save_file
 from neurogloss.errors import UserError
 from neurogloss.sources.brain.arrays import read_array, read_named
 from neurogloss.sources.brain.stimuli import read_rows
-from neurogloss.sources.corpus import read_documents
-from neurogloss.sources.tokens import read_token_rows
+from neurogloss.sources.corpus import read_documents, read_token_rows
 
 LINES = "".join(json.dumps({"text": f"Document {i} is about rain."}) + "\n" for i in range(4))
 ARRAY = np.arange(12, dtype=np.float32).reshape(4, 3)

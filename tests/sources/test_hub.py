@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from neurogloss.errors import UserError
 from neurogloss.sources.corpus import read_documents
 from neurogloss.sources.dictionaries import open_dictionary
-from neurogloss.sources.dictionaries.fetching import fetched_dictionary
+from neurogloss.sources.dictionaries.files import fetched_dictionary
 from neurogloss.sources.subject import Subject
 
 

@@ -14,7 +14,7 @@ from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.dictionaries.neurons import Neurons
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.outputs import excess_kurtosis, write_outputs
-from neurogloss.sources.sites import Listener
+from neurogloss.sources.source import Listener
 from neurogloss.sources.subject import Subject
 
 

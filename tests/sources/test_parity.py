@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from neurogloss.errors import UserError
+from neurogloss.sources.calibration import check, parity
 from neurogloss.sources.dictionaries.activations import JumpRelu, Relu, TopK
 from neurogloss.sources.dictionaries.linear import LinearDictionary
 from neurogloss.sources.dictionaries.neurons import Neurons
-from neurogloss.sources.parity import check, parity
 
 EYE = torch.eye(4)
 

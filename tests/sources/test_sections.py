@@ -15,7 +15,9 @@ from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.sources.contexts import HALVES, MAX_TOKENS, Contexts, append, cut_back, lengths, write_order
 from neurogloss.sources.corpus import Document, context_id
-from neurogloss.sources.sections import (
+from neurogloss.sources.source import SectionContext, columns
+from neurogloss.sources.subject import Tokens
+from neurogloss.sources.texts import (
     BATCH_TOKENS,
     BATCH_TOKENS_CPU,
     SECTION_CHARS,
@@ -23,8 +25,6 @@ from neurogloss.sources.sections import (
     by_length,
     sections_of,
 )
-from neurogloss.sources.source import SectionContext, columns
-from neurogloss.sources.subject import Tokens
 
 
 def words(text: str) -> Tokens:

@@ -13,7 +13,7 @@ from scipy.stats import kurtosis
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.interventions import Steering
-from neurogloss.sources import sites, steering
+from neurogloss.sources import source, steering
 from neurogloss.sources.cache import Site
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries import Dictionary
@@ -352,7 +352,7 @@ def with_dictionary(
 ) -> tuple[LiveSubject, UnitId, LinearDictionary]:
     unit, make = KINDS[request.param]
     dictionary = make()
-    monkeypatch.setattr(sites, "open_dictionary", lambda *_: dictionary)
+    monkeypatch.setattr(source, "open_dictionary", lambda *_: dictionary)
     site = Site(unit.hookpoint, "sae", "sae", 12, False)
     return LiveSubject(tiny_subject, [site], kl=0.5), unit, dictionary
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from neurogloss.sources.brain.ceiling import average, explainable, ncsnr, ncsnr_of
+from neurogloss.sources.brain.experiment import average, explainable, ncsnr, ncsnr_of
 
 
 def test_by_hand() -> None:

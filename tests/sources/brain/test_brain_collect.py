@@ -15,7 +15,7 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.runs.select import select
-from neurogloss.sources.brain import collect, responses
+from neurogloss.sources.brain import collect
 from neurogloss.sources.brain.collect import collect_responses
 from neurogloss.sources.brain.experiment import read_experiment
 from neurogloss.sources.brain.voxels import Voxels, shortfalls
@@ -147,8 +147,8 @@ def test_predicted_evidence_is_of_its_own_and_knows_nothing_held_out(study: Any,
 def test_a_pass_that_was_killed_goes_on_to_the_same_bytes(
     study: Any, bag: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses, "SHARD", 40)
-    monkeypatch.setattr(responses, "AT_ONCE", 7)
+    monkeypatch.setattr(collect, "SHARD", 40)
+    monkeypatch.setattr(collect, "AT_ONCE", 7)
     settings = study.settings()
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
     collect_responses(whole, settings, bag)

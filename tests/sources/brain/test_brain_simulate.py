@@ -10,8 +10,7 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurogloss.settings import ResponseSettings
-from neurogloss.sources.brain.ceiling import explainable
-from neurogloss.sources.brain.experiment import read_experiment
+from neurogloss.sources.brain.experiment import explainable, read_experiment
 from neurogloss.sources.brain.simulate import TUNINGS, named, sentences, simulate
 
 TEXTS = sentences(400)

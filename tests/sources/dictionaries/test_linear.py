@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neurogloss.errors import UserError
-from neurogloss.sources import sites
+from neurogloss.sources import source
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries import Dictionary, directions_of, open_dictionary
 from neurogloss.sources.dictionaries.activations import (
@@ -23,10 +23,9 @@ from neurogloss.sources.dictionaries.activations import (
     Relu,
     TopK,
 )
-from neurogloss.sources.dictionaries.heads import Heads
 from neurogloss.sources.dictionaries.linear import LinearDictionary
 from neurogloss.sources.dictionaries.matching_pursuit import MatchingPursuit
-from neurogloss.sources.dictionaries.neurons import Neurons
+from neurogloss.sources.dictionaries.neurons import Heads, Neurons
 from neurogloss.sources.subject import Subject
 
 PRE = torch.tensor([[1.0, -3.0, 2.0, 0.5], [-1.0, -2.0, -4.0, 0.25]])
@@ -100,10 +99,10 @@ def test_every_dictionary_is_put_where_the_subject_is(
     pursuit = MatchingPursuit("mp", torch.eye(3), torch.zeros(3), 0.0, 1, False)
     made: list[Dictionary] = [small(GATED), pursuit, Neurons(3), Heads(3, 1)]
     for dictionary in made:
-        monkeypatch.setattr(sites, "open_dictionary", lambda *_, found=dictionary: found)
+        monkeypatch.setattr(source, "open_dictionary", lambda *_, found=dictionary: found)
         monkeypatch.setattr(Subject, "width", lambda *_: 3)
         monkeypatch.setattr(Subject, "device", torch.device("meta"))
-        found = sites.open_listener(tiny_subject, "model.layers.0", "any").dictionary
+        found = source.open_listener(tiny_subject, "model.layers.0", "any").dictionary
         tensors = [value for value in vars(found).values() if isinstance(value, torch.Tensor)]
         assert all(tensor.is_meta for tensor in tensors)
         assert bool(tensors) == isinstance(found, LinearDictionary | MatchingPursuit)

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from neurogloss.errors import UserError
+from neurogloss.sources.calibration import check, parity
 from neurogloss.sources.dictionaries import open_dictionary
 from neurogloss.sources.dictionaries.activations import AbsTopK, Activation, Identity, JumpRelu, Relu, TopK
 from neurogloss.sources.dictionaries.linear import LinearDictionary
 from neurogloss.sources.dictionaries.randomised import randomised
-from neurogloss.sources.parity import check, parity
 
 UNITS, WIDTH = 256, 24
 
