@@ -1,10 +1,10 @@
-"""A scorer of one's own: detection on a unit's strongest contexts alone, beside the detection that is there.
+"""Your own scorer: detection on a unit's strongest contexts only, next to the built-in detection.
 
     python examples/own_scorer.py              in the demo's run, runs/demo
     python examples/own_scorer.py RUN --units 0-9
 
-A scorer is a frozen dataclass that makes questions with known answers. Asking a judge, the floor, the interval
-and the ledger are taken care of.
+A scorer is a frozen dataclass that makes questions with known answers. neurogloss asks the judge, computes the
+floor and the interval, and stores them. The public modules that it imports are stable.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import neurogloss as ng
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import HeldOut
+from neurogloss.records import Passage, Question
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class StrongestTenth:
     task: str = "detection"  # the judge is asked what detection asks
     needs_subject: bool = False
 
-    def questions(self, held_out: HeldOut) -> list[ng.Question]:
+    def questions(self, held_out: HeldOut) -> list[Question]:
         """As many silent contexts as strong ones, in an order that says nothing of the answer."""
         half = held_out.half
         n = min(max(2, round(self.share * len(half.uniform))), len(half.negatives))
-        strong = [ng.Passage(example.context.tokens) for example in half.uniform[:n]]  # by descending peak
-        silent = [ng.Passage(context.tokens) for context in half.negatives[:n]]
-        questions = [ng.Question((p,), True, "strong") for p in strong]
-        questions += [ng.Question((p,), False, "silent") for p in silent]
+        strong = [Passage(example.context.tokens) for example in half.uniform[:n]]  # by descending peak
+        silent = [Passage(context.tokens) for context in half.negatives[:n]]
+        questions = [Question((p,), True, "strong") for p in strong]
+        questions += [Question((p,), False, "silent") for p in silent]
         order = np.random.default_rng(derive_seed(held_out.seed, self.name)).permutation(len(questions))
         return [questions[i] for i in order]
 

@@ -46,6 +46,9 @@ class Run:
         self.folder = RunFolder(Path(path)).require()
         self._embedder = embedder
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder.path)!r})"
+
     @cached_property
     def cache(self) -> Cache:
         """The collected activations."""
