@@ -1,9 +1,11 @@
-"""The Typer application: one command a module, and what an error comes out as."""
+"""The Typer application: its commands, and how errors become messages and exit codes."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,8 +13,6 @@ from rich.console import Console
 from neurogloss.cli import (
     ablate,
     collect,
-    collect_images,
-    collect_responses,
     demo,
     doctor,
     exchange,
@@ -21,7 +21,6 @@ from neurogloss.cli import (
     llm,
     report,
     run_config,
-    score,
     search,
     serve,
     show,
@@ -36,10 +35,10 @@ INTERRUPTED = 130
 COMMANDS: tuple[Callable[..., int | None], ...] = (
     demo.demo,
     collect.collect,
-    collect_images.collect_images,
-    collect_responses.collect_responses,
+    collect.collect_images,
+    collect.collect_responses,
     label.label,
-    score.score,
+    label.score,
     run_config.run,
     status.status,
     show.show,
@@ -57,18 +56,34 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
 
 
 def _exit(code: int | None) -> None:
-    """What a command returns is its exit code."""
+    """Exit with the code that a command returned."""
     raise typer.Exit(code or 0)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"neurogloss {version('neurogloss')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
-    help="Find out what the parts of a neural network respond to, in words you can trust.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     result_callback=_exit,
 )
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find out what the parts of a neural network respond to, in words you can trust."""
+
+
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 app.add_typer(index.app, name="index")
@@ -76,11 +91,11 @@ app.add_typer(llm.app, name="llm")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns its exit code. What the user can mend is said on stderr, without a traceback."""
+    """Run one command and return its exit code. Errors that the user can fix are one message on stderr."""
     try:
         app(list(arguments), prog_name="neurogloss")
     except SystemExit as end:
-        # Typer says itself what is wrong with the arguments; of an interruption it says nothing.
+        # Typer reports wrong arguments itself, but not an interruption.
         if end.code == INTERRUPTED:
             _say("Interrupted. What was finished is kept; the same command goes on from there.")
         return end.code if isinstance(end.code, int) else 0
@@ -93,14 +108,14 @@ def run(arguments: Sequence[str]) -> int:
         where = "a file" if error.filename is None else error.filename
         _say(
             f"neurogloss: Expected to read and write {where}, found: {error.strerror}. "
-            "Mend that, and give the same command again."
+            "Fix that, and give the same command again."
         )
         return 2
     return 0
 
 
 def _say(message: str) -> None:
-    """On stderr, line by line as it is."""
+    """Print to stderr without markup, and with control characters made visible."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     for line in message.split("\n"):
         console.print(visible(line))

@@ -1,84 +1,108 @@
-"""neurogloss collect"""
+"""neurogloss collect, collect-images, collect-responses"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import EngineOption, JsonOption, RunArgument, said
+from neurogloss.cli.options import EngineOption, JsonOption, RunArgument, chosen, said, takes
+from neurogloss.errors import UserError
+from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings
 
 
+@takes(CollectSettings)
 def collect(
     run: RunArgument,
-    hookpoint: Annotated[
-        list[str] | None,
-        typer.Option(help="Module to listen at, .input appended for its input; may be given often."),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option(help="Packaged name, folder of a Hugging Face model, or ORG/NAME on the hub.")
-    ] = None,
-    dictionary: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="neurons, an SAE's file or folder, or hub:ORG/NAME/FOLDER; one for all hookpoints, or one each."
-        ),
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="demo, files of text, JSON lines, Parquet or token ids, a folder of them, or hub:NAME."),
-    ] = None,
-    column: Annotated[str | None, typer.Option(help="Column or field that is the text.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Tokens to read.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    bos: Annotated[str | None, typer.Option(help="auto, always or never.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides the document split and every sample.")] = None,
     merge: Annotated[
-        list[Path] | None, typer.Option(help="Finished runs over other documents to make RUN of; give each.")
+        list[Path] | None, typer.Option(help="Finished runs over other documents, to merge into RUN. Give each.")
     ] = None,
     engine: EngineOption = "local",
     json: JsonOption = False,
+    **given: Any,
 ) -> None:
     """Read a corpus with a model once, and keep every unit's evidence.
 
-    A pass that was stopped goes on where it was when the same command is given again.
+    Give the same command again to resume a pass that was stopped.
     """
     import neurogloss as ng
-    from neurogloss.cli import progress, render
-    from neurogloss.errors import UserError
-    from neurogloss.sources.cache import Site
+    from neurogloss.cli import progress
 
-    given: dict[str, Any] = {
-        "hookpoints": tuple(hookpoint) if hookpoint else None,
-        "subject": subject,
-        "dictionaries": tuple(dictionary) if dictionary else None,
-        "corpus": corpus,
-        "column": column,
-        "dtype": dtype,
-        "device": device,
-        "bos": bos,
-        "tokens": tokens,
-        "seed": seed,
-    }
-    chosen = said(given)
-    if merge and chosen:
-        raise UserError(
-            f"Expected --merge alone, found {', '.join(chosen)} beside it. Merged runs keep their settings."
-        )
     if merge:
+        if others := said(CollectSettings, given):
+            raise UserError(
+                f"Expected --merge alone, found {', '.join(others)} too. Merged runs keep their settings."
+            )
         manifest = ng.merge(run, merge)
     else:
+        settings = chosen(CollectSettings, given)
         with progress.shown() as bars:
-            manifest = ng.collect(run, engine=engine, progress=bars, **chosen)
+            manifest = ng.collect(run, settings, engine=engine, progress=bars)
+    counts = manifest["counts"]
+    read = f"{counts['tokens']:,} tokens of {counts['documents']:,} documents, {counts['contexts']:,} contexts"
+    _tell(run, manifest, json, f"{read}, {_units(manifest)}", "")
+
+
+@takes(ImageSettings)
+def collect_images(
+    run: RunArgument,
+    exemplars: Annotated[
+        Path | None,
+        typer.Option(help="Read a layer's images, masks and activations, as MILAN writes them, without a model."),
+    ] = None,
+    json: JsonOption = False,
+    **given: Any,
+) -> None:
+    """Read images with a vision model once, and keep every unit's evidence.
+
+    Give the same command again to resume a pass that was stopped.
+    """
+    import neurogloss as ng
+    from neurogloss.cli import progress
+
+    if exemplars:
+        others = said(ImageSettings, given)
+        if others.keys() & {"pictures", "weights", "dictionaries"}:
+            raise UserError("Expected --exemplars without --pictures, --weights and --dictionary. Leave them out.")
+        name = f":{others['subject']}" if "subject" in others else ""
+        given |= {"subject": f"exemplars{name}", "pictures": str(exemplars)}
+        given["hookpoints"] = given["hookpoints"] or [exemplars.resolve().name]
+    settings = chosen(ImageSettings, given)
+    with progress.shown() as bars:
+        manifest = ng.collect_images(run, settings, progress=bars)
+    read = f"{manifest['counts']['images']:,} images, {_units(manifest)}"
+    _tell(run, manifest, json, read, " --scorers detection")
+
+
+@takes(ResponseSettings)
+def collect_responses(run: RunArgument, json: JsonOption = False, **given: Any) -> None:
+    """Read the responses of voxels to stimuli, fit encoding models, and keep every voxel's evidence."""
+    import neurogloss as ng
+    from neurogloss.cli import progress
+    from neurogloss.folder import RunFolder
+    from neurogloss.sources.brain.collect import summary
+
+    settings = chosen(ResponseSettings, given)
+    with progress.shown() as bars:
+        manifest = ng.collect_responses(run, settings, progress=bars)
+    read = f"{manifest['counts']['stimuli']:,} stimuli, {summary(RunFolder(run))}"
+    _tell(run, manifest, json, read, " --explainer lavca --scorers detection,voxel-prediction")
+
+
+def _units(manifest: Mapping[str, Any]) -> str:
+    from neurogloss.sources.cache import Site
+
+    return f"{sum(Site.of(site).sides for site in manifest['sites']):,} units"
+
+
+def _tell(run: Path, manifest: Mapping[str, Any], json: bool, read: str, options: str) -> None:
+    """Print the manifest, or what was read and the next command."""
+    from neurogloss.cli import render
+
     if json:
         render.print_json([manifest])
-        return
-    counts = manifest["counts"]
-    units = sum(Site.of(site).sides for site in manifest["sites"])
-    render.console().print(
-        f"{counts['tokens']:,} tokens of {counts['documents']:,} documents, {counts['contexts']:,} contexts, "
-        f"{units:,} units in {run}. Next:  neurogloss label {run} --units sample:24",
-        soft_wrap=True,
-    )
+    else:
+        following = f"neurogloss label {run} --units sample:24{options}"
+        render.console().print(f"{read} in {run}. Next:  {following}", soft_wrap=True)

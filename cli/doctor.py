@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption
+from neurogloss.cli.options import JsonOption, chosen, takes
+from neurogloss.settings import CollectSettings
 
 if TYPE_CHECKING:
     from neurogloss.weights import PackagedWeights
@@ -30,23 +31,21 @@ class Finding:
     """What to do where it is not there and wanted."""
 
 
+@takes(CollectSettings, only={"subject", "hookpoints", "corpus"})
 def doctor(
     dictionary: Annotated[
-        str | None, typer.Argument(help="File or folder of a dictionary to hold up, or hub:ORG/NAME/FOLDER.")
+        str | None, typer.Argument(help="File or folder of a dictionary to check, or hub:ORG/NAME/FOLDER.")
     ] = None,
-    subject: Annotated[str | None, typer.Option(help="Subject that it is held against.")] = None,
-    hookpoint: Annotated[str | None, typer.Option(help="Where it listens, if its files do not say.")] = None,
-    corpus: Annotated[str | None, typer.Option(help="What the subject reads.")] = None,
     json: JsonOption = False,
+    **given: Any,
 ) -> int:
-    """What this machine can do and what is missing; or whether a dictionary fits a subject."""
+    """Report what this machine can do and what is missing, or whether a dictionary fits a model."""
     from rich.text import Text
 
     from neurogloss.cli import render
 
     if dictionary:
-        given = {"subject": subject, "corpus": corpus, "hookpoints": (hookpoint,) if hookpoint else None}
-        return _fit(dictionary, {name: value for name, value in given.items() if value is not None}, json)
+        return _fit(chosen(CollectSettings, {**given, "dictionaries": [dictionary]}), json)
     findings = look()
     if json:
         render.print_json(findings)
@@ -62,14 +61,13 @@ def doctor(
     return 0
 
 
-def _fit(dictionary: str, given: dict[str, Any], json: bool) -> int:
-    """Whether the dictionary reconstructs what passes its hookpoint; the exit code is 1 where it does not."""
+def _fit(settings: CollectSettings, json: bool) -> int:
+    """Whether the dictionary reconstructs the activations at its hookpoint. The exit code is 1 if it does not."""
     from neurogloss.cli import progress, render
-    from neurogloss.settings import CollectSettings, make
     from neurogloss.sources.calibration import fit
 
     with progress.shown() as bars:
-        (found,) = fit(make(CollectSettings, {**given, "dictionaries": (dictionary,)}), bars)
+        (found,) = fit(settings, bars)
     if json:
         render.print_json([found])
         return 1 if found.reason else 0

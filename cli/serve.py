@@ -7,12 +7,13 @@ import os
 import socket
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import JsonOption
+from neurogloss.cli.options import JsonOption, said, takes
 from neurogloss.errors import MissingExtra, UserError
+from neurogloss.settings import LabelSettings
 
 if TYPE_CHECKING:
     from neurogloss.web.options import Options
@@ -23,23 +24,12 @@ GRACE = 3
 """Seconds in which answers may still be finished once the service ends."""
 
 
+@takes(LabelSettings, only={"llm", "model", "embedder"})
 def serve(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN…")],
     host: Annotated[str, typer.Option(help="Address to listen at; off loopback it takes a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
     live: Annotated[bool, typer.Option("--live", help="Load subjects, to try texts and to steer.")] = False,
-    llm: Annotated[
-        str | None, typer.Option(help="What jobs ask: URL of an OpenAI-compatible server, or scripted:FILE.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model on that server.")] = None,
-    embedder: Annotated[
-        str | None,
-        typer.Option(
-            help="Embedding model: a sentence-transformers folder, or URL[#MODEL]; by default the packaged.",
-            metavar="PATH|URL",
-            envvar="NEUROGLOSS_EMBEDDER",
-        ),
-    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token to ask for; without it NEUROGLOSS_TOKEN, if set.")
     ] = None,
@@ -49,8 +39,9 @@ def serve(
     max_jobs: Annotated[int, typer.Option(min=1, max=100, help="Jobs waiting and running at most.")] = 4,
     open: Annotated[bool, typer.Option("--open", help="Open the explorer in the browser.")] = False,
     json: JsonOption = False,
+    **given: Any,
 ) -> int:
-    """Serve runs: the explorer in a browser, and an HTTP API. Prints its address, and serves until Ctrl-C."""
+    """Serve the explorer and an HTTP API over runs, until Ctrl-C. Jobs use the LLM that is given here."""
     for package in PACKAGES:
         if not importlib.util.find_spec(package):
             raise MissingExtra(package, INSTALL)
@@ -67,10 +58,8 @@ def serve(
         allow_hosts=tuple(allow_host or ()),
         token=read_token(token_file, host),
         live=live,
-        llm=llm,
-        model=model,
-        embedder=embedder or None,
         max_jobs=max_jobs,
+        **said(LabelSettings, given),
     )
     with listening(host, port) as listener:
         return _serve(runs, options, listener, open, json)

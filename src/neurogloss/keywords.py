@@ -76,9 +76,7 @@ class ResponseKeywords(PassKeywords, total=False):
 class MethodKeywords(TypedDict, total=False):
     """Settings of `MethodSettings` by name."""
 
-    min_active: int
     explainer: str | None
-    scorers: tuple[str, ...] | list[str]
     llm: str | None
     model: str | None
     concurrency: int
@@ -89,6 +87,8 @@ class ContextKeywords(MethodKeywords, total=False):
     """Settings of `ContextSettings` by name."""
 
     threshold: float
+    min_active: int
+    scorers: tuple[str, ...] | list[str]
     answers: Path | str | None
 
 
@@ -96,14 +96,16 @@ class LabelKeywords(MethodKeywords, total=False):
     """Settings of `LabelSettings` by name."""
 
     units: str
+    min_active: int
     effort: Literal["low", "medium", "high"]
     candidates: int
     refinements: int
     experiments: int
     generator: str | None
     trace: bool
-    embedder: str | None
+    scorers: tuple[str, ...] | list[str]
     judge: Literal["similarity", "likelihood", "llm"] | None
+    embedder: str | None
     questions: int
     floors: int | None
     per_prompt: int

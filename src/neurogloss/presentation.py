@@ -32,7 +32,7 @@ UNITS = Shown("What to label")
 EXPLAINING = Shown("Explaining")
 SCORING = Shown("Judging and scoring")
 SERVER = Shown("LLM server")
-COST = Shown("Limits and cost")
+COST = Shown("Limits, cost and seed")
 GROUPS = [each.group for each in (SUBJECT, DATA, ENCODING, UNITS, EXPLAINING, SCORING, SERVER, COST, EVIDENCE)]
 """In the order that they are shown in."""
 

@@ -206,24 +206,16 @@ class ImageSettings(SubjectSettings):
 class MethodSettings(Settings):
     """Settings that labelling a run and labelling texts share."""
 
-    min_active: Annotated[int, UNITS] = Field(default=10, ge=2)
-    """Active contexts that a unit needs in each split. With fewer its state is `too_little_evidence`."""
     explainer: Annotated[str | None, EXPLAINING] = None
     """Name of an explainer, `MODULE:CLASS`, or an .md file with your own prompt. Defaults to `default` with an
     LLM and to `pmi` without."""
-    scorers: Annotated[tuple[str, ...], Shown(SCORING.group, metavar="NAMES", commas=True)] = (
-        "detection",
-        "fuzzing",
-        "intervention",
-    )
-    """Scorers by name or `MODULE:CLASS`."""
     llm: Annotated[str | None, Shown(SERVER.group, metavar="URL")] = None
     """URL of an OpenAI-compatible server, several URLs of one model with commas, or `scripted:FILE`."""
     model: Annotated[str | None, SERVER] = None
     """Name of the model on that server. Needed if the server has several."""
     concurrency: Annotated[int, COST] = Field(default=16, ge=1)
     """Units in flight at a server."""
-    seed: Annotated[int, UNITS] = 0
+    seed: Annotated[int, COST] = 0
     """Seed of every sample and draw."""
 
 
@@ -245,6 +237,8 @@ class LabelSettings(MethodSettings):
 
     units: Annotated[str, UNITS] = "all"
     """`all`, `sample:N`, indices and ranges such as `0-99,512-`, or unit ids."""
+    min_active: Annotated[int, UNITS] = Field(default=10, ge=2)
+    """Active contexts that a unit needs in each split. With fewer its state is `too_little_evidence`."""
     effort: Annotated[Literal["low", "medium", "high"], EXPLAINING] = "medium"
     """`low` asks an LLM for one explanation. `medium` screens candidates and refines the best by its own mistakes.
     `high` makes experiments on the live subject first."""
@@ -258,11 +252,17 @@ class LabelSettings(MethodSettings):
     """Your own class that draws images, for experiments on image units."""
     trace: Annotated[bool, EXPLAINING] = True
     """Keep the requests and answers behind each explanation, for `show --trace`."""
+    scorers: Annotated[tuple[str, ...], Shown(SCORING.group, metavar="NAMES", commas=True)] = (
+        "detection",
+        "fuzzing",
+        "intervention",
+    )
+    """Scorers by name or `MODULE:CLASS`."""
+    judge: Annotated[Literal["similarity", "likelihood", "llm"] | None, SCORING] = None
+    """Who answers the scorers' questions. Defaults to `llm` with an LLM and to `similarity` without."""
     embedder: Annotated[str | None, Shown(SCORING.group, metavar="PATH|URL", envvar="NEUROGLOSS_EMBEDDER")] = None
     """Embedding model: a sentence-transformers folder, or `URL[#MODEL]`. Defaults to the packaged
     all-MiniLM-L6-v2."""
-    judge: Annotated[Literal["similarity", "likelihood", "llm"] | None, SCORING] = None
-    """Who answers the scorers' questions. Defaults to `llm` with an LLM and to `similarity` without."""
     questions: Annotated[int, SCORING] = Field(default=100, ge=4)
     """Questions per scorer at most. Half of them are true."""
     floors: Annotated[int | None, SCORING] = Field(default=None, ge=1)
@@ -291,16 +291,16 @@ class LabelSettings(MethodSettings):
     """Requests in flight at a server at most. The number adapts to the server."""
     stored_answers: Annotated[bool, SERVER] = True
     """Keep answers in the run folder, so that a repeated request is not sent again."""
-    max_attempts: Annotated[int, SERVER] = Field(default=3, ge=1)
+    max_attempts: Annotated[int, EXPLAINING] = Field(default=3, ge=1)
     """Runs in which a unit may fail for transport before it is given up."""
-    unit_tokens: Annotated[int | None, COST] = Field(default=None, ge=1)
+    unit_tokens: Annotated[int | None, EXPLAINING] = Field(default=None, ge=1)
     """Tokens after which a unit gets no further refinement or experiment."""
-    unit_seconds: Annotated[float | None, COST] = Field(default=None, gt=0)
+    unit_seconds: Annotated[float | None, EXPLAINING] = Field(default=None, gt=0)
     """Seconds after which a unit gets no further refinement or experiment. Results then depend on the machine."""
     prompt_price: Annotated[float, COST] = Field(default=0.0, ge=0)
     """Money per million prompt tokens, for estimates and accounts."""
     cached_price: Annotated[float | None, COST] = Field(default=None, ge=0)
-    """Money per million prompt tokens that the server had cached. Defaults to `prompt_price`."""
+    """Money per million prompt tokens that the server had cached. Defaults to the price of all prompt tokens."""
     completion_price: Annotated[float, COST] = Field(default=0.0, ge=0)
     """Money per million tokens of answers."""
 
