@@ -1,33 +1,89 @@
-"""neurogloss demo"""
+"""neurogloss demo: collects, explains, scores and searches, with nothing but this machine."""
 
 from __future__ import annotations
 
 import time
-from importlib import import_module
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption
 
 if TYPE_CHECKING:
+    from neurogloss.protocols import Progress
     from neurogloss.records import Label
     from neurogloss.runs.run import Run
+    from neurogloss.runs.sweep import Summary
 
 NEURONS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
 """Neurons of an early, a middle and a late layer of 30."""
 SAES = ("sae-0", "sae-1")
-"""Two sparse autoencoders of the residual stream, trained alike but for the seed."""
+"""Two sparse autoencoders of the residual stream, trained with different seeds."""
 HOOKPOINTS = (*NEURONS, *["model.layers.14"] * len(SAES))
 DICTIONARIES = (*["neurons"] * len(NEURONS), *SAES)
 TOKENS = 64_000
 UNITS = "sample:24"
-QUERY = "words about people and how they feel"
+KINDS = {"": "demo:TextDemo", "vision": "demo_vision:VisionDemo", "brain": "demo_brain:BrainDemo"}
 
 
-OTHERS = {"vision": "neurogloss.cli.demo_vision", "brain": "neurogloss.cli.demo_brain"}
-"""Demos of other kinds of unit: modules with a function `demo(run, units, json)`."""
+@dataclass
+class TextDemo:
+    """Neurons and SAE features of a small language model. Base class of the other demos."""
+
+    run: Path
+    units: str
+    tokens: int
+
+    title: ClassVar[str] = (
+        "Neurons and SAE features drawn at random, none picked. Detection is a correlation, the others are AUROC."
+    )
+    query: ClassVar[str] = "words about people and how they feel"
+
+    def label(self, progress: Progress) -> Summary:
+        """Collect and label."""
+        import neurogloss as ng
+
+        ng.collect(
+            self.run, hookpoints=HOOKPOINTS, dictionaries=DICTIONARIES, tokens=self.tokens, progress=progress
+        )
+        return ng.label(self.run, units=self.units, progress=progress)
+
+    def shown(self, labels: Sequence[Label]) -> Sequence[Label]:
+        """The labels to list."""
+        return labels
+
+    def tell(self, opened: Run, labels: Sequence[Label]) -> tuple[str, Sequence[str]]:
+        """Print what is special about this demo. Returns a sentence and the commands to try next."""
+        from neurogloss.cli.show import show_unit
+        from neurogloss.cli.units import names
+
+        best = max(labels, key=detection_excess)
+        show_unit(opened, best, opened.evidence(best.unit), contexts=4)
+        return "", (
+            f"search 'numbers and dates' --run {self.run}",
+            f"show {names(label.unit for label in labels).of(best.unit)} --run {self.run}",
+            f"label {self.run} --units sample:48",
+            f"similar {self.run} {self.run} --dictionary-a {SAES[0]} --dictionary-b {SAES[1]}",
+            f"label {self.run} --units sample:24 --llm http://localhost:8000",
+        )
+
+    def print(self, opened: Run, labels: Sequence[Label], began: float) -> None:
+        """Print labels, a search and the next commands."""
+        from neurogloss.cli import render
+        from neurogloss.cli.search import results_table
+
+        out = render.console()
+        out.print(render.labels_table(self.shown(labels), title=self.title))
+        out.print("bold: the score lies above its floor (the scores of other units' explanations)\n", style="dim")
+        sentence, commands = self.tell(opened, labels)
+        out.print()
+        out.print(results_table(self.query, opened.search(self.query, 3)))
+        lines = "".join(f"\n  neurogloss {command}" for command in commands)
+        out.print(f"\n{time.monotonic() - began:.0f} seconds. {sentence}Next:{lines}", soft_wrap=True)
 
 
 def demo(
@@ -37,65 +93,35 @@ def demo(
     ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of the shipped corpus to read.", min=1_000)] = TOKENS,
     units: Annotated[str, typer.Option(help="Units to label.")] = UNITS,
-    vision: Annotated[bool, typer.Option("--vision", help="Channels of an image classifier instead.")] = False,
-    brain: Annotated[bool, typer.Option("--brain", help="Simulated voxels over sentences instead.")] = False,
+    vision: Annotated[
+        bool, typer.Option("--vision", help="Label channels of an image classifier instead.")
+    ] = False,
+    brain: Annotated[bool, typer.Option("--brain", help="Label simulated voxels over sentences instead.")] = False,
     json: JsonOption = False,
 ) -> int:
-    """The main job on a real model: what do 24 random neurons and SAE features of SmolLM2 respond to?
+    """Label 24 random neurons and SAE features of SmolLM2 on this machine.
 
-    Collects, explains, scores, stores and searches, with nothing but this machine. Run again, it resumes.
+    Collects, explains, scores, stores and searches without a network. Give the same command again to resume.
     """
-    other = next((kind for kind, wanted in (("vision", vision), ("brain", brain)) if wanted), None)
-    if other is not None:
-        return int(import_module(OTHERS[other]).demo(run or Path(f"{DEFAULT_RUN}-{other}"), units, json))
-    return _texts(run or DEFAULT_RUN, tokens, units, json)
-
-
-def _texts(run: Path, tokens: int, units: str, json: bool) -> int:
     import neurogloss as ng
     from neurogloss.cli import progress, render
 
     began = time.monotonic()
+    kind = "vision" if vision else "brain" if brain else ""
+    folder = run or (Path(f"{DEFAULT_RUN}-{kind}") if kind else DEFAULT_RUN)
+    chosen: TextDemo = resolve_name(f"neurogloss.cli.{KINDS[kind]}")(folder, units, tokens)
     with progress.shown() as bars:
-        ng.collect(run, hookpoints=HOOKPOINTS, dictionaries=DICTIONARIES, tokens=tokens, progress=bars)
-        summary = ng.label(run, units=units, progress=bars)
-    opened = ng.open_run(run)
+        summary = chosen.label(bars)
+    opened = ng.open_run(chosen.run)
     labels = list(opened.labels(method=summary.method))
     if json:
         render.print_json(labels)
     else:
-        _tell(run, opened, labels, time.monotonic() - began)
+        chosen.print(opened, labels, began)
     return 1 if summary.failed or summary.waiting else 0
 
 
-def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
-    from neurogloss.cli import render
-    from neurogloss.cli.search import results_table
-    from neurogloss.cli.show import show_unit
-    from neurogloss.cli.units import names
-
-    out = render.console()
-    title = (
-        "Neurons and SAE features drawn at random, none picked. Detection is a correlation, the others are AUROC."
-    )
-    out.print(render.labels_table(labels, title=title))
-    out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
-    best = max(labels, key=detection_excess)
-    show_unit(opened, best, opened.evidence(best.unit), contexts=4)
-    out.print()
-    out.print(results_table(QUERY, opened.search(QUERY, 3)))
-    out.print(
-        f"\n{seconds:.0f} seconds. Next:\n"
-        f"  neurogloss search 'numbers and dates' --run {run}\n"
-        f"  neurogloss show {names(label.unit for label in labels).of(best.unit)} --run {run}\n"
-        f"  neurogloss label {run} --units sample:48\n"
-        f"  neurogloss similar {run} {run} --dictionary-a {SAES[0]} --dictionary-b {SAES[1]}\n"
-        f"  neurogloss label {run} --units sample:24 --llm http://localhost:8000",
-        soft_wrap=True,
-    )
-
-
 def detection_excess(label: Label) -> float:
-    """How far detection lies above its floor, for choosing what is shown."""
+    """Detection score minus its baseline, to choose the units to show."""
     found = [score.excess.value for score in label.scores if score.scorer == "detection" and score.excess.defined]
     return found[0] if found else -1.0

@@ -1,90 +1,87 @@
-"""The brain demo: simulated voxels over real sentences. Are they labelled by what was planted in them?"""
+"""neurogloss demo --brain: simulated voxels over real sentences, compared with what was planted in them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from neurogloss.cli.demo import UNITS, TextDemo
 
 if TYPE_CHECKING:
-    from neurogloss.protocols import Embedder
+    from neurogloss.protocols import Embedder, Progress
     from neurogloss.records import Label
+    from neurogloss.runs.run import Run
+    from neurogloss.runs.sweep import Summary
     from neurogloss.sources.brain.simulate import Simulation
     from neurogloss.sources.brain.voxels import Voxels
 
 SENTENCES = 900
 CEILINGS = (0.4, 0.1, 0.03)
-"""Share of the variance of mean responses that is signal: of good, ordinary and poor voxels."""
-QUERY = "eating and drinking"
+"""Share of the variance of mean responses that is signal, of good, ordinary and poor voxels."""
 PICTURE = "voxels.png"
 SCORERS = ("detection", "voxel-prediction")
 
 
-def demo(run: Path, units: str, json: bool) -> int:
-    """Simulate, collect, label by LaVCa, search and draw; the command's exit code."""
-    import neurogloss as ng
-    from neurogloss.cli import progress, render
-    from neurogloss.cli.demo import UNITS
-    from neurogloss.engines.embedder import MiniLM
-    from neurogloss.folder import RunFolder
-    from neurogloss.settings import ResponseSettings
-    from neurogloss.sources.brain.collect import collect_responses
-    from neurogloss.sources.brain.simulate import sentences, simulate
+class BrainDemo(TextDemo):
+    """Simulates voxels, labels them by LaVCa, and counts the labels that name what was planted."""
 
-    began, embedder, files = time.monotonic(), MiniLM(), run / "simulated"
-    simulation = simulate(sentences(SENTENCES), embedder, CEILINGS, mixed=4, untuned=4)
-    simulation.save(files)
-    settings = ResponseSettings(
-        subject="simulated",
-        stimuli=str(files / "stimuli.csv"),
-        responses=(str(files / "responses.npy"),),
-        rois=str(files / "rois.json"),
-    )
-    chosen = f"0-{len(simulation.tunings) - 1}" if units == UNITS else units
-    with progress.shown() as bars:
-        collect_responses(RunFolder(run), settings, embedder, bars)
-        summary = ng.label(run, units=chosen, explainer="lavca", scorers=SCORERS, progress=bars)
-    labels = list(ng.open_run(run).labels(method=summary.method))
-    if json:
-        render.print_json(labels)
-    else:
-        _tell(run, simulation, labels, embedder, time.monotonic() - began)
-    return 1 if summary.waiting else 0
+    title: ClassVar[str] = "The first simulated voxels; voxel-prediction is Spearman's r."
+    query: ClassVar[str] = "eating and drinking"
 
+    @cached_property
+    def embedder(self) -> Embedder:
+        from neurogloss.engines.embedder import MiniLM
 
-def _tell(run: Path, simulation: Simulation, labels: list[Label], embedder: Embedder, seconds: float) -> None:
-    import neurogloss as ng
-    from neurogloss.cli import render
-    from neurogloss.cli.search import results_table
-    from neurogloss.cli.units import names
-    from neurogloss.sources.brain.voxels import Voxels
+        return MiniLM()
 
-    opened, out = ng.open_run(run), render.console()
-    explained = [label for label in labels if label.explanation is not None]
-    shown = [label for label in explained if simulation.tunings[label.unit.index]][:12]
-    out.print(render.labels_table(shown, title="The first simulated voxels; voxel-prediction is Spearman's r."))
-    out.print("bold: the score lies above its floor (what other voxels' explanations score there)\n", style="dim")
-    found = right(simulation, labels, embedder)
-    table = render.new_table("Voxels by noise ceiling: labelled, and named rightly")
-    for heading in ("ceiling (share of variance)", "tuned to", "voxels", "labelled", "right"):
-        table.add_column(heading)
-    for ceiling, kind, n, labelled, hits in found:
-        table.add_row(f"{ceiling:g}", kind, str(n), str(labelled), str(hits) if kind != "nothing" else "–")
-    out.print(table)
-    out.print()
-    out.print(results_table(QUERY, opened.search(QUERY, 3)))
-    voxels = Voxels.of(opened.cache)
-    assert voxels is not None
-    where = draw(run / PICTURE, voxels, simulation, found)
-    first = names(label.unit for label in labels).of(shown[0].unit) if shown else "0"
-    out.print(
-        f"\n{seconds:.0f} seconds. {where}Next:\n"
-        f"  neurogloss search 'money and business' --run {run}\n"
-        f"  neurogloss show {first} --run {run}\n"
-        f"  neurogloss status {run} --labels",
-        soft_wrap=True,
-    )
+    @cached_property
+    def simulation(self) -> Simulation:
+        from neurogloss.sources.brain.simulate import sentences, simulate
+
+        return simulate(sentences(SENTENCES), self.embedder, CEILINGS, mixed=4, untuned=4)
+
+    def label(self, progress: Progress) -> Summary:
+        import neurogloss as ng
+
+        files = self.run / "simulated"
+        self.simulation.save(files)
+        ng.collect_responses(
+            self.run,
+            subject="simulated",
+            stimuli=str(files / "stimuli.csv"),
+            responses=(str(files / "responses.npy"),),
+            rois=str(files / "rois.json"),
+            embedder=self.embedder,
+            progress=progress,
+        )
+        units = f"0-{len(self.simulation.tunings) - 1}" if self.units == UNITS else self.units
+        return ng.label(self.run, units=units, explainer="lavca", scorers=SCORERS, progress=progress)
+
+    def shown(self, labels: Sequence[Label]) -> Sequence[Label]:
+        return [each for each in labels if each.explanation and self.simulation.tunings[each.unit.index]][:12]
+
+    def tell(self, opened: Run, labels: Sequence[Label]) -> tuple[str, Sequence[str]]:
+        from neurogloss.cli import render
+        from neurogloss.cli.units import names
+        from neurogloss.sources.brain.voxels import Voxels
+
+        found, shown = right(self.simulation, labels, self.embedder), self.shown(labels)
+        table = render.new_table("Voxels by noise ceiling: labelled, and named rightly")
+        for heading in ("ceiling (share of variance)", "tuned to", "voxels", "labelled", "right"):
+            table.add_column(heading)
+        for ceiling, kind, n, labelled, hits in found:
+            table.add_row(f"{ceiling:g}", kind, str(n), str(labelled), str(hits) if kind != "nothing" else "–")
+        render.console().print(table)
+        voxels = Voxels.of(opened.cache)
+        assert voxels is not None
+        first = names(label.unit for label in labels).of(shown[0].unit) if shown else "0"
+        return draw(self.run / PICTURE, voxels, self.simulation, found), (
+            f"search 'money and business' --run {self.run}",
+            f"show {first} --run {self.run}",
+            f"status {self.run} --labels",
+        )
 
 
 Found = tuple[float, str, int, int, int]
@@ -92,7 +89,7 @@ Found = tuple[float, str, int, int, int]
 
 
 def right(simulation: Simulation, labels: Sequence[Label], embedder: Embedder) -> list[Found]:
-    """How many positive sides are explained by what they are tuned to: of two things, by either."""
+    """Count the positive sides whose explanation names what they are tuned to (either of two things)."""
     from neurogloss.sources.brain.simulate import named
 
     told = {each.unit.index: each.explanation.text for each in labels if each.explanation and each.unit.sign > 0}
@@ -113,7 +110,7 @@ def right(simulation: Simulation, labels: Sequence[Label], embedder: Embedder) -
 
 
 def draw(path: Path, voxels: Voxels, simulation: Simulation, found: Sequence[Found]) -> str:
-    """Held-out r beside the ceiling, and the share that is named rightly. Returns what to say of it."""
+    """Draw held-out r against the ceiling, and the share named rightly. Returns a sentence about the picture."""
     try:
         import matplotlib
     except ImportError:
@@ -134,7 +131,7 @@ def draw(path: Path, voxels: Voxels, simulation: Simulation, found: Sequence[Fou
     _bars(second, found)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
-    return f"r beside its ceiling, and what was recovered: {path}. "
+    return f"r against its ceiling, and the share named rightly: {path}. "
 
 
 def _bars(axes: Any, found: Sequence[Found]) -> None:

@@ -1,58 +1,44 @@
-"""The vision demo: what do channels of a small image classifier respond to?"""
+"""neurogloss demo --vision: channels of a small image classifier."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from neurogloss.cli.demo import TextDemo, detection_excess
 
 if TYPE_CHECKING:
+    from neurogloss.protocols import Progress
     from neurogloss.records import Label
     from neurogloss.runs.run import Run
+    from neurogloss.runs.sweep import Summary
 
 HOOKPOINT = "resnet.encoder.stages.2"
 """The last block: 64 channels, 4 x 4 cells."""
-QUERY = "round things"
 SHEET = "units.png"
 UNITS = 3
-"""On the contact sheet."""
-SCORERS = ("detection",)
+"""Units on the contact sheet."""
 
 
-def demo(run: Path, units: str, json: bool) -> int:
-    """Collect from rendered images, label by captions, search, draw a contact sheet; returns the exit code."""
-    import neurogloss as ng
-    from neurogloss.cli import progress, render
+class VisionDemo(TextDemo):
+    """Collects from rendered images, labels by captions and draws a contact sheet."""
 
-    began = time.monotonic()
-    with progress.shown() as bars:
-        ng.collect_images(run, hookpoints=(HOOKPOINT,), progress=bars)
-        summary = ng.label(run, units=units, scorers=SCORERS, progress=bars)
-    opened = ng.open_run(run)
-    labels = list(opened.labels(method=summary.method))
-    if json:
-        render.print_json(labels)
-    else:
-        _tell(run, opened, labels, time.monotonic() - began)
-    return 1 if summary.failed or summary.waiting else 0
+    title: ClassVar[str] = "Channels drawn at random, none picked."
+    query: ClassVar[str] = "round things"
 
+    def label(self, progress: Progress) -> Summary:
+        import neurogloss as ng
 
-def _tell(run: Path, opened: Run, labels: list[Label], seconds: float) -> None:
-    from neurogloss.cli import render
-    from neurogloss.cli.contact_sheet import contact_sheet
-    from neurogloss.cli.demo import detection_excess
-    from neurogloss.cli.search import results_table
+        ng.collect_images(self.run, hookpoints=(HOOKPOINT,), progress=progress)
+        return ng.label(self.run, units=self.units, scorers=("detection",), progress=progress)
 
-    out = render.console()
-    out.print(render.labels_table(labels, title="Channels drawn at random, none picked."))
-    out.print("bold: the score lies above its floor (what other units' explanations score there)\n", style="dim")
-    out.print(results_table(QUERY, opened.search(QUERY, 3)))
-    best = sorted(labels, key=detection_excess, reverse=True)[:UNITS]
-    contact_sheet(opened, best, run / SHEET)
-    out.print(
-        f"\n{seconds:.0f} seconds. What excites {len(best)} units most, and where: {run / SHEET}. Next:\n"
-        f"  neurogloss search 'red things' --run {run}\n"
-        f"  neurogloss ablate {run} --where 'explanation ~ \"red\"'\n"
-        f"  neurogloss show {best[0].unit} --run {run}",
-        soft_wrap=True,
-    )
+    def tell(self, opened: Run, labels: Sequence[Label]) -> tuple[str, Sequence[str]]:
+        from neurogloss.cli.contact_sheet import contact_sheet
+
+        best = sorted(labels, key=detection_excess, reverse=True)[:UNITS]
+        contact_sheet(opened, best, self.run / SHEET)
+        return f"Images that excite {len(best)} units most: {self.run / SHEET}. ", (
+            f"search 'red things' --run {self.run}",
+            f"ablate {self.run} --where 'explanation ~ \"red\"'",
+            f"show {best[0].unit} --run {self.run}",
+        )

@@ -11,7 +11,7 @@ import pytest
 
 import neurogloss as ng
 from neurogloss.cli import demo
-from neurogloss.settings import CollectSettings, LabelSettings, make, read_config
+from neurogloss.settings import CollectSettings, LabelSettings, read_config
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPT = f"scripted:{EXAMPLES / 'scripted_llm.jsonl'}"
@@ -115,13 +115,12 @@ def test_the_steps_of_the_document_run_as_written() -> None:
 
 
 def test_the_configuration_is_the_demo() -> None:
-    run, tables = read_config(EXAMPLES / "demo.toml")
-    assert run == demo.DEFAULT_RUN
-    collect = make(CollectSettings, tables["collect"])
-    assert collect == CollectSettings(
+    config = read_config(EXAMPLES / "demo.toml")
+    assert Path(config.run) == demo.DEFAULT_RUN
+    assert config.collect == CollectSettings(
         hookpoints=demo.HOOKPOINTS, dictionaries=demo.DICTIONARIES, tokens=demo.TOKENS
     )
-    assert make(LabelSettings, tables["label"]) == LabelSettings(units=demo.UNITS)
+    assert config.label == LabelSettings(units=demo.UNITS)
 
 
 @pytest.mark.parametrize(

@@ -1,65 +1,78 @@
-"""What a job is asked for: chosen settings within limits. Which models are asked is never among them."""
+"""Bodies of requests: what clients may ask for, and how much of it.
+
+A request names no URL, file, module or price: whoever starts the service decides which models it uses.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from neurogloss.settings import LabelSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+-]*$", max_length=64)]
-"""Of an explainer or scorer that is installed; none by its place in a module, which would run what it names."""
+"""Name of an installed explainer or scorer. `module:Class` is refused, because it would run any code it names."""
 Text = Annotated[str, Field(max_length=500)]
+SCORING: Mapping[str, Any] = {
+    "units": Field(max_length=100_000, examples=["sample:24"]),
+    "scorers": (Annotated[tuple[Name, ...], Field(min_length=1, max_length=20)], "Scorers by name."),
+    "questions": Field(le=1_000),
+    "floors": Field(le=20),
+    "per_prompt": Field(le=50),
+    "concurrency": Field(le=64),
+    "seed": Field(ge=0, le=2**31 - 1),
+    **dict.fromkeys(("judge", "probabilities", "stop", "stop_width", "stop_error", "pictures")),
+}
+"""Settings of both requests, with a lower limit, or with a narrower type and what it holds, or as they are."""
+EXPLAINING: Mapping[str, Any] = {
+    "explainer": (Name, "Explainer by name. Defaults to `default` with an LLM and to `pmi` without."),
+    "candidates": Field(le=20),
+    "refinements": Field(le=5),
+    "experiments": Field(le=20),
+    "min_active": Field(le=1_000),
+    **dict.fromkeys(("effort", "unit_tokens")),
+}
+"""Further settings of a request to label."""
 
 
 class Request(BaseModel):
-    """Base: unknown names are refused."""
+    """Base class: unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-
-class _Scoring(Request):
-    """What labelling and scoring share; what is left out is as on the command line."""
-
-    units: Annotated[str, Field(max_length=100_000, examples=["sample:24"])]
-    """`all`, `sample:N`, indices and ranges, or full unit ids with commas."""
-    scorers: Annotated[tuple[Name, ...], Field(min_length=1, max_length=20)] | None = None
-    judge: Literal["similarity", "likelihood", "llm"] | None = None
-    questions: Annotated[int, Field(ge=4, le=1_000)] | None = None
-    floors: Annotated[int, Field(ge=1, le=20)] | None = None
-    stop: Literal["width", "settled"] | None = None
-    stop_width: Annotated[float, Field(gt=0, lt=1)] | None = None
-    stop_error: Annotated[float, Field(gt=0, lt=1)] | None = None
-    pictures: Literal["auto", "captions"] | None = None
-    concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-
     def settings(self) -> dict[str, Any]:
-        """Of `neurogloss.settings.LabelSettings`, those that were given."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-class LabelRequest(_Scoring):
-    """Units to explain and to score."""
-
-    explainer: Name | None = None
-    effort: Literal["low", "medium", "high"] | None = None
-    candidates: Annotated[int, Field(ge=1, le=20)] | None = None
-    refinements: Annotated[int, Field(ge=0, le=5)] | None = None
-    experiments: Annotated[int, Field(ge=1, le=20)] | None = None
-    per_prompt: Annotated[int, Field(ge=1, le=50)] | None = None
-    probabilities: bool | None = None
-    min_active: Annotated[int, Field(ge=2, le=1_000)] | None = None
-    unit_tokens: Annotated[int, Field(ge=1)] | None = None
-
-
-class ScoreRequest(_Scoring):
-    """Explanations to score by more scorers."""
-
-    method: Text | None = None
-    """Whose explanations; by default the newest."""
-
-    def settings(self) -> dict[str, Any]:
+        """The `LabelSettings` that were given; the others have their defaults."""
         return self.model_dump(mode="json", exclude_none=True, exclude={"method"})
+
+
+def _model(name: str, doc: str, limits: Mapping[str, Any], **own: Any) -> type[Request]:
+    """A request with some of the settings. All but `units` may be left out."""
+    for setting, limit in limits.items():
+        field = LabelSettings.model_fields[setting]
+        kind: Any = Annotated[(field.annotation, *field.metadata, limit)]
+        description = field.description
+        if isinstance(limit, tuple):
+            kind, description = limit
+        if setting == "units":
+            own[setting] = (kind, Field(description=description))
+        else:
+            default = f" Default: {field.default}." if isinstance(field.default, int | float) else ""
+            own[setting] = (kind | None, Field(None, description=f"{description}{default}"))
+    return create_model(name, __base__=Request, __module__=__name__, __doc__=doc, **own)
+
+
+if TYPE_CHECKING:
+
+    class LabelRequest(Request): ...
+
+    class ScoreRequest(Request):
+        method: str | None
+else:
+    METHOD = (Text | None, Field(None, description="Method to score. Defaults to the newest."))
+    LabelRequest = _model("LabelRequest", "Units to explain and to score.", {**SCORING, **EXPLAINING})
+    ScoreRequest = _model("ScoreRequest", "Explanations to score by more scorers.", SCORING, method=METHOD)
 
 
 class Side(Request):

@@ -276,7 +276,7 @@ def test_what_the_demo_tells_can_be_typed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(demo, "SAES", ["neurons", "neurons"])
-    demo._tell(small_run, ng.open_run(small_run), small_labels, 61.0)
+    demo.TextDemo(small_run, demo.UNITS, demo.TOKENS).print(ng.open_run(small_run), small_labels, 0.0)
     told = capsys.readouterr().out
     assert "“words about people and how they feel”" in told
     commands = [shlex.split(line)[1:] for line in told.splitlines() if line.startswith("  neurogloss ")]

@@ -234,6 +234,6 @@ def test_the_vision_demo_collects_labels_searches_and_draws(
     monkeypatch.setattr(ng, "label", partial(ng.label, llm=script, min_active=2, questions=8, effort="low"))
     ended = invoke("demo", "--vision", "--run", tmp_path / "run", "--units", "sample:3")
     assert ended.code == 0, ended.err
-    assert "Channels drawn at random" in ended.out and demo_vision.QUERY in ended.out
+    assert "Channels drawn at random" in ended.out and demo_vision.VisionDemo.query in ended.out
     assert Image.open(tmp_path / "run" / demo_vision.SHEET).width > 1_000
     assert f"neurogloss ablate {tmp_path / 'run'}" in ended.out
