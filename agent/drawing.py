@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurogloss import own
 from neurogloss.errors import UserError, first_line
+from neurogloss.registry import load
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +24,7 @@ class Generator:
     def __init__(self, place: str) -> None:
         """`place`: `module:Class`."""
         self.name = place
-        self._kind = own.load(place, "a generator of images")
+        self._kind = load(place, "a generator of images")
         if not callable(getattr(self._kind, "draw", None)):
             raise UserError(f"Expected {place} to have draw(text, seed), found none. Give it one.")
 

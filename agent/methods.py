@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,13 @@ def build(
             not there.
     """
     scoring = build_scoring(settings, cache, models, chat, own_scorers)
-    explainer = _explainer(settings, models, chat)
+    parts = replace(
+        scoring.instruments,
+        causal=models.causal,
+        n_candidates=1 if settings.effort == "low" else settings.candidates,
+        seed=settings.seed,
+    )
+    explainer = explainers.get(settings.explainer_name, parts)
     effort = _effort(settings, models, chat, scoring.judge)
     decides = {
         **scoring.settings,
@@ -179,21 +185,6 @@ def describe(scorer: Scorer) -> dict[str, Any]:
     prompt = getattr(scorer, "prompt", None)
     hashed = {"prompt": template_hash(prompt)} if prompt else {}
     return {**parameters, **hashed, "name": scorer.name}
-
-
-def _explainer(settings: LabelSettings, models: Models, chat: ChatModel | None) -> Explainer:
-    return explainers.get(
-        settings.explainer_name,
-        explainers.Parts(
-            chat=chat,
-            causal=models.causal,
-            embedder=models.embedder,
-            subject=models.laboratory.subject,
-            readout=models.readout,
-            n=1 if settings.effort == "low" else settings.candidates,
-            seed=settings.seed,
-        ),
-    )
 
 
 def _effort(settings: LabelSettings, models: Models, chat: ChatModel | None, judge: Judge) -> Effort:

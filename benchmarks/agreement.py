@@ -46,7 +46,7 @@ FEWEST = 4
 
 def without_llm() -> tuple[str, ...]:
     """The package's scorers that ask no chat model."""
-    names = tuple(registry.FACTORIES)
+    names = tuple(registry.REGISTRY.own)
     asked = zip(names, registry.get(names, QUESTIONS), strict=True)
     return tuple(name for name, scorer in asked if "chat" not in answering.needs(scorer))
 

@@ -55,7 +55,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
 )
 
 
-def _exit(code: int | None) -> None:
+def _exit(code: int | None, **_: object) -> None:
     """Exit with the code that a command returned."""
     raise typer.Exit(code or 0)
 

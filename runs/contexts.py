@@ -136,7 +136,7 @@ class Labeller:
     async def explain(self, evidence: Evidence, judge: Judge | None) -> Label:
         """In state `explained`, or a failure with its reason."""
         # A unit's own embedder: vectors differ in the last digits with the texts that came before.
-        parts = explainers.Parts(self.chat, embedder=MiniLM(), seed=self.settings.seed)
+        parts = Instruments(self.chat, embedder=MiniLM(), seed=self.settings.seed)
         explainer = explainers.get(self.settings.explainer or ("default" if self.chat else "pmi"), parts)
         unit, method, seed = evidence.unit, explainer.name, self.settings.seed
         if judge is None:

@@ -41,7 +41,7 @@ def require(scorer: Scorer, instruments: Instruments) -> None:
             f"Expected a scorer with `questions` and `task`, or with `answered`, `needs` and `metric`; "
             f"{type(scorer).__name__} has neither."
         )
-    known = {field.name for field in fields(Instruments)} - {"lexical"}
+    known = {field.name for field in fields(Instruments)} - {"lexical", "n_candidates", "seed"}
     for need in sorted(needs(scorer)):
         names = need.split("|")
         if set(names) <= known and all(getattr(instruments, name) is None for name in names):

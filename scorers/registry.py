@@ -1,19 +1,17 @@
-"""The scorers by name: those of the package, those that installed packages offer, and classes by their place.
+"""Scorers by name: the package's own, those of installed packages, and `module:Class`.
 
-A package offers scorers in the entry-point group `neurogloss.scorers`; its own name for one is `module:Class` as
-well.
+A package offers scorers in the entry-point group `neurogloss.scorers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
+from collections.abc import Sequence
+from functools import partial
 from inspect import signature
-from typing import Any
 
-from neurogloss import own
 from neurogloss.errors import UserError
 from neurogloss.protocols import DirectScorer, QuestionScorer, Scorer
+from neurogloss.registry import Registry
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.discrimination import Discrimination
 from neurogloss.scorers.embedding import Embedding
@@ -29,64 +27,52 @@ from neurogloss.scorers.voxels import VoxelPrediction
 from neurogloss.scorers.voxels_written import VoxelWriting
 from neurogloss.scorers.written import Clarity, Sensitivity
 
-GROUP = "neurogloss.scorers"
+FEW = 20
+"""Questions at most for scorers whose questions cost much: they write texts, or rate each token."""
 
-Factory = Callable[[int], Scorer]
-"""From the number of questions to a scorer."""
-
-FACTORIES: Mapping[str, Factory] = {
-    "detection": lambda n: Detection(n),
-    "detection-hard": lambda n: Detection(n, hard=0.5),
-    "discrimination": lambda n: Discrimination(n),
-    "discrimination-lexical": lambda n: Discrimination(n, "lexical"),
-    "discrimination-look_alikes": lambda n: Discrimination(n, "look_alikes"),
-    "fuzzing": lambda n: Fuzzing(n),
-    "fuzzing-active": lambda n: Fuzzing(n, "active"),
-    "intervention": lambda n: Intervention(),
-    "intervention-nats": lambda n: InterventionLikelihood(),
-    "output": lambda n: Output(),
-    "simulation": lambda n: Simulation(min(n, 20)),
-    "simulation-written": lambda n: WrittenSimulation(min(n, 20)),
-    "surprisal": lambda n: Surprisal(n),
-    "embedding": lambda n: Embedding(n),
-    "intruder": lambda n: Intruder(min(n, 20)),
-    "clarity": lambda n: Clarity(),
-    "clarity-silent": lambda n: Clarity(against="silent"),
-    "sensitivity": lambda n: Sensitivity(),
-    "responsiveness": lambda n: Responsiveness(n),
-    "faithfulness": lambda n: Faithfulness(),
-    "voxel-prediction": lambda n: VoxelPrediction(),
-    "voxel-writing": lambda n: VoxelWriting(),
-}
-"""Those that make or write texts, or ask for a number a token, ask fewer questions than there are for a judge."""
-
-
-def names() -> tuple[str, ...]:
-    """Of the package's scorers, and of those that installed packages offer."""
-    return (*FACTORIES, *sorted(set(entry_points(group=GROUP).names) - set(FACTORIES)))
+REGISTRY = Registry(
+    "a scorer",
+    {
+        "detection": Detection,
+        "detection-hard": partial(Detection, hard=0.5),
+        "discrimination": Discrimination,
+        "discrimination-lexical": partial(Discrimination, against="lexical"),
+        "discrimination-look_alikes": partial(Discrimination, against="look_alikes"),
+        "fuzzing": Fuzzing,
+        "fuzzing-active": partial(Fuzzing, negatives="active"),
+        "intervention": Intervention,
+        "intervention-nats": InterventionLikelihood,
+        "output": Output,
+        "simulation": lambda n_questions: Simulation(min(n_questions, FEW)),
+        "simulation-written": lambda n_questions: WrittenSimulation(min(n_questions, FEW)),
+        "surprisal": Surprisal,
+        "embedding": Embedding,
+        "intruder": lambda n_questions: Intruder(min(n_questions, FEW)),
+        "clarity": Clarity,
+        "clarity-silent": partial(Clarity, against="silent"),
+        "sensitivity": Sensitivity,
+        "responsiveness": Responsiveness,
+        "faithfulness": Faithfulness,
+        "voxel-prediction": lambda: VoxelPrediction(),
+        "voxel-writing": VoxelWriting,
+    },
+    group="neurogloss.scorers",
+)
+names = REGISTRY.names
 
 
 def get(names: Sequence[str], n_questions: int) -> list[Scorer]:
     """The named scorers, in that order.
 
     Raises:
-        UserError: an unknown name, with those that are known, or a class that cannot be had or is no scorer.
+        UserError: a name is unknown, or its class cannot be imported or is not a scorer.
     """
-    return [_get(name, n_questions) for name in names]
+    return [_make(name, n_questions) for name in names]
 
 
-def _get(name: str, n_questions: int) -> Scorer:
-    if name in FACTORIES:
-        return FACTORIES[name](n_questions)
-    if ":" in name:
-        return _make(name, own.load(name, "a scorer"), n_questions)
-    for offered in entry_points(group=GROUP, name=name):
-        return _make(name, own.load(offered.value, "a scorer"), n_questions)
-    raise UserError(f"Expected scorers among {', '.join(names())}, or module:Class; found {name}.")
-
-
-def _make(name: str, kind: Any, n_questions: int) -> Scorer:
-    """An object of the class, told the number of questions where it takes one."""
+def _make(name: str, n_questions: int) -> Scorer:
+    """Make a scorer; its class is told the number of questions if it takes one."""
+    kind = REGISTRY.find(name)
     try:
         takes = "n_questions" in signature(kind).parameters
         scorer = kind(n_questions=n_questions) if takes else kind()

@@ -115,7 +115,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """What a scorer may measure with beside the judge; None where a run does not have it."""
+    """What scorers and explainers may use besides the judge. None if a run does not have it."""
 
     chat: ChatModel | None = None
     causal: CausalModel | None = None
@@ -127,6 +127,9 @@ class Instruments:
     """How a voxel responded to the stimuli of the score half."""
     readout: ReadoutOf | None = None
     """A voxel's direction in the embedder's space, as its encoding model has it."""
+    n_candidates: int = 3
+    """Explanations to ask an LLM for."""
+    seed: int = 0
 
 
 Answered = tuple[Question, Answer]

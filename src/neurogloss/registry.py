@@ -1,24 +1,21 @@
-"""Objects that are asked for by name: the package's own, those of installed packages, and `module:Class`."""
+"""Finds classes by name: the package's own, those of installed packages, and `module:Class`."""
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from neurogloss.errors import UserError, first_line
 
-Entry = TypeVar("Entry")
 
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`Did you mean units?`, or all known names if none is near."""
-    names = list(known)
-    near = get_close_matches(name, names, 3)
-    return f"Did you mean {' or '.join(near)}?" if near else f"Known are: {', '.join(names)}."
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """` Did you mean units?`, or nothing if no known name is near."""
+    near = get_close_matches(name, list(known), 3)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def load(place: str, what: str) -> Any:
@@ -40,12 +37,12 @@ def load(place: str, what: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Registry(Generic[Entry]):
-    """Entries of one kind, by name."""
+class Registry:
+    """Classes and functions of one kind, by name."""
 
     kind: str
     """What an entry is, with its article: `an explainer`."""
-    own: Mapping[str, Entry]
+    own: Mapping[str, Callable[..., Any]]
     """The package's entries. No other package can replace them."""
     group: str
     """Entry-point group in which other packages offer theirs."""
@@ -56,17 +53,20 @@ class Registry(Generic[Entry]):
         """The package's names, then those of installed packages."""
         return (*self.own, *sorted(set(entry_points(group=self.group).names) - set(self.own)))
 
-    def offered(self, name: str) -> Any:
-        """What an entry point or `module:Class` names.
+    def find(self, name: str) -> Any:
+        """The entry of that name, or the object that `module:Class` names.
 
         Raises:
             UserError: the name is unknown, or cannot be imported.
         """
+        if name in self.own:
+            return self.own[name]
         for point in entry_points(group=self.group, name=name):
             return load(point.value, self.kind)
-        if ":" in name:
+        module, _, attribute = name.partition(":")
+        if module and attribute:
             return load(name, self.kind)
         raise UserError(
-            f"Expected {self.kind} ({', '.join(self.names())}) or {self.also}; found {name!r}. "
-            f"{nearest(name, self.names())}"
+            f"Expected {self.kind} ({', '.join(self.names())}) or {self.also}; found {name!r}."
+            f"{suggestion(name, self.names())}"
         )

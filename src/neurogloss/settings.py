@@ -37,7 +37,7 @@ from neurogloss.presentation import (
     UNITS,
     Shown,
 )
-from neurogloss.registry import nearest
+from neurogloss.registry import suggestion
 
 DEMO_SUBJECT = "smollm2-135m-instruct"
 """Name of the packaged subject."""
@@ -371,7 +371,9 @@ def _line(kind: type[Settings], error: ErrorDetails, named: Callable[[str], str]
         inner: Any = kind
         for table in error["loc"][:-1]:
             inner = inner.model_fields[table].annotation
-        return f"{name}: no such setting. {nearest(str(error['loc'][-1]), inner.model_fields)}"
+        known = list(inner.model_fields)
+        near = suggestion(str(error["loc"][-1]), known) or f" Known are: {', '.join(known)}."
+        return f"{name}: no such setting.{near}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
     message = re.sub("expected (greater|less)", r"expected a number \1", message)
     return f"{name}: {message}, found {error['input']!r}"

@@ -228,7 +228,7 @@ def test_an_llm_that_fails_is_a_state_with_a_reason(
         (["a"], [1.0], {"treshold": 1.0}, "treshold: no such setting. Did you mean threshold?"),
         (["a"], [1.0], {"threshold": math.nan}, "threshold: "),
         (["a"], [1.0], {"unit": "twelve"}, "expected subject/hookpoint/dictionary/index, found 'twelve'"),
-        (["a"], [1.0], {"scorers": ["detektion"]}, "found detektion"),
+        (["a"], [1.0], {"scorers": ["detektion"]}, "found 'detektion'"),
         (["a", "b", "c", "d"], [1.0] * 4, {"explainer": "pmy"}, "found 'pmy'"),
         (["a"], [1.0], {"scorers": []}, "Expected one scorer or more"),
         (["a"], [1.0], {"scorers": ["intervention"]}, "Interventions need a collected run"),

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 
 from neurogloss.agent.explainers import registry
 from neurogloss.agent.explainers.pmi import QUESTION
-from neurogloss.agent.explainers.registry import Parts, get, names
+from neurogloss.agent.explainers.registry import get, names
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.llm import CausalModel, ChatModel, Likelihood
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Material
+from neurogloss.protocols import Instruments, Material
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
 from neurogloss.voxels import Readout
 
@@ -53,8 +53,8 @@ def chat(tmp_path: Path) -> ChatModel:
     return ScriptedModel(rules)
 
 
-def parts(chat: ChatModel | None, causal: CausalModel | None = None) -> Parts:
-    return Parts(chat, causal or Likes("snow"), MiniLM(), n=3, readout=_no_readout)
+def parts(chat: ChatModel | None, causal: CausalModel | None = None) -> Instruments:
+    return Instruments(chat, causal or Likes("snow"), MiniLM(), n_candidates=3, readout=_no_readout)
 
 
 def _no_readout(unit: UnitId) -> Readout:
@@ -70,7 +70,7 @@ def material() -> Material:
     return Material(UnitId("tiny", "layer", "neurons", 0), EvidenceHalf((), examples, ()), outputs, 0)
 
 
-def candidates(name: str, given: Parts) -> list[Candidate]:
+def candidates(name: str, given: Instruments) -> list[Candidate]:
     return asyncio.run(get(name, given).candidates(material()))
 
 
@@ -119,7 +119,7 @@ def test_settings_of_each_hold_the_templates(chat: ChatModel) -> None:
 )
 def test_a_part_that_is_missing_is_named_with_how_to_get_it(name: str, missing: str) -> None:
     with pytest.raises(UserError, match=missing):
-        get(name, Parts())
+        get(name, Instruments())
 
 
 @pytest.mark.parametrize("name", ["facets+output", "facets+promoted", "facets+ranked+output"])
@@ -139,7 +139,7 @@ def test_without_an_llm_they_wrap_the_explainer_that_needs_none() -> None:
 
 
 def test_promoted_words_are_an_explanation_of_the_output() -> None:
-    assert candidates("promoted", Parts()) == [Candidate("wet, storm", Side.OUTPUT)]
+    assert candidates("promoted", Instruments()) == [Candidate("wet, storm", Side.OUTPUT)]
 
 
 # --- explainers of one's own ---------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("own")
 def test_a_class_of_one_s_own_is_named_by_its_module() -> None:
-    assert candidates("own_explainer:Own", Parts()) == [Candidate("own")]
+    assert candidates("own_explainer:Own", Instruments()) == [Candidate("own")]
     assert get("facets+own_explainer:Own", parts(None)).name == "facets-own"
 
 
@@ -172,8 +172,8 @@ def test_a_class_of_one_s_own_is_named_by_its_module() -> None:
         ("best", "Expected an explainer .default, llm,.*; found 'best'"),
         (":Own", "found ':Own'"),
         ("own_explainer:", "found 'own_explainer:'"),
-        ("own_explainer:Others", "cannot be loaded: .*Others"),
-        ("no_such_module:Own", "cannot be loaded: No module named 'no_such_module'"),
+        ("own_explainer:Others", "at own_explainer:Others .*, found none: .*Others"),
+        ("no_such_module:Own", "found none: No module named 'no_such_module'"),
         ("own_explainer:nothing", "found int, which has no candidates"),
         ("facets+", "found ''"),
         ("best+pmi", r"found 'best\+pmi'"),
@@ -187,11 +187,12 @@ def test_a_name_that_is_none_is_the_user_s_to_mend(name: str, message: str, chat
 
 @pytest.mark.usefixtures("own")
 def test_an_entry_point_of_another_package_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [EntryPoint(name, "own_explainer:Own", registry.GROUP) for name in ("mine", "pmi")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.GROUP else [])
+    group = registry.REGISTRY.group
+    points = EntryPoints(EntryPoint(name, "own_explainer:Own", group) for name in ("mine", "pmi"))
+    monkeypatch.setattr("neurogloss.registry.entry_points", lambda **by: points.select(**by))
     assert names() == (*ALL, "mine")
-    assert candidates("mine", Parts()) == [Candidate("own")]
-    assert get("pmi", Parts()).name == "pmi", "its own names are the package's"
+    assert candidates("mine", Instruments()) == [Candidate("own")]
+    assert get("pmi", Instruments()).name == "pmi", "its own names are the package's"
 
 
 def test_a_prompt_of_one_s_own_shows_what_the_default_shows(tmp_path: Path, chat: ChatModel) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from neurogloss.agent.explainers.llm import LLMExplainer
-from neurogloss.agent.explainers.registry import Parts, get
+from neurogloss.agent.explainers.registry import get
 from neurogloss.agent.explainers.views import CONTRASTIVE, DEFAULT, PAIRS, View, ensemble
 from neurogloss.agent.menu import Laboratory, Menu
 from neurogloss.agent.nodes.experiment import Experiment
@@ -146,7 +146,7 @@ def test_a_prompt_of_one_s_own_is_followed_by_the_pictures(cats: Material, tmp_p
     own = tmp_path / "own.md"
     own.write_text("## user\n{{ examples | length }} {{ promoted | length }}", encoding="utf-8")
     chat = Chat(SEES)
-    asyncio.run(get(str(own), Parts(chat=chat, n=1)).candidates(cats))
+    asyncio.run(get(str(own), Instruments(chat=chat, n_candidates=1)).candidates(cats))
     assert chat.asked[0].content == "2 0" and len(chat.asked[0].pictures) == 2
 
 

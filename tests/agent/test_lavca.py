@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from neurogloss.agent.explainers.lavca import LaVCa, chosen, mined
-from neurogloss.agent.explainers.registry import Parts, get
+from neurogloss.agent.explainers.registry import get
 from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.errors import EmptyAnswerError, UnparseableError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.llm import ChatModel
-from neurogloss.protocols import Float32, Material
+from neurogloss.protocols import Float32, Instruments, Material
 from neurogloss.records import Context, EvidenceHalf, Example
 from neurogloss.voxels import Readout
 
@@ -128,7 +128,7 @@ def test_another_space_is_refused() -> None:
 
 
 def test_by_name_and_what_it_needs() -> None:
-    parts = Parts(embedder=Axes(), readout=readout)  # type: ignore[arg-type]
+    parts = Instruments(embedder=Axes(), readout=readout)  # type: ignore[arg-type]
     assert [get(name, parts).name for name in ("lavca", "lavca-keywords")] == ["lavca", "lavca-keywords"]
     with pytest.raises(UserError, match="neurogloss collect-responses"):
-        get("lavca", Parts(embedder=Axes()))  # type: ignore[arg-type]
+        get("lavca", Instruments(embedder=Axes()))  # type: ignore[arg-type]

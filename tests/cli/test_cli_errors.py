@@ -144,7 +144,7 @@ def test_a_corpus_that_cannot_be_read(
         (["--units", "48"], "Expected an index from 0 to 47 at model.layers.0.mlp.down_proj.input, found 48."),
         (["--units", "first"], "Expected units such as all, sample:24, 0-99 or 512-; found 'first'."),
         (["--units", "sample:0"], "Expected sample:N"),
-        (["--scorers", "detection,guessing"], "Expected scorers among detection, detection-hard"),
+        (["--scorers", "detection,guessing"], "Expected a scorer (detection, detection-hard"),
         (["--explainer", "magic"], "Expected an explainer (default, llm, contrastive"),
         (["--questions", "1"], "questions: expected a number greater than or equal to 4, found"),
         (["--explainer", "llm"], "Expected an LLM for the explainer llm, found none. Give one with --llm"),

@@ -55,8 +55,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     import sys
 
     monkeypatch.setitem(sys.modules, "own_scorers_here", sys.modules[HERE])
-    offered = EntryPoints([EntryPoint("theirs", "own_scorers_here:Own", registry.GROUP)])
-    monkeypatch.setattr(registry, "entry_points", lambda **by: offered.select(**by))
+    offered = EntryPoints([EntryPoint("theirs", "own_scorers_here:Own", registry.REGISTRY.group)])
+    monkeypatch.setattr("neurogloss.registry.entry_points", lambda **by: offered.select(**by))
     yield "own_scorers_here"
 
 
@@ -87,7 +87,7 @@ def test_an_unknown_name_is_told_with_the_known_ones() -> None:
     with pytest.raises(UserError) as caught:
         registry.get(["detection", "detecton"], 10)
     message = str(caught.value)
-    assert message.endswith("found detecton.")
+    assert message.endswith("found 'detecton'. Did you mean detection or detection-hard?")
     assert all(name in message for name in registry.names())
 
 
@@ -102,7 +102,7 @@ def test_ones_own_is_found_by_its_place_and_by_its_entry_point(here: str) -> Non
     [
         ("no.such.module:Own", "No module named 'no'"),
         ("json:NoSuchClass", "NoSuchClass"),
-        (":Own", "Expected a scorer at :Own"),
+        (":Own", "found ':Own'"),
         ("json:JSONDecoder", "to have name, needs_subject, task and questions"),
         ("own_scorers_here:Demanding", "without arguments"),
     ],
