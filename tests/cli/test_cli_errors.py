@@ -262,5 +262,5 @@ def test_an_override_that_is_no_toml(invoke: Invoke, config: Path) -> None:
 def test_an_error_shows_no_control_characters(
     invoke: Invoke, run_copy: Path, tmp_path: Path, write_script: Callable[..., str]
 ) -> None:
-    error = said(invoke("label", run_copy, "--scorers", "\x1b[2Jdetection"))
-    assert "\x1b" not in error and "␛[2Jdetection" in error
+    error = said(invoke("score", run_copy, "--method", "\x1b[2Jpmi"))
+    assert "\x1b" not in error and "␛[2Jpmi" in error
