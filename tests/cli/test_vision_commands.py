@@ -204,7 +204,7 @@ def test_a_folder_of_exemplars_is_labelled_scored_and_shown(
     refused = invoke("label", run, "--units", "0", "--llm", script, "--scorers", "intervention")
     assert refused.code == 2 and "model with named classes" in " ".join(refused.err.split())
     both = invoke("collect-images", tmp_path / "other", "--exemplars", folder, "--pictures", folder)
-    assert both.code == 2 and "beside --exemplars" in both.err
+    assert both.code == 2 and "Expected --exemplars without --pictures" in both.err
 
 
 def test_a_contact_sheet_has_a_row_a_unit_and_outlines_the_mask(labelled_run: Path, tmp_path: Path) -> None:
