@@ -81,7 +81,7 @@ async def label_async(
         async with AsyncExitStack() as stack:
             chat = await methods.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
             method = methods.build(settings, cache, models, chat, own_scorers)
-            stages: Stages = LocalStages(cache, models, settings, method.scoring, method)
+            stages: Stages = LocalStages(cache, models, settings, method)
             if engine != LOCAL:
                 stages = await open_cluster_stages(stack, engine, folder, settings, own_scorers, method)
             ledger = stack.enter_context(Ledger(folder.ledger))

@@ -102,14 +102,14 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         times = left / max(1, len(sample))
         if chat is None or stub is None or not stub.asked:
             return Plan(left, len(sample), Usage(), seconds * times, 0, 0.0)
-        rates = await _try(chat, stub.asked)
+        speed, characters, answers = await _try(chat, stub.asked)
         usage = Usage(
             requests=round(len(stub.asked) * times),
-            prompt_tokens=round(_characters(stub.asked) / rates.characters * times),
-            completion_tokens=round(sum(each.answer for each in stub.asked) * rates.answers * times),
+            prompt_tokens=round(_characters(stub.asked) / characters * times),
+            completion_tokens=round(sum(each.answer for each in stub.asked) * answers * times),
         )
         pictures = round(_pictures(stub.asked) * times)
-        seconds = max(seconds * times, usage.requests / rates.requests)
+        seconds = max(seconds * times, usage.requests / speed)
         return Plan(left, len(sample), usage, seconds, pictures, usage.cost(settings.prices))
 
 
@@ -135,7 +135,7 @@ async def _timed(
     progress: Progress,
 ) -> float:
     """Labels the sample into a ledger that is thrown away. Returns seconds a unit, without loading models."""
-    stages = LocalStages(cache, models, settings, method.scoring, method)
+    stages = LocalStages(cache, models, settings, method)
     with TemporaryDirectory() as scratch, Ledger(Path(scratch) / "ledger.sqlite") as ledger:
         seconds = 0.0
         for some in (sample[:1], sample[1:]):  # models are loaded for the first one
@@ -145,32 +145,25 @@ async def _timed(
         return seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What a server did with a few requests."""
+async def _try(chat: ChatModel, asked: Sequence[Asked]) -> tuple[float, float, float]:
+    """Sends some of the requests side by side.
 
-    requests: float
-    """A second."""
-    characters: float
-    """A token."""
-    answers: float
-    """Tokens of its answers for each token estimated."""
+    Returns:
+        Requests a second, characters a token, and tokens of answers for each one estimated.
 
-
-async def _try(chat: ChatModel, asked: Sequence[Asked]) -> Rates:
-    """Sends some of the requests side by side. Raises TransportError."""
+    Raises:
+        TransportError: the server cannot be reached.
+    """
     sent = asked[:: max(1, len(asked) // SENT)][:SENT]
     began = time.monotonic()
     replies = await together(_answer(chat, each.request) for each in sent)
-    seconds = time.monotonic() - began
-    answered = [(each, reply) for each, reply in zip(sent, replies, strict=True) if reply and reply.prompt_tokens]
-    if not answered:
-        return Rates(len(sent) / seconds, CHARACTERS, 1.0)
-    return Rates(
-        len(sent) / seconds,
-        _characters([each for each, _ in answered]) / sum(reply.prompt_tokens for _, reply in answered),
-        sum(reply.completion_tokens for _, reply in answered) / sum(each.answer for each, _ in answered),
-    )
+    speed = len(sent) / (time.monotonic() - began)
+    counted = [(each, reply) for each, reply in zip(sent, replies, strict=True) if reply and reply.prompt_tokens]
+    if not counted:
+        return speed, CHARACTERS, 1.0
+    characters = _characters([each for each, _ in counted]) / sum(reply.prompt_tokens for _, reply in counted)
+    answers = sum(reply.completion_tokens for _, reply in counted) / sum(each.answer for each, _ in counted)
+    return speed, characters, answers
 
 
 async def _answer(chat: ChatModel, request: Request) -> Reply | None:

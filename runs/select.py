@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
 from typing import overload
 
 import numpy as np
@@ -20,6 +18,8 @@ from neurogloss.sources.cache import Cache, Site
 _INDICES = re.compile(r"(\d+)(-(\d+)?)?")
 Place = tuple[str, str]
 """Hookpoint and dictionary."""
+PLACE = 40
+"""Bits of a unit's code below its place's number."""
 
 
 class Selection(Sequence[UnitId]):
@@ -27,9 +27,10 @@ class Selection(Sequence[UnitId]):
 
     def __init__(self, subject: str, codes: Mapping[Place, NDArray[np.int64]]) -> None:
         """`codes`: for each place, index * 2 + (1 on the positive side) of its units."""
-        self._subject = subject
-        self._codes = {place: np.unique(codes[place]) for place in sorted(codes)}
-        self._ends = list(accumulate(map(len, self._codes.values())))
+        self._subject, self._places = subject, sorted(codes)
+        self._codes = np.concatenate(
+            [np.unique(codes[place]) + (i << PLACE) for i, place in enumerate(self._places)]
+        )
 
     @classmethod
     def of(cls, subject: str, units: Iterable[UnitId]) -> Selection:
@@ -40,27 +41,19 @@ class Selection(Sequence[UnitId]):
         return cls(subject, {place: np.array(found, np.int64) for place, found in codes.items()})
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
-
-    def __iter__(self) -> Iterator[UnitId]:
-        for place, codes in self._codes.items():
-            for code in codes:
-                yield self._unit(place, int(code))
+        return len(self._codes)
 
     @overload
     def __getitem__(self, at: int) -> UnitId: ...
     @overload
     def __getitem__(self, at: slice) -> list[UnitId]: ...
     def __getitem__(self, at: int | slice) -> UnitId | list[UnitId]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        i = range(len(self))[at]
-        which = bisect_right(self._ends, i)
-        place, codes = list(self._codes.items())[which]
-        return self._unit(place, int(codes[i - self._ends[which]]))
+        found = self._codes[at]
+        return self._unit(int(found)) if isinstance(at, int) else list(map(self._unit, found.tolist()))
 
-    def _unit(self, place: Place, code: int) -> UnitId:
-        return UnitId(self._subject, *place, code // 2, 1 if code % 2 else -1)
+    def _unit(self, code: int) -> UnitId:
+        index, positive = divmod(code & ((1 << PLACE) - 1), 2)
+        return UnitId(self._subject, *self._places[code >> PLACE], index, 1 if positive else -1)
 
 
 def select(cache: Cache, spec: str, min_active: int, seed: int) -> Selection:

@@ -55,22 +55,17 @@ class Stages(Protocol):
 class LocalStages:
     """Stages in this process, over a run's cache."""
 
-    def __init__(
-        self,
-        cache: Cache,
-        models: Models,
-        settings: LabelSettings,
-        scoring: Scoring,
-        method: Method | None = None,
-    ) -> None:
-        """`method`: None if nothing is to be explained."""
-        self._models, self._settings, self._scoring, self._method = models, settings, scoring, method
-        self._shortfall = shortfalls(cache)
-        self._score = score_graph(scoring, lambda: models.steered, models.rivals, settings)
+    def __init__(self, cache: Cache, models: Models, settings: LabelSettings, method: Method | Scoring) -> None:
+        """`method`: its scoring alone if nothing is to be explained."""
+        self._models, self._settings, self._shortfall = models, settings, shortfalls(cache)
+        self._method = method if isinstance(method, Method) else None
+        self._scoring = method.scoring if isinstance(method, Method) else method
+        self._score = score_graph(self._scoring, lambda: models.steered, models.rivals, settings)
         self._explain: ExplainGraph | None = None
-        if method:
+        if self._method:
+            explainer, judge, effort = self._method.explainer, self._scoring.judge, self._method.effort
             self._explain = explain_graph(
-                method.explainer, scoring.judge, method.id, settings.min_active, settings.seed, method.effort
+                explainer, judge, self._method.id, settings.min_active, settings.seed, effort
             )
         # Models in this process answer one at a time: only a server has use for several units.
         self.in_flight = settings.concurrency if settings.llm else 1

@@ -80,7 +80,7 @@ async def label(
     method = methods.build(settings, cache, models, chat)
     with Ledger(ledger) as opened:
         sweeps = Sweeps(opened, method.id, settings, [unit_id(i) for i in chosen], Quiet())
-        await label_units(sweeps, method, cache, LocalStages(cache, models, settings, method.scoring, method))
+        await label_units(sweeps, method, cache, LocalStages(cache, models, settings, method))
         labels = [opened.label(unit_id(i), method.id) for i in chosen]
         tokens = opened.usage(method.id)["explain"].tokens
     texts = [

@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -33,8 +33,10 @@ from neurogloss.sources.source import Document
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.texts import Texts
 
-PARTS = 4
-"""For each worker at least, where there are shards enough: they end at different times."""
+PARTS = 64
+"""At least, if there are shards enough: workers end at different times."""
+BEGUN = ("thresholds.safetensors", "manifest.json")
+"""What a part starts from: a pass that is calibrated, and has read nothing."""
 MOST_SHARDS = 64
 """Of a part, which is what a worker loses when it dies."""
 
@@ -50,7 +52,7 @@ def collect(
 
 
 def _read(cluster: Cluster, whole: Pass) -> dict[str, Any]:
-    """Have the parts read, and put them together. Returns the manifest."""
+    """Has the parts read, and puts them together. Returns the manifest."""
     if whole.shards_done:
         raise UserError(
             f"Expected a collection that workers began in {whole.cache.parent}, found one that a single process "
@@ -59,65 +61,49 @@ def _read(cluster: Cluster, whole: Pass) -> dict[str, Any]:
     whole.begin()
     if not whole.begun:
         whole.write_manifest(complete=False)
-    folder = _folder(whole, cluster.slots(_on_gpu(whole)))
-    for leftover in folder.glob(".*.tmp"):
+    for leftover in parts_folder(whole.cache).glob(".*.tmp"):
         shutil.rmtree(leftover)
     whole.progress.start("collecting", whole.source.limit, whole.source.measure)
     caches = []
-    for cache in _parts_read(cluster, whole, folder):
+    for cache in _parts_read(cluster, whole):
         if cache.manifest["subject"] != dict(whole.source.facts):
             raise UserError(
                 f"Expected one subject {whole.source.subject.name} on every host, found another in {cache.path}. "
-                f"Put the same files everywhere, delete {folder} and collect again."
+                f"Put the same files everywhere, delete {cache.path.parent} and collect again."
             )
         caches.append(cache)
         whole.progress.advance(cache.manifest["counts"][whole.source.measure])
     return whole.join(sorted(caches, key=lambda cache: cache.path))
 
 
-def _folder(whole: Pass, slots: int) -> Path:
-    """Where the parts lie. Its name says how many shards each has, so that a later run cuts the same ones."""
-    above = parts_folder(whole.cache)
-    if known := sorted(above.glob("of-*")):
-        return known[0]
-    n_shards = math.ceil(whole.source.limit / whole.shard_size)
-    folder = above / f"of-{max(1, min(MOST_SHARDS, math.ceil(n_shards / (PARTS * slots))))}"
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _parts_read(cluster: Cluster, whole: Pass, folder: Path) -> Iterator[Cache]:
+def _parts_read(cluster: Cluster, whole: Pass) -> Iterator[Cache]:
     """Each part when it is there, in any order."""
-    ray = cluster.ray
-    task = ray.remote(**cluster.resources(_on_gpu(whole)))(read_part)
-    begun, slots = ray.put(_begun(whole.cache)), cluster.slots(_on_gpu(whole))
+    ray, folder = cluster.ray, parts_folder(whole.cache)
+    folder.mkdir(exist_ok=True)
+    n_shards = math.ceil(whole.source.limit / whole.shard_size)
+    size = max(1, min(MOST_SHARDS, n_shards // PARTS))
+    on_gpu = whole.settings.model_dump()["device"] != "cpu"
+    task = ray.remote(**cluster.resources(on_gpu))(read_part)
+    begun = ray.put({name: (whole.cache / name).read_bytes() for name in BEGUN})
     running: list[Any] = []
-    shards, number = whole.shards(whole.source.documents()), 0
+    shards = whole.shards(whole.source.documents())
     try:
-        while some := list(islice(shards, int(folder.name.removeprefix("of-")))):
-            documents = [document for shard in some for document, _ in shard]
+        for number in count():
+            documents = [document for shard in islice(shards, size) for document, _ in shard]
+            if not documents:
+                break
             part = folder / f"{number:06}"
-            number += 1
             if part.is_dir():
                 yield _checked(part, documents, whole)
                 continue
             running.append(task.remote(cluster.home, part.resolve(), whole.settings, begun, documents))
-            if len(running) > slots:
+            if len(running) > cluster.slots(on_gpu):
                 yield _ended(ray, running)
         while running:
             yield _ended(ray, running)
     finally:
         for reference in running:
             ray.cancel(reference)
-
-
-def _on_gpu(whole: Pass) -> bool:
-    return bool(whole.settings.model_dump()["device"] != "cpu")
-
-
-def _begun(cache: Path) -> dict[str, bytes]:
-    """What a part starts from: a pass that is calibrated, and has read nothing."""
-    return {name: (cache / name).read_bytes() for name in ("thresholds.safetensors", "manifest.json")}
 
 
 def _ended(ray: Any, running: list[Any]) -> Cache:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,6 @@ async def open_cluster_stages(
     on_gpu = settings.llm is None or any(scorer.needs_subject for scorer in scoring.scorers)
     stages = ClusterStages(cluster, job, on_gpu)
     stack.callback(stages.close)
-    stages.start()
     return stages
 
 
@@ -76,17 +75,13 @@ class ClusterStages:
     def __init__(self, cluster: Cluster, job: Job, on_gpu: bool) -> None:
         self._ray, self._job = cluster.ray, job
         self._actor = cluster.ray.remote(max_restarts=0, **cluster.resources(on_gpu))(Worker)
-        self._slots = cluster.slots(on_gpu)
-        self._each = job.settings.concurrency if job.settings.llm else 1
-        self.in_flight = self._slots * self._each
+        slots, self._each = cluster.slots(on_gpu), job.settings.concurrency if job.settings.llm else 1
+        self.in_flight = slots * self._each
         self._free: asyncio.Queue[Any] = asyncio.Queue()
         """Each worker, once for each further unit that it has room for; an error if a worker could not be made."""
         self._workers: set[Any] = set()
         self._opening: set[asyncio.Task[None]] = set()
-
-    def start(self) -> None:
-        """Asks for a worker in each slot of the cluster."""
-        for _ in range(self._slots):
+        for _ in range(slots):
             self._add()
 
     def close(self) -> None:
@@ -162,33 +157,32 @@ class Worker:
         """Connects to the LLM. Raises UserError."""
         job = self._job
         os.chdir(job.home)
-        try:
+        with _sendable():
             cache = Cache(RunFolder(job.run).cache)
             models = Models(cache, job.settings, Quiet())
             chat = await methods.open_chat(self._stack, job.settings, None)
             build = methods.build if job.explains else methods.build_scoring
             method = build(job.settings, cache, models, chat, job.own_scorers)
-        except UserError as error:
-            # As a plain one: not every subclass can be sent.
-            raise UserError(str(error)) from None
         if content_id(method.settings) != job.decides:
             raise UserError(
                 f"Expected one method on every host, found another on {os.uname().nodename}: a model, a prompt or "
                 "the version of neurogloss differs there. Install the same everywhere."
             )
-        if isinstance(method, methods.Method):
-            self._stages = LocalStages(cache, models, job.settings, method.scoring, method)
-        else:
-            self._stages = LocalStages(cache, models, job.settings, method)
+        self._stages = LocalStages(cache, models, job.settings, method)
 
     async def explain(self, unit: UnitId) -> Result:
-        try:
+        with _sendable():
             return await self._stages.explain(unit)
-        except UserError as error:
-            raise UserError(str(error)) from None
 
     async def score(self, label: Label, floors: Sequence[Floor]) -> Result:
-        try:
+        with _sendable():
             return await self._stages.score(label, floors)
-        except UserError as error:
-            raise UserError(str(error)) from None
+
+
+@contextmanager
+def _sendable() -> Iterator[None]:
+    """Makes a UserError a plain one: Ray cannot send every subclass."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error)) from None
