@@ -78,11 +78,11 @@ class Models:
     @cached_property
     def looking(self) -> LiveClassifier:
         """The subject of a run over images, for experiments and interventions."""
+        from neurogloss.sources.vision.loading import subject_of
         from neurogloss.sources.vision.steering import LiveClassifier, gallery
-        from neurogloss.sources.vision.subject import VisionSubject
 
         cache, settings = self._cache, ImageSettings(**self._cache.manifest["settings"])
-        return LiveClassifier(VisionSubject.of(settings), cache.sites, self._settings.kl, gallery(cache))
+        return LiveClassifier(subject_of(settings), cache.sites, self._settings.kl, gallery(cache))
 
     @cached_property
     def causal(self) -> CausalModel:

@@ -42,14 +42,14 @@ def ablate(
     from neurogloss.errors import UserError
     from neurogloss.settings import ImageSettings
     from neurogloss.sources.vision import ablation
-    from neurogloss.sources.vision.subject import VisionSubject
+    from neurogloss.sources.vision.loading import subject_of
 
     if bool(where) == bool(units):
         raise UserError("Expected units to ablate, by --where or by --units; found neither or both.")
     opened = ng.open_run(run)
     if opened.cache.measure != "images":
         raise UserError(f"Expected a run of images in {run}, found one of something else. Collect one first.")
-    subject = VisionSubject.of(ImageSettings(**opened.cache.manifest["settings"]))
+    subject = subject_of(ImageSettings(**opened.cache.manifest["settings"]))
     if subject.fingerprint != opened.cache.manifest["subject"]["fingerprint"]:
         raise UserError(
             f"Expected the subject that {run} was collected with, found other weights in "

@@ -13,7 +13,6 @@ well as trained ones (Heap et al. 2025, arXiv:2501.17727); Paulo et al. 2024 (ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,31 +20,17 @@ from neurogloss.errors import UserError
 from neurogloss.ids import derive_seed
 from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries.activations import Identity
-from neurogloss.sources.dictionaries.linear import LinearDictionary
+from neurogloss.sources.dictionaries.linear import LinearDictionary, moved
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Randomised:
-    """Implements `neurogloss.sources.dictionaries.Dictionary`. It reconstructs nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Randomised(LinearDictionary):
+    """Random rows, whose pre-activations are ranked. It reconstructs nothing."""
 
     original: LinearDictionary
-    random: LinearDictionary
-    """Random rows; its codes are all pre-activations."""
-
-    @property
-    def name(self) -> str:
-        return self.random.name
-
-    @property
-    def width(self) -> int:
-        return self.original.width
-
-    @property
-    def n_units(self) -> int:
-        return self.original.n_units
 
     @property
     def signed(self) -> bool:
@@ -55,18 +40,6 @@ class Randomised:
     def sparse(self) -> bool:
         return True
 
-    @property
-    def hookpoint(self) -> str | None:
-        return self.original.hookpoint
-
-    @property
-    def target(self) -> str | None:
-        return self.original.target
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        return self.random.provenance
-
     def encode(self, vectors: torch.Tensor) -> Codes:
         """(T, width) to the codes of as many units a vector as the original has there, or fewer: an activation is
         above 0 unless the original is signed.
@@ -75,22 +48,15 @@ class Randomised:
 
         counts = (self.original.encode(vectors).values != 0).sum(1, keepdim=True)
         most = max(int(counts.max()), 1) if len(counts) else 1
-        pre = self.random.encode(vectors).values
+        pre = super().encode(vectors).values
         units = (pre.abs() if self.signed else pre).topk(most, dim=1).indices
         active = torch.arange(most, device=counts.device) < counts
         found = pre.gather(1, units) * active
         return Codes(found if self.signed else found.relu(), units, self.n_units)
 
-    def decode(self, codes: Codes, vectors: torch.Tensor) -> None:
-        """None."""
-
-    def directions(self) -> torch.Tensor:
-        """(n_units, width of the target): the random decoder rows."""
-        return self.random.directions()
-
     def to(self, *args: Any, **kwargs: Any) -> Randomised:
         """The same dictionary with its tensors where and of the type that `torch.Tensor.to` would put them."""
-        return Randomised(self.original.to(*args, **kwargs), self.random.to(*args, **kwargs))
+        return replace(moved(self, *args, **kwargs), original=self.original.to(*args, **kwargs))
 
 
 def randomised(original: object, seed: int) -> Randomised:
@@ -109,19 +75,21 @@ def randomised(original: object, seed: int) -> Randomised:
     drawn = _like(encoder, seed, "encoder")
     same_space = original.target is None and encoder.shape == decoder.shape
     rows = _with_lengths(drawn if same_space else _like(decoder, seed, "decoder"), decoder)
-    random = replace(
-        original,
+    return Randomised(
+        original=original,
         name=f"random-{seed}-{original.name}",
         encoder=_with_lengths(drawn, encoder),
         encoder_bias=original.encoder_bias.new_zeros(original.n_units),
         activation=Identity(),
         decoder=rows,
         decoder_bias=original.decoder_bias.new_zeros(original.decoder_bias.shape),
-        skip=None,
+        centre=original.centre,
+        norm=original.norm,
         reconstructs=False,
+        hookpoint=original.hookpoint,
+        target=original.target,
         provenance={**original.provenance, "randomised": seed},
     )
-    return Randomised(original, random)
 
 
 def _like(rows: torch.Tensor, seed: int, of: str) -> torch.Tensor:

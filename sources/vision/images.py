@@ -29,6 +29,7 @@ from neurogloss.sources.reader import encode
 from neurogloss.sources.source import Batch, Listener, SectionContext
 from neurogloss.sources.vision import geometry
 from neurogloss.sources.vision.exemplars import Exemplars, Recorded
+from neurogloss.sources.vision.loading import subject_of
 from neurogloss.sources.vision.masks import FILE
 from neurogloss.sources.vision.pictures import Picture, find
 from neurogloss.sources.vision.quantiles import Histogram
@@ -175,7 +176,7 @@ def collect_images(
         return fill(run, settings, lambda: _recorded(run, settings, quiet), quiet)
 
     def source() -> Images:
-        model = subject or VisionSubject.of(settings)
+        model = subject or subject_of(settings)
         for name, spec in zip(settings.hookpoints, settings.dictionaries * len(settings.hookpoints), strict=False):
             if spec != "neurons" and model.cells(model.hookpoint(name)).pooled:
                 raise UserError(

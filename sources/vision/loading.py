@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.settings import ImageSettings
 from neurogloss.sources import loading
 from neurogloss.sources.vision.preprocess import Preprocess
 from neurogloss.sources.vision.subject import VisionSubject
@@ -55,6 +56,11 @@ def load(spec: str, weights: str | None = None, *, device: str = "auto", dtype: 
         subject = _of_folder(path, path.resolve().name)
     subject.model.to(device=where, dtype=loading.dtype(dtype, where))
     return subject
+
+
+def subject_of(settings: ImageSettings) -> VisionSubject:
+    """The subject that the settings name. Raises as `load`."""
+    return load(settings.subject, settings.weights, device=settings.device, dtype=settings.dtype)
 
 
 def _of_folder(path: Path, name: str) -> VisionSubject:

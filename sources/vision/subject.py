@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.protocols import Float32
-from neurogloss.settings import ImageSettings
 from neurogloss.sources.hookpoints import Hookpoint, heard, hooked, resolve
 from neurogloss.sources.loading import require_torch
 from neurogloss.sources.vision.cells import Cells
@@ -55,13 +54,6 @@ class VisionSubject:
         self.model = model.eval()
         self.fingerprint = fingerprint or _fingerprint(model)
         self._cells: dict[Hookpoint, Cells] = {}
-
-    @classmethod
-    def of(cls, settings: ImageSettings) -> VisionSubject:
-        """The subject that the settings name. Raises UserError and MissingExtra as `loading.load` does."""
-        from neurogloss.sources.vision import loading
-
-        return loading.load(settings.subject, settings.weights, device=settings.device, dtype=settings.dtype)
 
     @property
     def facts(self) -> Mapping[str, Any]:

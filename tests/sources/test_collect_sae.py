@@ -220,7 +220,7 @@ def test_a_dictionary_is_measured_on_the_vectors_of_several_batches(
     topk_settings: CollectSettings, tiny_subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = collect(RunFolder(tmp_path / "at_once"), topk_settings, tiny_subject)
-    monkeypatch.setattr("neurogloss.sources.sections.BATCH_TOKENS_CPU", 150)  # two rows
+    monkeypatch.setattr("neurogloss.sources.texts.BATCH_TOKENS_CPU", 150)  # two rows
     batches = collect(RunFolder(tmp_path / "batches"), topk_settings, tiny_subject)
     (one,), (several,) = at_once["parity"].values(), batches["parity"].values()
     assert one["n_vectors"] == several["n_vectors"] > 1_024

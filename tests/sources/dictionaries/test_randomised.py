@@ -48,21 +48,21 @@ def test_each_token_has_as_many_active_units_as_before(activation: Activation) -
 
 def test_the_active_units_are_those_with_the_largest_products() -> None:
     made, x = randomised(original(TopK(8)), 0), vectors(5)
-    products = (x - 3) @ made.random.encoder.T
+    products = (x - 3) @ made.encoder.T
     expected = torch.zeros_like(products).scatter_(1, products.topk(8).indices, products.topk(8).values)
     torch.testing.assert_close(made.encode(x).dense(), expected)
 
 
 def test_lengths_stay_and_directions_do_not() -> None:
     before = original(TopK(8))
-    after = randomised(before, 0).random
+    after = randomised(before, 0)
     for own, drawn in ((before.encoder, after.encoder), (before.decoder, after.decoder)):
         torch.testing.assert_close(own.norm(dim=1), drawn.norm(dim=1))
         assert torch.cosine_similarity(own, drawn).abs().mean() < 0.25
     torch.testing.assert_close(torch.cosine_similarity(after.encoder, after.decoder), torch.ones(UNITS))
     # A transcoder writes into another space.
     assert randomised(original(TopK(8), d_out=7), 0).directions().shape == (UNITS, 7)
-    elsewhere = randomised(replace(before, target="model.layers.1.mlp"), 0).random
+    elsewhere = randomised(replace(before, target="model.layers.1.mlp"), 0)
     assert torch.cosine_similarity(elsewhere.encoder, elsewhere.decoder).abs().mean() < 0.25
 
 

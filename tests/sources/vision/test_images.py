@@ -20,6 +20,7 @@ from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import context_id, half_of
 from neurogloss.sources.evidence import evidence
 from neurogloss.sources.vision.images import collect_images
+from neurogloss.sources.vision.loading import subject_of
 from neurogloss.sources.vision.masks import threshold
 from neurogloss.sources.vision.pictures import open_picture
 from neurogloss.sources.vision.subject import VisionSubject
@@ -195,7 +196,7 @@ def test_shipped_digits_are_collected_from_the_runs_own_folder(tmp_path: Path) -
 
 
 def test_a_dictionary_of_vit_prisma_is_read_over_patches_where_it_says(folder: Path, tmp_path: Path) -> None:
-    subject = VisionSubject.of(ImageSettings(subject="shapes-vit", hookpoints=("vit.layers.1",), device="cpu"))
+    subject = subject_of(ImageSettings(subject="shapes-vit", hookpoints=("vit.layers.1",), device="cpu"))
     place = subject.hookpoint("blocks.1.hook_resid_post")
     width = subject.width(place)
     rows = torch.linalg.qr(torch.randn(width, width, generator=torch.Generator().manual_seed(0)))[0]
