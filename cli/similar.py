@@ -14,7 +14,7 @@ from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
     from neurogloss.cli.units import Names
-    from neurogloss.runs.similarity import Grid
+    from neurogloss.runs.compare import Grid
     from neurogloss.store.similarity import Lone, Similarity
 
 SHOWN = 20
@@ -50,7 +50,7 @@ def similar(
     """Match units with those of another run, hookpoint or dictionary; each kind of evidence beside its floor."""
     import neurogloss as ng
     from neurogloss.cli import render
-    from neurogloss.runs.similarity import grid as place_by_place
+    from neurogloss.runs.compare import grid as place_by_place
     from neurogloss.store import pictures
     from neurogloss.store.exchange.files import require_new
     from neurogloss.store.similarity import write_parquet

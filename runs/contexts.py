@@ -1,11 +1,10 @@
-"""Label what another pipeline already has: texts with activations, no model, no run folder, no torch."""
+"""Label texts and activations of another pipeline, without a model, a run folder or torch."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Unpack
 
@@ -38,21 +37,21 @@ def label_contexts(
 ) -> Label:
     """Explain and score one unit from its texts and activations.
 
-    Texts are split into two halves by their hash: one explains, the other scores. It may be called where an event
-    loop runs, as in a notebook, and holds that loop up; `label_contexts_async` does not.
+    The hash of each text decides whether it explains or scores. In a running event loop, as in a notebook, this
+    blocks the loop; `label_contexts_async` does not.
 
     Args:
-        texts: contexts of like length, active and silent ones. Equal texts are taken once.
-        activations: of the unit, as many as texts.
+        texts: contexts of similar length, active and silent ones. Duplicates count once.
+        activations: of the unit, one for each text.
         unit: its name as `subject/hookpoint/dictionary/index`, or its index alone.
         values: settings by name, see `ContextSettings`.
 
     Returns:
-        The label with its state, explanation and scores beside their floors.
+        The label with its state, explanation, scores and floors.
 
     Raises:
-        UserError: settings that do not fit, texts and activations that do not fit together, a name that is none,
-            an unknown scorer or one that needs the subject.
+        UserError: settings, texts, activations or the unit's name are invalid, or a scorer is unknown or needs the
+            subject.
     """
     return wait(partial(label_contexts_async, texts, activations, unit=unit, **values))
 
@@ -64,100 +63,72 @@ async def label_contexts_async(
     unit: UnitName = 0,
     **values: Unpack[ContextKeywords],
 ) -> Label:
-    """As `label_contexts`, awaited."""
+    """`label_contexts` as a coroutine. Cancelling it cancels its requests."""
     settings = make(ContextSettings, values)
     measured = evidence_of(texts, activations, unit, settings.threshold, settings.seed)
-    async with open_labeller(settings) as labeller:
-        return await labeller.label(measured)
+    return (await label_each([measured], settings))[0]
 
 
 async def label_each(measured: Sequence[Evidence], settings: ContextSettings) -> list[Label]:
-    """The label of each unit, in order; at a server, some units are in flight at a time."""
+    """Label units in order, up to `concurrency` at a time if a server answers."""
+    scorers = scorers_of(settings)
     # Models in this process answer one at a time.
     room = asyncio.Semaphore(settings.concurrency if settings.llm else 1)
-    async with open_labeller(settings) as labeller:
+    async with AsyncExitStack() as stack:
+        chat = None
+        if settings.llm:
+            server = load_chat_model(settings.llm, settings.model, answers=settings.answers)
+            chat = await stack.enter_async_context(server)
 
         async def one(evidence: Evidence) -> Label:
             async with room:
-                return await labeller.label(evidence)
+                return await label_unit(evidence, settings, scorers, chat)
 
         return await together(one(evidence) for evidence in measured)
 
 
-# --- labelling ------------------------------------------------------------------------------------
-
-
 def scorers_of(settings: ContextSettings) -> list[Scorer]:
-    """Those that the settings name. Raises UserError where one is unknown, or needs the subject."""
+    """The scorers that the settings name. Raises UserError if one is unknown or needs the subject."""
     scorers = methods.choose_scorers(settings.scorers, 100)
     if any(scorer.needs_subject for scorer in scorers):
         _no_subject()
     return scorers
 
 
-@asynccontextmanager
-async def open_labeller(settings: ContextSettings) -> AsyncIterator[Labeller]:
-    """What labels as the settings say; its connection ends with the block."""
-    scorers = scorers_of(settings)
-    async with AsyncExitStack() as stack:
-        chat = None
-        if settings.llm:
-            chat = await stack.enter_async_context(
-                load_chat_model(settings.llm, settings.model, answers=settings.answers)
-            )
-        yield Labeller(settings, scorers, chat)
+async def label_unit(
+    evidence: Evidence, settings: ContextSettings, scorers: Sequence[Scorer], chat: ChatModel | None
+) -> Label:
+    """Explain and score one unit by a chat model, or by embeddings without one."""
+    # Each unit gets an embedder of its own: vectors differ in the last digits with the texts embedded before.
+    parts = Instruments(chat, embedder=MiniLM(), seed=settings.seed)
+    explainer = explainers.get(settings.explainer or ("default" if chat else "pmi"), parts)
+    judge = _judge(evidence, settings.seed, chat)
+    if judge is None:
+        reason = "fewer than two texts to explain from"
+        return Label(evidence.unit, explainer.name, State.TOO_LITTLE_EVIDENCE, reason)
+    explaining = explain_graph(explainer, judge, explainer.name, settings.min_active, settings.seed)
+    label = (await explain_unit(explaining, evidence, explainer.name)).label
+    if label.explanation is None:
+        return label
+    instruments = Instruments(chat=chat, embedder=MiniLM(), lexical=lambda unit: lexical_judge(evidence.explain))
+    for scorer in scorers:
+        answering.require(scorer, instruments)
+    scoring = methods.Scoring(judge, scorers, instruments, 1 if chat else 5, Hard(), {})
+    compiled = score_graph(scoring, _no_subject, lambda unit: (), LabelSettings(seed=settings.seed))
+    seed = derive_seed(settings.seed, str(evidence.unit))
+    drawn = floors.draw(label.explanation, (), scoring.n_floors, seed)
+    return (await score_unit(compiled, label, evidence, drawn)).label
 
 
-@dataclass(frozen=True)
-class Labeller:
-    """Explains and scores units from their evidence alone, by a chat model or by embeddings."""
+def _judge(evidence: Evidence, seed: int, chat: ChatModel | None) -> Judge | None:
+    """Who answers questions about this unit. None if there are too few texts to compare with."""
+    if chat is not None:
+        from neurogloss.scorers.judges.llm import LLMJudge
 
-    settings: ContextSettings
-    scorers: Sequence[Scorer]
-    chat: ChatModel | None
-
-    async def label(self, evidence: Evidence) -> Label:
-        """Explained and scored, or the failure that ended it."""
-        judge = self.judge(evidence)
-        return await self.score(evidence, await self.explain(evidence, judge), judge)
-
-    def judge(self, evidence: Evidence) -> Judge | None:
-        """Who answers questions about this unit; None where there are too few texts to compare with."""
-        if self.chat is not None:
-            from neurogloss.scorers.judges.llm import LLMJudge
-
-            return LLMJudge(self.chat, seed=self.settings.seed)
-        half = evidence.explain
-        background = [Passage(c.tokens) for c in (*half.negatives, *(e.context for e in half.uniform))]
-        if len(background) < 2:
-            return None
-        return SimilarityJudge(MiniLM(), background[: methods.BACKGROUND], self.settings.seed)
-
-    async def explain(self, evidence: Evidence, judge: Judge | None) -> Label:
-        """In state `explained`, or a failure with its reason."""
-        # A unit's own embedder: vectors differ in the last digits with the texts that came before.
-        parts = Instruments(self.chat, embedder=MiniLM(), seed=self.settings.seed)
-        explainer = explainers.get(self.settings.explainer or ("default" if self.chat else "pmi"), parts)
-        unit, method, seed = evidence.unit, explainer.name, self.settings.seed
-        if judge is None:
-            return Label(unit, method, State.TOO_LITTLE_EVIDENCE, "fewer than two texts to explain from")
-        compiled = explain_graph(explainer, judge, method, self.settings.min_active, seed)
-        return (await explain_unit(compiled, evidence, method)).label
-
-    async def score(self, evidence: Evidence, label: Label, judge: Judge | None) -> Label:
-        """The same label with scores and verdict; as it is where it holds no explanation."""
-        if label.explanation is None or judge is None:
-            return label
-        seed = self.settings.seed
-        instruments = Instruments(
-            chat=self.chat, embedder=MiniLM(), lexical=lambda unit: lexical_judge(evidence.explain)
-        )
-        scoring = methods.Scoring(judge, self.scorers, instruments, 1 if self.chat else 5, Hard(), {})
-        for scorer in self.scorers:
-            answering.require(scorer, instruments)
-        compiled = score_graph(scoring, _no_subject, lambda unit: (), LabelSettings(seed=seed))
-        drawn = floors.draw(label.explanation, (), scoring.n_floors, derive_seed(seed, str(evidence.unit)))
-        return (await score_unit(compiled, label, evidence, drawn)).label
+        return LLMJudge(chat, seed=seed)
+    half = evidence.explain
+    background = [Passage(c.tokens) for c in (*half.negatives, *(e.context for e in half.uniform))]
+    return SimilarityJudge(MiniLM(), background[: methods.BACKGROUND], seed) if len(background) > 1 else None
 
 
 def _no_subject() -> LiveSubject:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha1
 from heapq import nsmallest
+from itertools import product
 from mimetypes import guess_extension
 from pathlib import Path
 from tempfile import mkdtemp
@@ -194,25 +195,13 @@ def _write_unit(files: _Files, asked: Asked, unit: UnitId) -> None:
         write(part, asked_for(ask, **query), **query)
     for label in about["labels"][:1]:
         write("trace", asked_for(units.trace, method=label["method"]), method=label["method"])
-        for scorer in (score["scorer"] for score in label["scores"]):
-            for wrong in (True, False):
-                items: list[Any] = []
-                while more := asked_for(
-                    units.answers, scorer=scorer, wrong=wrong, limit=500, cursor=str(len(items))
-                ):
-                    items += more["items"]
-                    if more["next"] is None:
-                        break
-                for cursor, page in _pages(items):
-                    write("answers", page, scorer=scorer, wrong=wrong, limit=ANSWERS, cursor=cursor)
-
-
-def _pages(items: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Answers by pages, each behind its cursor."""
-    for start in range(0, max(len(items), 1), ANSWERS):
-        end = start + ANSWERS
-        later = str(end) if end < len(items) else None
-        yield str(start or ""), {"items": items[start:end], "total": len(items), "next": later}
+        for score, wrong in product(label["scores"], (True, False)):
+            cursor: str | None = ""
+            while cursor is not None:
+                query = {"scorer": score["scorer"], "wrong": wrong, "limit": ANSWERS, "cursor": cursor}
+                page = asked_for(units.answers, **query)
+                write("answers", page, **query)
+                cursor = page and page["next"]
 
 
 class _Files:

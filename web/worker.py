@@ -1,7 +1,7 @@
-"""A job's own process: `python -m neurogloss.web.worker RESULT`, with the task as JSON on stdin.
+"""The process of one job: `python -m neurogloss.web.worker RESULT`, with the task as JSON on stdin.
 
-On stdout a line of JSON each: `{"task": …, "done": …, "total": …}` as it goes on, at the end `{"summary": …}`, or
-`{"error": …}` where it is something that the user can mend. What it came to is in the file RESULT, as JSON.
+It prints lines of JSON: `{"task": …, "done": …, "total": …}` for progress, and at the end `{"summary": …}`, or
+`{"error": …}` if the user can fix something. The result goes to the file RESULT as JSON.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydantic import TypeAdapter
+
+import neurogloss as ng
+from neurogloss.engines.embedders import load_embedder
 from neurogloss.errors import NeuroglossError, UserError
 from neurogloss.folder import replace_file
+from neurogloss.protocols import Quiet
+from neurogloss.results import Summary
+from neurogloss.runs.compare import Grid, grid, similar
 from neurogloss.settings import LabelSettings, make
-
-if TYPE_CHECKING:
-    from neurogloss.runs.similarity import Grid
-    from neurogloss.runs.sweep import Summary
-    from neurogloss.web.schemas import Comparison, Heat
+from neurogloss.web.schemas import Comparison, Heat
 
 PAIRS, LONE = 5_000, 500
-"""Of a comparison at most; units that are like none a side."""
+"""Most pairs in a comparison, and most unmatched units per side."""
 EVERY = 0.2
 """Seconds between two lines of progress."""
 
 
-class Reporter:
-    """A `neurogloss.protocols.Progress` that a program reads."""
+class Reporter(Quiet):
+    """Progress as lines of JSON."""
 
     def __init__(self) -> None:
         self._task, self._done, self._said = "", 0, 0.0
@@ -47,12 +50,6 @@ class Reporter:
         if self._done == self._total or time.monotonic() - self._said >= EVERY:
             self._say()
 
-    def show(self, figures: str) -> None:
-        pass
-
-    def note(self, message: str) -> None:
-        pass
-
     def _say(self) -> None:
         self._said = time.monotonic()
         say({"task": self._task, "done": self._done, "total": self._total})
@@ -63,19 +60,19 @@ def say(line: Mapping[str, Any]) -> None:
 
 
 def work(task: Mapping[str, Any]) -> tuple[str, bytes]:
-    """Do it. Returns what it came to, in words and as JSON."""
+    """Do the task. Returns the outcome in words, and as JSON."""
     if task["kind"] == "compare":
         compared = compare(task)
-        (matched, _), (units, _) = compared.matched, compared.units
-        return f"{matched:,} of {units:,} units matched", compared.model_dump_json().encode()
-    import neurogloss as ng
-
+        return (
+            f"{compared.matched[0]:,} of {compared.units[0]:,} units matched",
+            compared.model_dump_json().encode(),
+        )
     settings = make(LabelSettings, task["settings"])
     if task["kind"] == "label":
         summary = ng.label(task["run"], settings, progress=Reporter())
     else:
         summary = ng.score(task["run"], task["method"], settings, progress=Reporter())
-    return _words(summary), _json(summary)
+    return _words(summary), TypeAdapter(Summary).dump_json(summary)
 
 
 def _words(summary: Summary) -> str:
@@ -84,35 +81,23 @@ def _words(summary: Summary) -> str:
     return "; ".join(filter(None, (states, waiting))) or "none done"
 
 
-def _json(summary: Summary) -> bytes:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(type(summary)).dump_json(summary)
-
-
 def compare(task: Mapping[str, Any]) -> Comparison:
-    """Sides as `{path, hookpoint, dictionary}`; in full, and where a side is several places place by place."""
-    from neurogloss.engines.embedders import load_embedder
-    from neurogloss.runs import similarity
-    from neurogloss.web.schemas import Comparison
-
-    (a, place_a), (b, place_b) = (
-        (side["path"], (side["hookpoint"], side["dictionary"])) for side in (task["a"], task["b"])
-    )
+    """Compare sides `{path, hookpoint, dictionary}`, and place by place if a side has several places."""
+    a, b = task["a"], task["b"]
+    place_a, place_b = ((side["hookpoint"], side["dictionary"]) for side in (a, b))
     embedder = load_embedder(task["embedder"]) if task["embedder"] else None
     progress = Reporter()
     progress.start("comparing", None, "units")
-    found = similarity.similar(
-        a, b, place_a, place_b, task["k"], by=task["by"], match=task["match"], embedder=embedder
-    )
+    chosen = {"by": task["by"], "match": task["match"], "embedder": embedder}
+    found = similar(a["path"], b["path"], place_a, place_b, task["k"], **chosen)
     heat = None
     if None in (*place_a, *place_b):
         progress.start("comparing place by place", None, "places")
         kind: Any = found.levels[0].kind
-        # Place by place there may be nothing to compare, as of one unit with itself.
+        # A place may have nothing to compare with, such as one unit with itself.
         with suppress(UserError):
-            heat = _heat(similarity.grid(a, b, place_a, place_b, by=kind, embedder=embedder))
-    # What has no value comes last.
+            heat = _heat(grid(a["path"], b["path"], place_a, place_b, by=kind, embedder=embedder))
+    # Undefined similarities come last.
     shown = sorted(found.pairs, key=lambda pair: (math.isnan(pair.similarity), -pair.similarity))[:PAIRS]
     return Comparison(
         match=found.match,
@@ -128,22 +113,20 @@ def compare(task: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _heat(grid: Grid) -> Heat | None:
-    """None where there is but one cell."""
-    from neurogloss.web.schemas import Heat
-
-    if grid.means.size == 1:
+def _heat(cells: Grid) -> Heat | None:
+    """None if there is only one cell."""
+    if cells.means.size == 1:
         return None
-    means, floors = grid.means.tolist(), grid.floors.tolist()
-    return Heat(kind=grid.kind, rows=list(grid.rows), columns=list(grid.columns), means=means, floors=floors)
+    means, floors = cells.means.tolist(), cells.floors.tolist()
+    return Heat(kind=cells.kind, rows=list(cells.rows), columns=list(cells.columns), means=means, floors=floors)
 
 
 def main() -> int:
-    """Exit code 0 where it was done, 2 where the user has to mend something, 130 where it was interrupted."""
-    # What was started in the background ignores interruptions otherwise.
+    """Returns exit code 0 when done, 2 if the user has to fix something, 130 after an interruption."""
+    # Processes started in the background ignore interruptions by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        # What libraries print is no line of the protocol.
+        # Libraries may print. That must not get between the lines of JSON.
         with redirect_stdout(sys.stderr):
             words, result = work(json.load(sys.stdin))
     except NeuroglossError as error:

@@ -23,86 +23,56 @@ if TYPE_CHECKING:
     from neurogloss import records as records
     from neurogloss import results as results
     from neurogloss import settings as settings
-    from neurogloss.errors import AnswerError, NeuroglossError, UserError
-    from neurogloss.ids import UnitId
-    from neurogloss.records import Evidence, Explanation, Label, Score, State
-    from neurogloss.runs.contexts import label_contexts, label_contexts_async
-    from neurogloss.runs.exchange import diff, export, import_labels
-    from neurogloss.runs.label import label, label_async
-    from neurogloss.runs.plan import plan
-    from neurogloss.runs.report.page import report
-    from neurogloss.runs.run import Run, collect, collect_images, collect_responses, merge, open_run, search
-    from neurogloss.runs.score import score, score_async
-    from neurogloss.runs.similarity import similar
-    from neurogloss.runs.steps import label_rows
+    from neurogloss.errors import AnswerError as AnswerError
+    from neurogloss.errors import NeuroglossError as NeuroglossError
+    from neurogloss.errors import UserError as UserError
+    from neurogloss.ids import UnitId as UnitId
+    from neurogloss.records import Evidence as Evidence
+    from neurogloss.records import Explanation as Explanation
+    from neurogloss.records import Label as Label
+    from neurogloss.records import Score as Score
+    from neurogloss.records import State as State
+    from neurogloss.runs.compare import similar as similar
+    from neurogloss.runs.contexts import label_contexts as label_contexts
+    from neurogloss.runs.contexts import label_contexts_async as label_contexts_async
+    from neurogloss.runs.exchange import diff as diff
+    from neurogloss.runs.exchange import export as export
+    from neurogloss.runs.exchange import import_labels as import_labels
+    from neurogloss.runs.label import label as label
+    from neurogloss.runs.label import label_async as label_async
+    from neurogloss.runs.plan import plan as plan
+    from neurogloss.runs.report.page import report as report
+    from neurogloss.runs.run import Run as Run
+    from neurogloss.runs.run import collect as collect
+    from neurogloss.runs.run import collect_images as collect_images
+    from neurogloss.runs.run import collect_responses as collect_responses
+    from neurogloss.runs.run import merge as merge
+    from neurogloss.runs.run import open_run as open_run
+    from neurogloss.runs.run import search as search
+    from neurogloss.runs.score import score as score
+    from neurogloss.runs.score import score_async as score_async
+    from neurogloss.runs.steps import label_rows as label_rows
 
     __version__: str
 
 # Names are looked up on first use: `import neurogloss` loads neither torch nor chromadb nor langgraph.
-_HOME = {
-    "AnswerError": "errors",
-    "Evidence": "records",
-    "Explanation": "records",
-    "Label": "records",
-    "NeuroglossError": "errors",
-    "Run": "runs.run",
-    "Score": "records",
-    "State": "records",
-    "UnitId": "ids",
-    "UserError": "errors",
-    "collect": "runs.run",
-    "collect_images": "runs.run",
-    "collect_responses": "runs.run",
-    "diff": "runs.exchange",
-    "export": "runs.exchange",
-    "import_labels": "runs.exchange",
-    "label": "runs.label",
-    "label_async": "runs.label",
-    "label_contexts": "runs.contexts",
-    "label_contexts_async": "runs.contexts",
-    "label_rows": "runs.steps",
-    "merge": "runs.run",
-    "open_run": "runs.run",
-    "plan": "runs.plan",
-    "report": "runs.report.page",
-    "score": "runs.score",
-    "score_async": "runs.score",
-    "search": "runs.run",
-    "similar": "runs.similarity",
+_NAMES = {
+    "errors": ("AnswerError", "NeuroglossError", "UserError"),
+    "ids": ("UnitId",),
+    "records": ("Evidence", "Explanation", "Label", "Score", "State"),
+    "runs.contexts": ("label_contexts", "label_contexts_async"),
+    "runs.exchange": ("diff", "export", "import_labels"),
+    "runs.label": ("label", "label_async"),
+    "runs.plan": ("plan",),
+    "runs.report.page": ("report",),
+    "runs.run": ("Run", "collect", "collect_images", "collect_responses", "merge", "open_run", "search"),
+    "runs.score": ("score", "score_async"),
+    "runs.compare": ("similar",),
+    "runs.steps": ("label_rows",),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = ("errors", "ids", "llm", "protocols", "records", "results", "settings")
-
-__all__ = (
-    "AnswerError",
-    "Evidence",
-    "Explanation",
-    "Label",
-    "NeuroglossError",
-    "Run",
-    "Score",
-    "State",
-    "UnitId",
-    "UserError",
-    "collect",
-    "collect_images",
-    "collect_responses",
-    "diff",
-    "export",
-    "import_labels",
-    "label",
-    "label_async",
-    "label_contexts",
-    "label_contexts_async",
-    "label_rows",
-    "merge",
-    "open_run",
-    "plan",
-    "report",
-    "score",
-    "score_async",
-    "search",
-    "similar",
-)
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,42 +6,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurogloss.runs.firing import Firing
-    from neurogloss.runs.passages import FoundContext
-    from neurogloss.runs.plan import Plan
-    from neurogloss.runs.sweep import Summary
-    from neurogloss.store.exchange.diff import Difference
-    from neurogloss.store.exchange.importing import Imported
-    from neurogloss.store.search import SearchResult
-    from neurogloss.store.similarity import Level, Lone, Pair, Similarity
+    from neurogloss.runs.firing import Firing as Firing
+    from neurogloss.runs.passages import FoundContext as FoundContext
+    from neurogloss.runs.plan import Plan as Plan
+    from neurogloss.runs.sweep import Summary as Summary
+    from neurogloss.store.exchange.diff import Difference as Difference
+    from neurogloss.store.exchange.importing import Imported as Imported
+    from neurogloss.store.search import SearchResult as SearchResult
+    from neurogloss.store.similarity import Level as Level
+    from neurogloss.store.similarity import Lone as Lone
+    from neurogloss.store.similarity import Pair as Pair
+    from neurogloss.store.similarity import Similarity as Similarity
 
-_HOME = {
-    "Difference": "store.exchange.diff",
-    "Firing": "runs.firing",
-    "FoundContext": "runs.passages",
-    "Imported": "store.exchange.importing",
-    "Level": "store.similarity",
-    "Lone": "store.similarity",
-    "Pair": "store.similarity",
-    "Plan": "runs.plan",
-    "SearchResult": "store.search",
-    "Similarity": "store.similarity",
-    "Summary": "runs.sweep",
+_NAMES = {
+    "runs.firing": ("Firing",),
+    "runs.passages": ("FoundContext",),
+    "runs.plan": ("Plan",),
+    "runs.sweep": ("Summary",),
+    "store.exchange.diff": ("Difference",),
+    "store.exchange.importing": ("Imported",),
+    "store.search": ("SearchResult",),
+    "store.similarity": ("Level", "Lone", "Pair", "Similarity"),
 }
-
-__all__ = (
-    "Difference",
-    "Firing",
-    "FoundContext",
-    "Imported",
-    "Level",
-    "Lone",
-    "Pair",
-    "Plan",
-    "SearchResult",
-    "Similarity",
-    "Summary",
-)
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
@@ -51,4 +39,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

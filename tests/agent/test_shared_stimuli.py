@@ -15,7 +15,7 @@ import pytest
 import neurogloss as ng
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.runs.similarity import grid
+from neurogloss.runs.compare import grid
 from neurogloss.sources.steering import LiveSubject
 from neurogloss.sources.subject import Subject
 from neurogloss.store.ledger import Ledger

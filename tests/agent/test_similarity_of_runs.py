@@ -9,7 +9,7 @@ import pytest
 
 import neurogloss as ng
 from neurogloss.errors import UserError
-from neurogloss.runs.similarity import grid
+from neurogloss.runs.compare import grid
 from neurogloss.sources.contexts import HALVES
 
 LAYERS = ("model.layers.0.mlp.down_proj.input", "model.layers.1.mlp.down_proj.input")

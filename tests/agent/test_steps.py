@@ -97,14 +97,14 @@ def test_rows_are_in_flight_together(script: Callable[..., str], monkeypatch: py
     rows = [{"texts": TEXTS, "activations": measured("sizes")}] * 6
     running, most = 0, 0
 
-    async def label(labeller: Any, evidence: Any) -> ng.Label:
+    async def label(evidence: Any, *_: Any) -> ng.Label:
         nonlocal running, most
         running, most = running + 1, max(most, running + 1)
         await asyncio.sleep(0.01)
         running -= 1
         return ng.Label(evidence.unit, "m", ng.State.EMPTY)
 
-    monkeypatch.setattr("neurogloss.runs.contexts.Labeller.label", label)
+    monkeypatch.setattr("neurogloss.runs.contexts.label_unit", label)
     assert [row["state"] for row in ng.label_rows(rows, llm=script(), concurrency=3)] == ["empty"] * 6
     assert most == 3
 

@@ -18,7 +18,7 @@ import neurogloss as ng
 from neurogloss.cli.app import run as command
 from neurogloss.runs.cluster.comparing import Spread
 from neurogloss.runs.cluster.connection import open_cluster
-from neurogloss.runs.similarity import grid
+from neurogloss.runs.compare import grid
 from neurogloss.store import measures
 from neurogloss.store.measures import Texts, nearest, unit_rows
 from neurogloss.store.similarity import write_parquet

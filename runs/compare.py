@@ -1,9 +1,7 @@
-"""Two sets of units beside one another, of runs, hookpoints or dictionaries.
+"""Compare two sets of units: of two runs, hookpoints or dictionaries.
 
-1. A side is a run and a place in it (`neurogloss.runs.sides`).
-2. Each kind of evidence has its condition (`neurogloss.runs.kinds`). One that is missing is so with the reason;
-   where none is left, that is an error.
-3. What the kinds at hand say is put together (`neurogloss.store.similarity`), here or by the workers of a cluster.
+1. Take both sides and the evidence that both have (`neurogloss.runs.sides`). No evidence at all is an error.
+2. Match the units by that evidence (`neurogloss.store.similarity`), here or on the workers of a Ray cluster.
 """
 
 from __future__ import annotations
@@ -21,9 +19,8 @@ from neurogloss.errors import UserError
 from neurogloss.protocols import Embedder
 from neurogloss.runs.cluster.comparing import spreading
 from neurogloss.runs.cluster.connection import LOCAL
-from neurogloss.runs.kinds import measures_at_hand
 from neurogloss.runs.run import Run
-from neurogloss.runs.sides import ANYWHERE, By, Where, side_of
+from neurogloss.runs.sides import ANYWHERE, By, Where, measures_at_hand, side_of
 from neurogloss.store import similarity
 from neurogloss.store.matching import Match
 from neurogloss.store.measures import Measure
