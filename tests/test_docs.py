@@ -71,6 +71,26 @@ def test_commands_are_found_and_mistakes_too() -> None:
     assert sum(1 for text in DOCUMENTS.values() for _ in typed(text)) > 100
 
 
+def known_options() -> set[str]:
+    """The options of all commands, benchmarks and scripts."""
+    waiting, found = [COMMAND], set()
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        found.update(option for each in command.params for option in (*each.opts, *each.secondary_opts))
+    sources = (path for folder in ("benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py"))
+    return found | {option for path in sources for option in re.findall(r'"(--[a-z-]+)"', path.read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_options_in_prose_exist(document: str) -> None:
+    spans = re.findall(r"`([^`]+)`", BLOCK.sub("", DOCUMENTS[document]))
+    named = {
+        word for span in spans if span.startswith("--") for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", span)
+    }
+    assert named <= known_options()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_is_named_is_there(document: str) -> None:
     """Files by their path from the root, and links from the document; capitals stand for a reader's own name."""
