@@ -23,7 +23,7 @@ def ablate(
     run: RunArgument,
     where: Annotated[
         str,
-        typer.Option(help="Filter on labels: 'explanation ~ \"red\" and detection > 0.2', else as of search."),
+        typer.Option(help="Filter on labels, as in search: 'explanation ~ \"red\" and detection > 0.2'."),
     ] = "",
     units: Annotated[str, typer.Option(help="Units instead: 3,7-9, sample:N or full ids.")] = "",
     pictures: Annotated[
@@ -31,12 +31,12 @@ def ablate(
         typer.Option(help="Folder of images with a subfolder a class.", show_default="that of the run"),
     ] = None,
     images: Annotated[int, typer.Option(help="Images to classify.", min=1)] = 500,
-    value: Annotated[float, typer.Option(help="What the units' activations are set to.")] = 0.0,
-    draws: Annotated[int, typer.Option(help="Times that as many random units are ablated.", min=0)] = 20,
-    seed: Annotated[int, typer.Option(help="Decides the random units.")] = 0,
+    value: Annotated[float, typer.Option(help="Value to set the units' activations to.")] = 0.0,
+    draws: Annotated[int, typer.Option(help="Sets of random units to ablate.", min=0)] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the random units.")] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Take units out of an image classifier: accuracy and images found alike, beside as many random units."""
+    """Ablate units of an image classifier, and compare with as many random units."""
     import neurogloss as ng
     from neurogloss.cli import progress, render
     from neurogloss.errors import UserError

@@ -101,8 +101,5 @@ def _tell(run: Path, manifest: Mapping[str, Any], json: bool, read: str, options
     """Print the manifest, or what was read and the next command."""
     from neurogloss.cli import render
 
-    if json:
-        render.print_json([manifest])
-    else:
-        following = f"neurogloss label {run} --units sample:24{options}"
-        render.console().print(f"{read} in {run}. Next:  {following}", soft_wrap=True)
+    following = f"neurogloss label {run} --units sample:24{options}"
+    render.tell(json, [manifest], f"{read} in {run}. Next:  {following}")

@@ -68,9 +68,8 @@ class BrainDemo(TextDemo):
         from neurogloss.sources.brain.voxels import Voxels
 
         found, shown = right(self.simulation, labels, self.embedder), self.shown(labels)
-        table = render.new_table("Voxels by noise ceiling: labelled, and named rightly")
-        for heading in ("ceiling (share of variance)", "tuned to", "voxels", "labelled", "right"):
-            table.add_column(heading)
+        headings = ("ceiling (share of variance)", "tuned to", "voxels", "labelled", "right")
+        table = render.new_table("Voxels by noise ceiling: labelled, and named rightly", headings=headings)
         for ceiling, kind, n, labelled, hits in found:
             table.add_row(f"{ceiling:g}", kind, str(n), str(labelled), str(hits) if kind != "nothing" else "–")
         render.console().print(table)

@@ -22,13 +22,13 @@ SUBJECT = "pip install 'neurogloss[subject]'"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     ok: bool
     found: str
     next: str = ""
-    """What to do where it is not there and wanted."""
+    """How to get it, if it is missing."""
 
 
 @takes(CollectSettings, only={"subject", "hookpoints", "corpus"})
@@ -47,17 +47,11 @@ def doctor(
     if dictionary:
         return _fit(chosen(CollectSettings, {**given, "dictionaries": [dictionary]}), json)
     findings = look()
-    if json:
-        render.print_json(findings)
-        return 0
-    table = render.new_table()
-    table.add_column("", no_wrap=True)
-    for heading in ("what", "found", "to get it"):
-        table.add_column(heading, overflow="fold")
+    table = render.new_table(headings=("", "what", "found", "to get it"))
     for finding in findings:
         mark = Text("yes", style="green") if finding.ok else Text("no", style="yellow")
         table.add_row(mark, finding.what, finding.found, finding.next)
-    render.console().print(table)
+    render.tell(json, findings, table)
     return 0
 
 
@@ -94,7 +88,7 @@ def _fit(settings: CollectSettings, json: bool) -> int:
 
 
 def look() -> list[Finding]:
-    """Everything that decides what works here."""
+    """Check everything that decides which commands work here."""
     from neurogloss.weights import MINILM, SMOLLM2
 
     return [
@@ -154,7 +148,7 @@ def _converted() -> Finding:
 
 
 def _disk() -> Finding:
-    """Room where converted models go."""
+    """Room for converted models."""
     from neurogloss.folder import user_cache
 
     there = next(path for path in (user_cache().absolute(), *user_cache().absolute().parents) if path.is_dir())

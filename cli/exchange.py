@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import JsonOption, MethodOption, RunArgument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ def export(
     format: Annotated[
         str, typer.Option(help="jsonl, parquet, dataset, neuronpedia or circuit-tracer.", show_default=False)
     ],
-    method: Annotated[str | None, typer.Option(help="Labelling method; by default the newest.")] = None,
+    method: MethodOption = None,
     hookpoint: Annotated[str | None, typer.Option(help="Only units of this hookpoint.")] = None,
     dictionary: Annotated[str | None, typer.Option(help="Only units of this dictionary.")] = None,
     json: JsonOption = False,
@@ -31,10 +31,7 @@ def export(
     from neurogloss.runs import exchange
 
     n = exchange.export(run, out, format, method=method, hookpoint=hookpoint, dictionary=dictionary)
-    if json:
-        render.print_json([{"out": str(out), "format": format, "labels": n}])
-    else:
-        render.console().print(f"{n:,} labels in {out}", soft_wrap=True)
+    render.tell(json, [{"out": str(out), "format": format, "labels": n}], f"{n:,} labels in {out}")
 
 
 def import_(
@@ -43,36 +40,30 @@ def import_(
     format: Annotated[str, typer.Option(help="jsonl, parquet, neuronpedia or delphi.", show_default=False)],
     at: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Where its units are: SUBJECT/HOOKPOINT/DICTIONARY, or NAME= and that for one of its names."
-        ),
+        typer.Option(help="Place of its units, SUBJECT/HOOKPOINT/DICTIONARY, or NAME=PLACE for one of its names."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Take explanations that others made into a run, to be searched, compared and scored beside its own."""
+    """Import explanations that others made into a run, to search, compare and score them."""
     from neurogloss.cli import render
     from neurogloss.runs import exchange
 
     imported = exchange.import_labels(run, file, format, at=at or ())
-    if json:
-        render.print_json([imported])
-        return
-    out = render.console()
-    for method, n in imported.methods.items():
-        out.print(f"{method}: {n:,} explanations", soft_wrap=True)
+    lines = [f"{method}: {n:,} explanations" for method, n in imported.methods.items()]
     if imported.without_text:
-        out.print(f"{imported.without_text:,} units have none in {file}", soft_wrap=True)
-    out.print(f"Make them searchable:  neurogloss index rebuild {run}", soft_wrap=True)
+        lines.append(f"{imported.without_text:,} units have none in {file}")
+    following = f"Make them searchable:  neurogloss index rebuild {run}"
+    render.tell(json, [imported], "\n".join([*lines, following]))
 
 
 def diff(
     run_a: RunArgument,
     run_b: RunArgument,
-    method_a: Annotated[str | None, typer.Option(help="Method of RUN_A; by default its newest.")] = None,
-    method_b: Annotated[str | None, typer.Option(help="Method of RUN_B; by default its newest.")] = None,
+    method_a: MethodOption = None,
+    method_b: MethodOption = None,
     json: JsonOption = False,
 ) -> None:
-    """What changed between two runs, or two methods of one run: explanations, states, scores."""
+    """Compare the labels of two runs, or of two methods of one run: explanations, states and scores."""
     from neurogloss.cli import render
     from neurogloss.runs import exchange
 
@@ -91,13 +82,12 @@ def diff(
 
 
 def _table(found: Difference) -> Table:
-    """Two rows a unit, before and after: what is the same in both is said once."""
+    """Two rows per unit, before and after. The second row leaves out what did not change."""
     from neurogloss.cli import render, units
 
     named = units.names(change.a.unit for change in found.changes)
-    table = render.new_table(caption=f"units of {named.common}")
-    for heading in ("unit", "explanation", "state", "scores"):
-        table.add_column(heading, overflow="fold")
+    headings = ("unit", "explanation", "state", "scores")
+    table = render.new_table(caption=f"units of {named.common}", headings=headings)
     for change in found.changes:
         scores = [
             [f"{s.scorer} {render.interval(side)}" for s, side in ((s, getattr(s, end)) for s in change.scores)]

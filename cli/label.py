@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli.options import EngineOption, JsonOption, RunArgument, chosen, takes
+from neurogloss.cli.options import EngineOption, JsonOption, MethodOption, RunArgument, chosen, takes
 from neurogloss.presentation import EXPLAINING
 from neurogloss.settings import LabelSettings
 
@@ -34,7 +34,7 @@ def label(
 @takes(LabelSettings, without={EXPLAINING.group})
 def score(
     run: RunArgument,
-    method: Annotated[str | None, typer.Option(help="Method to score. Defaults to the newest.")] = None,
+    method: MethodOption = None,
     engine: EngineOption = "local",
     json: JsonOption = False,
     **given: Any,
@@ -56,10 +56,7 @@ def plan_and_report(run: Path, settings: LabelSettings, json: bool) -> int:
 
     with progress.shown() as bars:
         plan = ng.plan(run, settings, progress=bars)
-    if json:
-        render.print_json([plan])
-    else:
-        render.console().print(render.plan_text(plan), soft_wrap=True)
+    render.tell(json, [plan], render.plan_text(plan))
     return 0
 
 

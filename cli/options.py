@@ -117,6 +117,7 @@ RunArgument = Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")]
 RunOption = Annotated[
     Path, typer.Option("--run", help="Run folder.", envvar="NEUROGLOSS_RUN", show_default=str(DEFAULT_RUN))
 ]
+MethodOption = Annotated[str | None, typer.Option(help="Labelling method. Defaults to the newest.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 EmbedderOption = Annotated[str, setting(LabelSettings, "embedder")]
 EngineOption = Annotated[

@@ -1,4 +1,4 @@
-"""Progress on stderr, with rate and time left: bars in a terminal, now and then a line elsewhere."""
+"""Progress on stderr, with rate and time left: bars in a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -23,21 +23,28 @@ from rich.text import Text
 
 from neurogloss.cli.text import visible
 
+EVERY = 10.0
+"""Seconds between two lines."""
+
+
+def rate(task: Task) -> float:
+    """Units per second since the task began. Rich's own figure is lost when a total is corrected."""
+    elapsed = task.finished_time if task.finished else task.elapsed
+    return max((task.completed - task.fields["done"]) / elapsed, 0.0) if elapsed else 0.0
+
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Units a second since the task began; the library's own figure is lost where a total is corrected."""
-        elapsed = task.finished_time if task.finished else task.elapsed
-        new = task.completed - task.fields["done"]
-        rate = f"{new / elapsed:,.1f} {task.fields['unit']}/s" if elapsed and new > 0 else ""
-        return Text(rate, style="progress.data.speed")
+        speed = rate(task)
+        return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "", style="progress.data.speed")
 
 
 class Bars:
-    """A `neurogloss.protocols.Progress` that draws one bar a task; use it as a context manager."""
+    """A `neurogloss.protocols.Progress`: one bar per task, or lines in a log. Use it as a context manager."""
 
     def __init__(self) -> None:
         self.console = _console()
+        self._drawn = self.console.is_terminal
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -48,8 +55,11 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}", markup=False),
             console=self.console,
+            get_time=lambda: time.monotonic(),
+            disable=not self._drawn,
         )
         self._task: TaskID | None = None
+        self._said = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -59,86 +69,54 @@ class Bars:
     ) -> None:
         if kind is None:
             self._close()
-        # What drew nothing leaves no empty line either.
-        if self._bars.tasks:
+        # Stopping would print an empty line if nothing was drawn.
+        if self._drawn and self._bars.tasks:
             self._bars.stop()
 
     def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
         self._close()
         self._bars.start()
         self._task = self._bars.add_task(task, total=total, completed=done, unit=unit, done=done, figures="")
+        if not self._drawn:
+            self._said = time.monotonic()
+            self.note(f"{task}: {done:,} of {total:,} {unit}" if total else task)
 
     def advance(self, n: int = 1) -> None:
-        if self._task is not None:
-            self._bars.advance(self._task, n)
+        if self._task is None:
+            return
+        self._bars.advance(self._task, n)
+        if not self._drawn and time.monotonic() - self._said >= EVERY:
+            self._said = time.monotonic()
+            self.note(_line(self._bars.tasks[self._task]))
 
     def show(self, figures: str) -> None:
         if self._task is not None:
             self._bars.update(self._task, figures=visible(figures))
 
     def note(self, message: str) -> None:
-        self.console.print(visible(message))
+        self.console.print(visible(message), soft_wrap=not self._drawn)
 
     def _close(self) -> None:
-        """The present task is over, whatever was counted of it."""
+        """End the present task, whatever it counted. A task that counted nothing has no rate."""
         if self._task is None:
             return
         task = self._bars.tasks[self._task]
         end = max(task.completed, 1)
-        # What counted nothing has no rate.
         done = task.fields["done"] if task.completed else end
         self._bars.update(self._task, total=end, completed=end, done=done)
         self._task = None
 
 
-class Lines:
-    """A `neurogloss.protocols.Progress` for logs: a line when a task starts, and every EVERY seconds."""
-
-    EVERY = 10.0
-
-    def __init__(self) -> None:
-        self.console = _console()
-        self._task = self._unit = ""
-        self._total: int | None = None
-        self._figures = ""
-        self._begun = self._said = 0.0
-        self._first = self._done = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
-        self._task, self._unit, self._total, self._figures = task, unit, total, ""
-        self._first = self._done = done
-        self._begun = self._said = time.monotonic()
-        self.note(f"{task}: {done:,} of {total:,} {unit}" if total else task)
-
-    def advance(self, n: int = 1) -> None:
-        self._done += n
-        now = time.monotonic()
-        if now - self._said >= self.EVERY:
-            self._said = now
-            rate = (self._done - self._first) / (now - self._begun)
-            left = f", {max(0.0, self._total - self._done) / rate:.0f} s left" if self._total and rate else ""
-            total = f" of {self._total:,}" if self._total else ""
-            more = f" ({self._figures})" if self._figures else ""
-            self.note(f"{self._task}: {self._done:,}{total} {self._unit}, {rate:,.1f} {self._unit}/s{left}{more}")
-
-    def show(self, figures: str) -> None:
-        self._figures = figures
-
-    def note(self, message: str) -> None:
-        self.console.print(visible(message), soft_wrap=True)
+def _line(task: Task) -> str:
+    """`collecting: 600 of 1,000 tokens, 20.0 tokens/s, 20 s left`"""
+    speed, unit, figures = rate(task), task.fields["unit"], task.fields["figures"]
+    left = f", {max(0.0, task.total - task.completed) / speed:.0f} s left" if task.total and speed else ""
+    total = f" of {task.total:,}" if task.total else ""
+    more = f" ({figures})" if figures else ""
+    return f"{task.description}: {task.completed:,}{total} {unit}, {speed:,.1f} {unit}/s{left}{more}"
 
 
-def shown() -> Bars | Lines:
-    """Progress as stderr can show it; a context manager."""
-    return Bars() if _console().is_terminal else Lines()
+shown = Bars
 
 
 def _console() -> Console:

@@ -1,4 +1,4 @@
-"""Records as people read them (Rich) and as programs do (JSON)."""
+"""Prints records: Rich tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ CELLS = 4
 
 
 def console() -> Console:
-    """Where results go: stdout. Text is taken as it is; square brackets in it mean nothing."""
+    """Console on stdout, for results. It prints text as it is: square brackets are not markup."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def plain(value: Any) -> Any:
-    """Any record as JSON: unit ids as text, NaN and infinities as null."""
+    """Convert any record to JSON values: unit ids to text, NaN and infinities to null."""
     if isinstance(value, UnitId):
         return str(value)
     if isinstance(value, float):
@@ -60,6 +60,14 @@ def print_json(rows: Iterable[Any]) -> None:
     out = console()
     for row in rows:
         out.out(json.dumps(plain(row)), highlight=False)
+
+
+def tell(json: bool, rows: Iterable[Any], text: Table | str) -> None:
+    """Print rows for programs, or a text or table for people."""
+    if json:
+        print_json(rows)
+    else:
+        console().print(text, soft_wrap=isinstance(text, str))
 
 
 def beside_floor(score: float, floor: float, style: str = "") -> Text:
@@ -81,13 +89,13 @@ def state_text(state: State) -> Text:
 
 
 def words(label: Label) -> Text:
-    """The explanation, or why there is none."""
+    """The explanation, or the reason that it is missing."""
     return Text(visible(label.explanation.text if label.explanation else label.reason))
 
 
-def new_table(title: str = "", caption: str = "") -> Table:
-    """A table without lines between columns, narrow enough for 80 of them."""
-    return Table(
+def new_table(title: str = "", caption: str = "", headings: Iterable[str] = ()) -> Table:
+    """A table without lines between columns, which folds its cells to fit 80 characters."""
+    table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -97,6 +105,9 @@ def new_table(title: str = "", caption: str = "") -> Table:
         title_justify="left",
         caption_justify="left",
     )
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=not heading)
+    return table
 
 
 def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequence[float] = ()) -> Table:

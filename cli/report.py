@@ -7,28 +7,22 @@ from typing import Annotated
 
 import typer
 
-from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.cli.options import JsonOption, MethodOption, RunArgument
 
 
 def report(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="File to write; by default report.html in the run.")] = None,
-    method: Annotated[str | None, typer.Option(help="Labelling method; by default the newest.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. Defaults to report.html in the run.")] = None,
+    method: MethodOption = None,
     floor_run: Annotated[
-        Path | None,
-        typer.Option(
-            help="A run with nothing to explain, on a randomised dictionary say: its scores beside these."
-        ),
+        Path | None, typer.Option(help="Run to compare scores with, such as one on a randomised dictionary.")
     ] = None,
-    units: Annotated[int, typer.Option(help="Best, middle and worst units shown, of each.", min=0)] = 4,
+    units: Annotated[int, typer.Option(help="Best, middle and worst units to show, of each.", min=0)] = 4,
     json: JsonOption = False,
 ) -> None:
-    """One HTML page about a run: scores beside floors, agreement, cost, states, units to look at."""
+    """Write an HTML page about a run: scores and baselines, agreement, cost, states and sample units."""
     import neurogloss as ng
     from neurogloss.cli import render
 
     path = ng.report(run, out, method=method, units=units, floor_run=floor_run)
-    if json:
-        render.print_json([{"report": str(path)}])
-    else:
-        render.console().print(f"{path}", soft_wrap=True)
+    render.tell(json, [{"report": str(path)}], str(path))

@@ -27,16 +27,16 @@ GRACE = 3
 @takes(LabelSettings, only={"llm", "model", "embedder"})
 def serve(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN…")],
-    host: Annotated[str, typer.Option(help="Address to listen at; off loopback it takes a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
-    live: Annotated[bool, typer.Option("--live", help="Load subjects, to try texts and to steer.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen at. Any but loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at. 0 takes a free one.")] = 8600,
+    live: Annotated[bool, typer.Option("--live", help="Load models, to try texts and to steer.")] = False,
     token_file: Annotated[
-        Path | None, typer.Option(help="File with the token to ask for; without it NEUROGLOSS_TOKEN, if set.")
+        Path | None, typer.Option(help="File with the token to require. Defaults to NEUROGLOSS_TOKEN, if set.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Name that it is addressed by, as behind a proxy. May be repeated.")
+        list[str] | None, typer.Option(help="Name that clients address it by, such as behind a proxy.")
     ] = None,
-    max_jobs: Annotated[int, typer.Option(min=1, max=100, help="Jobs waiting and running at most.")] = 4,
+    max_jobs: Annotated[int, typer.Option(min=1, max=100, help="Jobs that may wait and run at most.")] = 4,
     open: Annotated[bool, typer.Option("--open", help="Open the explorer in the browser.")] = False,
     json: JsonOption = False,
     **given: Any,
@@ -66,7 +66,7 @@ def serve(
 
 
 def read_token(file: Path | None, host: str) -> str | None:
-    """What the file or the environment holds. Raises UserError where it is weak, or missing off loopback."""
+    """Read the token from the file or the environment. Raises UserError if it is weak, or missing off loopback."""
     from neurogloss.web.access import MIN_TOKEN, is_loopback
 
     if file is None:
@@ -88,23 +88,15 @@ def read_token(file: Path | None, host: str) -> str | None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises UserError where that cannot be."""
+    """Open a socket that listens there. Raises UserError if it cannot."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(1024)
-        except OSError:
-            listener.close()
-            raise
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise UserError(
             f"Expected to listen at {host}, port {port}, found: {error.strerror or error}. "
             "Give another with --port, or --port 0 for any that is free."
         ) from None
-    return listener
 
 
 def _serve(runs: list[Path], options: Options, listener: socket.socket, open: bool, json: bool) -> int:

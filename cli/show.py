@@ -22,11 +22,13 @@ NEIGHBOURS = 3
 def show(
     unit: Annotated[str, typer.Argument(help="Unit id or its end, 803-, 14/sae-0/7.", metavar="UNIT")],
     run: RunOption = DEFAULT_RUN,
-    contexts: Annotated[int, typer.Option(help="Contexts shown.", min=1)] = 6,
-    trace: Annotated[bool, typer.Option("--trace", help="How its explanation was come by, step by step.")] = False,
+    contexts: Annotated[int, typer.Option(help="Contexts to show.", min=1)] = 6,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show how the explanation was produced, step by step.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """One unit: its contexts with shaded tokens, explanations, scores beside floors, neighbours."""
+    """Show one unit: contexts with shaded tokens, explanations, scores with their floors, and neighbours."""
     import neurogloss as ng
     from neurogloss.cli import render, units
     from neurogloss.cli.trace import print_trace
@@ -56,7 +58,7 @@ def show(
 
 
 def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: int) -> None:
-    """Print one unit; without evidence, of a run that was only imported, its label alone."""
+    """Print one unit. An imported run has no evidence, and only the label is printed."""
     from rich.text import Text
 
     from neurogloss.cli import render
@@ -84,7 +86,7 @@ def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: in
 
 
 def _facets(out: Console, facets: Sequence[Facet]) -> None:
-    """Each with its share of the activation, and what none of them explains."""
+    """Print each facet with its share of the activation, and the share that none explains."""
     from neurogloss.cli.text import visible
 
     for facet in facets:
@@ -144,7 +146,7 @@ def _neighbours(out: Console, opened: Run, label: Label, text: str) -> None:
     try:
         found = opened.search(text, NEIGHBOURS + 1)
     except UserError as error:
-        # All the rest has been shown; an index that is not there yet is no reason to fail.
+        # Everything else has been shown, so a missing index is no reason to fail.
         out.print(f"\nno neighbours: {error}", style="dim", soft_wrap=True)
         return
     near = [hit for hit in found if hit.label.unit != label.unit][:NEIGHBOURS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,8 +24,10 @@ SHOWN = 20
 def similar(
     run_a: RunArgument,
     run_b: RunArgument,
-    by: Annotated[str, typer.Option(help="text, decoder, coactivation, correlation: any, with commas.")] = "text",
-    match: Annotated[str, typer.Option(help="nearest, mutual, one-to-one or clusters.")] = "nearest",
+    by: Annotated[
+        str, typer.Option(help="Evidence: text, decoder, coactivation, correlation, with commas.")
+    ] = "text",
+    match: Annotated[Literal["nearest", "mutual", "one-to-one", "clusters"], typer.Option()] = "nearest",
     hookpoint_a: Annotated[str | None, typer.Option(help="Only units of this hookpoint of RUN_A.")] = None,
     hookpoint_b: Annotated[str | None, typer.Option(help="Only units of this hookpoint of RUN_B.")] = None,
     dictionary_a: Annotated[str | None, typer.Option(help="Only units of this dictionary of RUN_A.")] = None,
@@ -34,8 +36,8 @@ def similar(
         str | None, typer.Option(help="Only voxels of this region of RUN_A; several with commas.")
     ] = None,
     roi_b: Annotated[str | None, typer.Option(help="Only voxels of this region of RUN_B.")] = None,
-    k: Annotated[int, typer.Option("-k", help="Neighbours a unit (nearest, clusters).", min=1)] = 1,
-    min_active: Annotated[int, typer.Option(help="Contexts in which a unit has to be active.", min=1)] = 5,
+    k: Annotated[int, typer.Option("-k", help="Neighbours per unit, for nearest and clusters.", min=1)] = 1,
+    min_active: Annotated[int, typer.Option(help="Contexts in which a unit must be active.", min=1)] = 5,
     out: Annotated[Path | None, typer.Option(help="Write all pairs to a new Parquet file.")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Draw values beside floors, or with --grid a heat map (.svg, .png).")
@@ -47,7 +49,7 @@ def similar(
     engine: EngineOption = "local",
     json: JsonOption = False,
 ) -> None:
-    """Match units with those of another run, hookpoint or dictionary; each kind of evidence beside its floor."""
+    """Match units with those of another run, hookpoint or dictionary, each kind of evidence with its floor."""
     import neurogloss as ng
     from neurogloss.cli import render
     from neurogloss.runs.compare import grid as place_by_place
@@ -61,40 +63,18 @@ def similar(
         require_new(out)
     kinds: Any = [kind.strip() for kind in by.split(",")]
     if grid and (out or len(kinds) > 1):
-        raise UserError(
-            "Expected one kind of evidence with --grid, and no --out; found more. Leave out --grid, or those."
-        )
+        raise UserError("--grid takes a single --by and no --out. Leave out the others, or --grid.")
     place_a, place_b = (hookpoint_a, dictionary_a, roi_a), (hookpoint_b, dictionary_b, roi_b)
+    compared = (run_a, run_b, place_a, place_b)
+    how: Any = {"min_active": min_active, "embedder": chosen(embedder), "engine": engine}
     if grid:
-        cells = place_by_place(
-            run_a,
-            run_b,
-            place_a,
-            place_b,
-            by=kinds[0],
-            min_active=min_active,
-            embedder=chosen(embedder),
-            engine=engine,
-        )
+        cells = place_by_place(*compared, by=kinds[0], **how)
         if picture:
-            pictures.heat_map(
-                cells.means, cells.rows, cells.columns, f"mean {cells.kind} of the most alike", picture
-            )
+            title = f"mean {cells.kind} of the most alike"
+            pictures.heat_map(cells.means, cells.rows, cells.columns, title, picture)
         _show_grid(cells, json)
         return
-    matching: Any = match
-    found = ng.similar(
-        run_a,
-        run_b,
-        place_a,
-        place_b,
-        k,
-        by=kinds,
-        match=matching,
-        min_active=min_active,
-        embedder=chosen(embedder),
-        engine=engine,
-    )
+    found = ng.similar(*compared, k, by=kinds, match=match, **how)
     if out:
         write_parquet(out, found)
     if picture:
@@ -106,7 +86,7 @@ def similar(
 
 
 def _show(found: Similarity) -> None:
-    """The first pairs, what each kind says beside its floor, and what each side has for itself."""
+    """Print the first pairs, the values of each kind with its floor, and the unmatched units of each side."""
     from neurogloss.cli import render, units
     from neurogloss.cli.text import visible
 
@@ -114,14 +94,9 @@ def _show(found: Similarity) -> None:
     shown = sorted(found.pairs, key=lambda pair: (not pair.matched, pair.a.text is None, -pair.similarity))[:SHOWN]
     named = units.names([*(m.unit for pair in shown for m in (pair.a, pair.b)), *(each.unit for each in lone)])
     out = render.console()
-    table = render.new_table(caption=f"units of {named.common}" if shown else "")
-    for heading in (
-        "unit",
-        "explanation",
-        found.match if found.match == "nearest" else "matched",
-        "its explanation",
-    ):
-        table.add_column(heading, overflow="fold")
+    other = found.match if found.match == "nearest" else "matched"
+    headings = ("unit", "explanation", other, "its explanation")
+    table = render.new_table(caption=f"units of {named.common}" if shown else "", headings=headings)
     kinds = [level.kind for level in found.levels if level.kind != found.ranked_by]
     for heading in (found.ranked_by, *kinds):
         table.add_column(heading, justify="right", overflow="fold")

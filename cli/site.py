@@ -17,10 +17,8 @@ from neurogloss.errors import MissingExtra
 def site(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN…")],
     out: Annotated[Path, typer.Argument(help="Folder to make.", metavar="OUT")],
-    units: Annotated[str, typer.Option(help="all that are explained, sample:N of each run, or names.")] = "all",
-    where: Annotated[
-        str, typer.Option(help="Only those that pass, as 'detection.auroc > 0.8'.", metavar="EXPR")
-    ] = "",
+    units: Annotated[str, typer.Option(help="all explained units, sample:N of each run, or names.")] = "all",
+    where: Annotated[str, typer.Option(help="Filter, such as 'detection.auroc > 0.8'.", metavar="EXPR")] = "",
     embedder: EmbedderOption = "",
     json: JsonOption = False,
 ) -> None:
@@ -33,8 +31,6 @@ def site(
 
     with progress.shown() as bars:
         written = write_site(runs, out, units, where, embedder or None, bars)
-    if json:
-        render.print_json([{"out": str(out), **asdict(written)}])
-    else:
-        size = f"{written.units:,} units, {written.files:,} files, {written.bytes / 1e6:,.1f} MB"
-        render.console().print(f"{size}   See them with:  python -m http.server -d {out}", soft_wrap=True)
+    size = f"{written.units:,} units, {written.files:,} files, {written.bytes / 1e6:,.1f} MB"
+    rows = [{"out": str(out), **asdict(written)}]
+    render.tell(json, rows, f"{size}   See them with:  python -m http.server -d {out}")

@@ -21,7 +21,7 @@ def status(
     labels: Annotated[bool, typer.Option("--labels", help="List every label of the newest method.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """What a run holds: tokens read, units by state, scores beside their floors; or every label."""
+    """Show what a run holds: tokens read, units by state, and scores with their floors; or every label."""
     import neurogloss as ng
     from neurogloss.cli import render
 
@@ -76,13 +76,12 @@ def _tell(opened: Run, json: bool) -> None:
 
 
 def _scores_table(scorers: Sequence[ScorerSummary]) -> Table:
-    """A row a scorer: means over units of score and floor, and how far the one lies above the other."""
+    """One row per scorer: means over units of the score, its floor and their difference."""
     from rich.text import Text
 
     from neurogloss.cli import render
 
-    table = render.new_table(caption="means over units, 95 % intervals; p: paired over units")
-    table.add_column("scorer", overflow="fold")
+    table = render.new_table(caption="means over units, 95 % intervals; p: paired over units", headings=["scorer"])
     for heading in ("units", "score", "floor", "above its floor", "p"):
         table.add_column(heading, no_wrap=True, justify="right")
     for each in scorers:

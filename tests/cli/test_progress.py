@@ -67,11 +67,13 @@ def test_a_task_that_broke_off_is_not_shown_as_done(terminal: io.StringIO) -> No
 
 
 def test_a_log_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 104.0, 110.0])
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    clock = [100.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     with progress.shown() as lines:
         lines.start("collecting", 1000, "tokens", done=400)
+        clock[0] = 104.0
         lines.advance(100)
+        clock[0] = 110.0
         lines.advance(100)
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -72,7 +72,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_compared(
         found = invoke("similar", small_run, tmp_path / "no run", option, tmp_path / path)
         assert (found.code, found.out) == (2, "") and says in found.err
     found = invoke("similar", small_run, small_run, "--grid", "--by", "text,decoder")
-    assert found.code == 2 and "Expected one kind of evidence with --grid" in found.err
+    assert found.code == 2 and "--grid takes a single --by" in found.err
     found = invoke("similar", small_run, small_run, "--by", "smell")
     assert found.code == 2 and "found smell" in found.err
 
