@@ -19,7 +19,7 @@ from neurogloss.ids import UnitId, derive_seed
 from neurogloss.llm import Tool, ToolCall
 from neurogloss.protocols import LiveSubject, Material
 from neurogloss.records import Example, Passage
-from neurogloss.sources.vision.live import Cut
+from neurogloss.sources.vision.steering import Cut
 
 if TYPE_CHECKING:
     from PIL.Image import Image

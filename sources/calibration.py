@@ -23,7 +23,7 @@ from neurogloss.errors import UserError
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import CollectSettings, PassSettings
 from neurogloss.sources.cache import Site
-from neurogloss.sources.codes import rows_at_once
+from neurogloss.sources.dictionaries.activations import rows_at_once
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.pairs import peaks_of_dense
 from neurogloss.sources.reader import encode

@@ -22,19 +22,16 @@ from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, hash64
 from neurogloss.records import Context, Example
 from neurogloss.sources.cache import Site
-from neurogloss.sources.codes import Codes, rows_at_once
 from neurogloss.sources.corpus import context_id
 from neurogloss.sources.dictionaries import Dictionary, directions_of
+from neurogloss.sources.dictionaries.activations import rows_at_once
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.source import open_listener
+from neurogloss.sources.source import DICTIONARIES, open_listener
 from neurogloss.sources.subject import Subject
 from neurogloss.sources.texts import by_length
 
 if TYPE_CHECKING:
     import torch
-
-DICTIONARIES = 4
-"""Dictionaries kept in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +49,9 @@ class Place:
         """(N, width) that raising each unit by 1 adds where it writes, on the subject's device, in its dtype."""
         return directions_of(self.dictionary).to(self.subject.device, self.subject.model.dtype)
 
-    def along(self, units: Sequence[UnitId]) -> torch.Tensor:
-        """(n, width): each unit's direction times its sign."""
-        import torch
-
-        signs = torch.tensor([unit.sign for unit in units], device=self.subject.device)
-        return self.directions[[unit.index for unit in units]] * signs[:, None]
+    def direction(self, unit: UnitId) -> torch.Tensor:
+        """(width,): the unit's direction times its sign."""
+        return self.directions[unit.index] * unit.sign
 
     def activations(self, vectors: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
         """(T, width) vectors and (T, n) units wanted of each, to (T, n) activations of either sign."""
@@ -66,30 +60,6 @@ class Place:
         rows = rows_at_once(self.dictionary.n_units, vectors.device)
         parts = zip(vectors.split(rows), units.split(rows), strict=True)
         return torch.cat([self.dictionary.encode(part).dense().gather(1, wanted) for part, wanted in parts])
-
-    def contributions(self, vectors: torch.Tensor, units: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
-        """What one side of one unit adds at each vector, of the (T, width) that are read.
-
-        The reconstruction with that unit alone, less the one with none: bias and skip connection cancel, and what
-        a dictionary scales by the vector's norm stays scaled.
-
-        Args:
-            units: (T,)
-            signs: (T,), 1 or -1.
-
-        Returns:
-            (T, width of what it writes).
-        """
-        import torch
-
-        values = self.activations(vectors, units[:, None])
-        values = values * (values * signs[:, None] > 0)
-        alone, none = (
-            Codes(v, units[:, None], self.dictionary.n_units) for v in (values, torch.zeros_like(values))
-        )
-        found = self.dictionary.decode(alone, vectors)
-        without = self.dictionary.decode(none, vectors)
-        return values * self.directions[units] if found is None or without is None else found - without
 
 
 class UnitReader:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,10 @@ KEPT = 20
 """Tokens kept at each end."""
 ROWS = 256
 """Directions at once: bounds the logits at 50 MB for a vocabulary of 50k."""
+LOG_STRENGTHS = (-2.0, 4.0)
+"""Where the strength of raising a unit is searched, log10 in units of activation."""
+MAX_STEPS = 12
+"""Bisection steps: the strength is then known to 0.4 %."""
 
 
 def write_outputs(cache: Path, subject: Subject, listeners: Sequence[Listener], progress: Progress) -> None:
@@ -70,3 +74,15 @@ def excess_kurtosis(rows: torch.Tensor) -> torch.Tensor:
     """(n, m) to (n,), NaN where a row is constant."""
     squares = (rows - rows.mean(1, keepdim=True)).square()
     return squares.square().mean(1) / squares.mean(1).square() - 3
+
+
+def bisected(kl_at: Callable[[float], float], target: float) -> tuple[float, float]:
+    """The strength whose KL divergence is within a tenth of the target, and that divergence, by bisection."""
+    low, high = LOG_STRENGTHS
+    for _ in range(MAX_STEPS):
+        middle = (low + high) / 2
+        kl = kl_at(10.0**middle)
+        if abs(kl - target) <= 0.1 * target:
+            break
+        low, high = (low, middle) if kl > target else (middle, high)
+    return 10.0**middle, kl

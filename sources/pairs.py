@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.sources.codes import Codes
+from neurogloss.sources.dictionaries.activations import Codes
 
 if TYPE_CHECKING:
     import torch

@@ -17,9 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.sources.codes import Codes, rows_at_once
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
+from neurogloss.sources.dictionaries.activations import Codes, rows_at_once
 from neurogloss.sources.pairs import Cut, Entries, Int, Pairs, joined, pairs_of_dense, pairs_of_entries
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.source import Batch, Listener

@@ -7,8 +7,9 @@ context   a part of that, with an activation of each unit at each of its vectors
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +27,9 @@ from neurogloss.sources.pairs import Cut
 
 if TYPE_CHECKING:
     import torch
+
+DICTIONARIES = 4
+"""Dictionaries kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,3 +270,8 @@ def open_listener(subject: Listened, name: str | None, spec: str) -> Listener:
         str(hookpoint), dictionary.name, spec, dictionary.n_units, dictionary.signed, subject.grid(hookpoint)
     )
     return Listener(hookpoint, target, dictionary, site)
+
+
+def opener(subject: Listened) -> Callable[[Site], Listener]:
+    """Opens the dictionary of a site on the subject; the latest DICTIONARIES stay in memory."""
+    return lru_cache(DICTIONARIES)(lambda site: open_listener(subject, site.hookpoint, site.spec))

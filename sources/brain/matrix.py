@@ -2,7 +2,12 @@
 
 1. Each file gives (rows, voxels), scaled where that is asked for; those of all files come one after another.
 2. A row belongs to the row of the table in its place.
-3. Where rows are scans and the table holds words, a scan's stimulus is the words that it answers to.
+3. Where rows are scans and the table holds words, a scan's stimulus is the words that it answers to: blood flow
+   follows what was heard by 2 to 8 seconds, so the text of the scan at time t is the words that began in
+   [t - 8, t - 2).
+4. Features of words are brought to the times of scans by a Lanczos filter that cuts off what is faster than scans
+   can follow (Huth et al. 2016, doi:10.1038/nature17637), and given once for each of several delays, so that a
+   regression fits the shape of the hemodynamic response, and does not assume it.
 """
 
 from __future__ import annotations
@@ -18,7 +23,6 @@ from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.protocols import Float32
 from neurogloss.settings import ResponseSettings
-from neurogloss.sources.brain import scans
 from neurogloss.sources.brain.arrays import is_nifti, read_array
 from neurogloss.sources.brain.stimuli import Row
 
@@ -29,6 +33,10 @@ HUGE = 100.0
 
 SOME = 2000
 """Rows on which the spread is measured."""
+FROM, TO = 8.0, 2.0
+"""Seconds before a scan in which the words begin that it answers to."""
+DELAYS = (1, 2, 3, 4)
+"""Scans; about 2 to 8 seconds at the usual rate."""
 Parts = Sequence[NDArray[np.generic]]
 
 
@@ -162,7 +170,7 @@ def _scans(
         onsets = np.array([words[i].onset for i in mine])
         mine, onsets = mine[np.argsort(onsets, kind="stable")], np.sort(onsets)
         times: NDArray[np.float64] = (settings.first_tr + np.arange(len(part), dtype=np.float64)) * settings.tr
-        texts = scans.windows(onsets.tolist(), [words[i].text for i in mine], times)
+        texts = windows(onsets.tolist(), [words[i].text for i in mine], times)
         heard = [i for i, text in enumerate(texts) if text]
         rows += [
             Row(texts[i], id=f"{name}:{i}", split=words[mine[0]].split, session=name, onset=float(times[i]),
@@ -171,7 +179,7 @@ def _scans(
         ]  # fmt: skip
         kept.append(np.asarray(part, np.float32)[heard])
         for space, each in zip(spaces, features, strict=True):
-            space.append(scans.delayed(scans.lanczos(each[mine], onsets, times))[heard])
+            space.append(delayed(lanczos(each[mine], onsets, times))[heard])
     return Table(
         tuple(rows), np.concatenate(kept), [row.session for row in rows], [np.concatenate(s) for s in spaces]
     )
@@ -186,3 +194,35 @@ def _check_scale(responses: Float32, settings: ResponseSettings) -> None:
             f"Expected percent signal change or z-scores, found responses that spread by {spread:.4g}: betas as "
             "they are stored, or raw signal. Say --scale nsd (divides by 300) or --standardize session."
         )
+
+
+def windows(onsets: Sequence[float], words: Sequence[str], times: NDArray[np.float64]) -> list[str]:
+    """The text of each scan.
+
+    Args:
+        onsets: of the words, in seconds, ascending.
+        times: (T,) of the scans, in seconds.
+    """
+    first, last = np.searchsorted(onsets, times - FROM, "left"), np.searchsorted(onsets, times - TO, "left")
+    return [" ".join(words[a:b]) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+
+
+def lanczos(features: Float32, onsets: NDArray[np.float64], times: NDArray[np.float64], lobes: int = 3) -> Float32:
+    """(W, F) features at `onsets` to (T, F) at `times`; the cutoff is half the rate of `times`' sampling theorem,
+    1 / mean interval as the Huth lab has it.
+    """
+    rate = 1 / float(np.diff(times).mean())
+    x = (times[:, None] - onsets[None, :]) * rate
+    filtered = np.where(np.abs(x) < lobes, np.sinc(x) * np.sinc(x / lobes), 0.0)
+    found: Float32 = (filtered @ features).astype(np.float32)
+    return found
+
+
+def delayed(features: Float32, delays: Sequence[int] = DELAYS) -> Float32:
+    """(T, F) to (T, F x delays): row t holds those of t - d for each delay, 0 before the first."""
+    parts = []
+    for delay in delays:
+        part = np.zeros_like(features)
+        part[delay:] = features[: len(features) - delay]
+        parts.append(part)
+    return np.concatenate(parts, 1)

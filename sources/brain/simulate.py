@@ -24,7 +24,7 @@ from neurogloss.ids import canonical_json, derive_seed, hash64
 from neurogloss.protocols import Embedder, Float32
 from neurogloss.settings import DEMO_CORPUS
 from neurogloss.sources.brain.experiment import Experiment, average, ncsnr
-from neurogloss.sources.brain.scans import windows
+from neurogloss.sources.brain.matrix import windows
 from neurogloss.sources.brain.stimuli import Row
 from neurogloss.sources.corpus import read_documents
 

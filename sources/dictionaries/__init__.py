@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from neurogloss.errors import UserError, first_line
-from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries import (
     circuit_tracer,
     dictionary_learning,
-    directions,
     gemma_scope,
     goodfire,
     llama_scope,
@@ -25,6 +23,7 @@ from neurogloss.sources.dictionaries import (
     sae_lens,
     sparsify,
 )
+from neurogloss.sources.dictionaries.activations import Codes
 from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights, fetched_dictionary, name_of
 from neurogloss.sources.dictionaries.neurons import Heads, Neurons
 from neurogloss.sources.dictionaries.randomised import randomised
@@ -157,7 +156,7 @@ def open_dictionary(spec: str, width: int | None) -> Dictionary:
         if dictionary.name == name_of(path):
             dictionary = replace(dictionary, name=name)  # type: ignore[type-var]
     else:
-        dictionary = directions.read(Path(rest)) if kind == "directions" and rest else read(Path(spec))
+        dictionary = plain.read_directions(Path(rest)) if kind == "directions" and rest else read(Path(spec))
     if width is not None:
         check_width(dictionary, width)
     return dictionary

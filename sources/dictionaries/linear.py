@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from neurogloss.sources.codes import Codes
-from neurogloss.sources.dictionaries.activations import Activation
+from neurogloss.sources.dictionaries.activations import Activation, Codes
 
 if TYPE_CHECKING:
     import torch

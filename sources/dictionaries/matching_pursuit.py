@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.sources.codes import Codes
+from neurogloss.sources.dictionaries.activations import Codes
 from neurogloss.sources.dictionaries.linear import moved
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from neurogloss.errors import UserError
-from neurogloss.sources.codes import Codes
+from neurogloss.sources.dictionaries.activations import Codes
 
 if TYPE_CHECKING:
     import torch

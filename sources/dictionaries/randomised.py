@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurogloss.errors import UserError
 from neurogloss.ids import derive_seed
-from neurogloss.sources.codes import Codes
-from neurogloss.sources.dictionaries.activations import Identity
+from neurogloss.sources.dictionaries.activations import Codes, Identity
 from neurogloss.sources.dictionaries.linear import LinearDictionary, moved
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ from neurogloss.ids import UnitId, derive_seed
 from neurogloss.protocols import Float32, Progress, Quiet
 from neurogloss.records import Interval
 from neurogloss.sources.cache import Cache, Site
-from neurogloss.sources.codes import rows_at_once
 from neurogloss.sources.dictionaries import directions_of
+from neurogloss.sources.dictionaries.activations import rows_at_once
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.source import Listener, open_listener
+from neurogloss.sources.source import Listener, opener
 from neurogloss.sources.vision.pictures import read_folder
 from neurogloss.sources.vision.retrieval import Gallery
 from neurogloss.sources.vision.subject import BATCH, Edit, VisionSubject
@@ -189,7 +189,7 @@ class _Bench:
 
     def __init__(self, cache: Cache, subject: VisionSubject, value: float) -> None:
         self._cache, self._subject, self._value = cache, subject, value
-        self._open: dict[Site, Listener] = {}
+        self._open = opener(subject)
 
     def edits(self, units: Sequence[UnitId]) -> Mapping[Hookpoint, Edit]:
         """What takes the units out, one edit a hookpoint."""
@@ -199,7 +199,7 @@ class _Bench:
             by_site[self._cache.site(unit)].append(unit)
         edits: dict[Hookpoint, Edit] = {}
         for site, mine in by_site.items():
-            listener = self._listener(site)
+            listener = self._open(site)
             if listener.hookpoint in edits or listener.target != listener.hookpoint:
                 raise UserError(
                     f"Expected one dictionary that writes where it reads, found more at {site.hookpoint}, or a "
@@ -207,11 +207,6 @@ class _Bench:
                 )
             edits[listener.hookpoint] = _edit(listener, mine, self._value, self._subject.device)
         return edits
-
-    def _listener(self, site: Site) -> Listener:
-        if site not in self._open:
-            self._open[site] = open_listener(self._subject, site.hookpoint, site.spec)
-        return self._open[site]
 
 
 def _edit(listener: Listener, units: Sequence[UnitId], value: float, device: torch.device) -> Edit:

@@ -3,7 +3,7 @@
 1. An image is a document, a section and a context at once; its cells are the vectors.
 2. A batch of images is decoded, preprocessed and read up to the last hookpoint.
 3. Before the pass, the quantile of each unit's cells above which masks are drawn is set on the first images of the
-   explain half (`neurogloss.sources.vision.quantiles`).
+   explain half (`neurogloss.sources.vision.masks`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ from neurogloss.sources.source import Batch, Listener, SectionContext
 from neurogloss.sources.vision import geometry
 from neurogloss.sources.vision.exemplars import Exemplars, Recorded
 from neurogloss.sources.vision.loading import subject_of
-from neurogloss.sources.vision.masks import FILE
+from neurogloss.sources.vision.masks import FILE, Histogram
 from neurogloss.sources.vision.pictures import Picture, find
-from neurogloss.sources.vision.quantiles import Histogram
 from neurogloss.sources.vision.steering import write_class_effects
 from neurogloss.sources.vision.subject import BATCH, VisionSubject
 

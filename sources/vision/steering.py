@@ -14,10 +14,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +32,84 @@ from neurogloss.records import Context
 from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.dictionaries import directions_of
 from neurogloss.sources.hookpoints import Hookpoint
-from neurogloss.sources.outputs import KEPT, extremes
-from neurogloss.sources.source import Listener
-from neurogloss.sources.vision.live import ImageReader
+from neurogloss.sources.outputs import KEPT, bisected, extremes
+from neurogloss.sources.source import Listener, opener
+from neurogloss.sources.vision.pictures import open_picture
 from neurogloss.sources.vision.retrieval import Gallery
 from neurogloss.sources.vision.subject import BATCH, Edit, VisionSubject
 
-LOG_STRENGTHS = (-2.0, 4.0)
-"""Where the strength is searched, log10 in units of activation."""
-MAX_STEPS = 12
-"""Bisection steps: the strength is then known to 0.4 %."""
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part of an image by itself, or in the place that it has there inside of another image."""
+
+    picture: str
+    """Path of the image that it is of."""
+    box: tuple[float, float, float, float] = WHOLE
+    """Left, top, right and bottom, as shares of width and height."""
+    into: str | None = None
+    """Path of the other image; None: by itself, over all of the subject's input."""
+    painted_over: bool = False
+    """The image without the part instead, the mean colour of the image in its place."""
+
+
+def made(cut: Cut) -> Image:
+    """The image that the cut is, RGB. Raises UserError where an image does not decode."""
+    from PIL import Image as Pillow
+    from PIL import ImageStat
+
+    image: Image = open_picture(Path(cut.picture))
+    if cut.painted_over:
+        mean = tuple(round(value) for value in ImageStat.Stat(image).mean)
+        image.paste(mean, _pixels(cut.box, image))
+        return image
+    part = image.crop(_pixels(cut.box, image))
+    if cut.into is None:
+        return part
+    ground: Image = open_picture(Path(cut.into))
+    place = _pixels(cut.box, ground)
+    size = (place[2] - place[0], place[3] - place[1])
+    ground.paste(part.resize(size, Pillow.Resampling.BILINEAR), place[:2])
+    return ground
+
+
+def _pixels(box: Sequence[float], image: Image) -> tuple[int, int, int, int]:
+    """At least one pixel."""
+    left, top = (min(int(share * side), side - 1) for share, side in zip(box[:2], image.size, strict=True))
+    right, bottom = (round(share * side) for share, side in zip(box[2:], image.size, strict=True))
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+class ImageReader:
+    """Reads the activations of units on any image."""
+
+    def __init__(self, subject: VisionSubject, sites: Sequence[Site]) -> None:
+        self._subject = subject
+        self._sites = {(site.hookpoint, site.dictionary): site for site in sites}
+        self._open = opener(subject)
+
+    def peaks(self, unit: UnitId, pictures: Sequence[Cut | Image]) -> list[float]:
+        """The unit's largest activation on each, along its sign, at least 0. Images are RGB.
+
+        Raises:
+            UserError: an image does not decode.
+        """
+        import torch
+
+        listener = self._open(self._sites[unit.hookpoint, unit.dictionary])
+        images = self._subject.preprocess([made(each) if isinstance(each, Cut) else each for each in pictures])
+        vectors = self._subject.vectors(images, [listener.hookpoint])[listener.hookpoint]
+        with torch.inference_mode():
+            values = listener.dictionary.encode(vectors).dense()[:, unit.index].float().cpu() * unit.sign
+        found: list[float] = values.reshape(len(pictures), -1).clamp_min(0).amax(1).tolist()
+        return found
+
+
 LIKELY = 0.05
 """Probability from which a class is said."""
 SAID = 5
@@ -158,15 +227,13 @@ class LiveClassifier(ImageReader):
     def _tune(self, unit: UnitId, images: Float32, target: float) -> tuple[float, float]:
         """The strength, and the KL divergence that it gives."""
         says = self._says[0]
-        clean, (low, high) = says.log_p(images, {}), LOG_STRENGTHS
-        for _ in range(MAX_STEPS):
-            middle = (low + high) / 2
-            changed = says.log_p(images, self._raised(unit, 10**middle))
-            kl = float((np.exp(clean) * (clean - changed)).sum(1).mean())
-            if abs(kl - target) <= 0.1 * target:
-                break
-            low, high = (low, middle) if kl > target else (middle, high)
-        return 10**middle, kl
+        clean = says.log_p(images, {})
+
+        def reached(strength: float) -> float:
+            changed = says.log_p(images, self._raised(unit, strength))
+            return float((np.exp(clean) * (clean - changed)).sum(1).mean())
+
+        return bisected(reached, target)
 
     def _raised(self, unit: UnitId, strength: float) -> Edits:
         """What raises a unit."""

@@ -1,4 +1,4 @@
-"""What was seen when a unit was raised, or taken out."""
+"""What was seen when a unit was raised."""
 
 from __future__ import annotations
 
@@ -24,13 +24,3 @@ class Steering:
     kl: float
     """Mean KL(clean || steered) of the next token on the tuning prompts, in nats."""
     texts: tuple[SteeredText, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """What taking a unit out does."""
-
-    kl: float
-    """Mean KL(clean || ablated) of the next token over the prompts and their positions, in nats."""
-    texts: tuple[SteeredText, ...]
-    """`steered` is the continuation without the unit."""

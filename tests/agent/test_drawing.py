@@ -17,7 +17,7 @@ from neurogloss.ids import UnitId
 from neurogloss.llm import ToolCall
 from neurogloss.protocols import Material
 from neurogloss.records import Context, EvidenceHalf, Example
-from neurogloss.sources.vision.live import Cut
+from neurogloss.sources.vision.steering import Cut
 
 Image = pytest.importorskip("PIL.Image")
 CODE = '''

@@ -27,7 +27,7 @@ from neurogloss.protocols import HeldOut, Instruments, Material
 from neurogloss.records import Answer, Candidate, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers.intruder import Intruder
 from neurogloss.scorers.judges.llm import LLMJudge
-from neurogloss.sources.vision.live import Cut
+from neurogloss.sources.vision.steering import Cut
 
 Image = pytest.importorskip("PIL.Image")
 GRID = (2, 2)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurogloss.sources.codes import BLOCK, Codes, top_k
+from neurogloss.sources.dictionaries.activations import BLOCK, Codes, top_k
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 40), st.booleans())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neurogloss.sources.codes import Codes
+from neurogloss.sources.dictionaries.activations import Codes
 from neurogloss.sources.pairs import Cut, Entries, Pairs, joined, pairs_of_dense, pairs_of_entries
 from neurogloss.sources.sketch import BINS, EMPTY, FIXED_POINT, Sketch, certified_below, histogram_edges
 

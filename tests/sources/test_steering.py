@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from scipy.stats import kurtosis
@@ -13,10 +12,8 @@ from scipy.stats import kurtosis
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.interventions import Steering
-from neurogloss.sources import source, steering
+from neurogloss.sources import source
 from neurogloss.sources.cache import Site
-from neurogloss.sources.codes import Codes
-from neurogloss.sources.dictionaries import Dictionary
 from neurogloss.sources.dictionaries.activations import Relu
 from neurogloss.sources.dictionaries.linear import LinearDictionary
 from neurogloss.sources.live import Place
@@ -284,31 +281,6 @@ def test_what_cannot_be_steered_is_refused(
     assert expected in str(caught.value)
 
 
-# --- several units at once ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rows_at_once", [1, 13, 256])
-def test_several_units_at_once_are_what_each_is_alone(live: LiveSubject, rows_at_once: int) -> None:
-    units = [NEURON, PLACES[2], replace(NEURON, index=30), PLACES[1], replace(PLACES[2], index=1), PLACES[4]]
-    with patch.object(steering, "ROWS_AT_ONCE", rows_at_once):
-        together = live.steer_many(units, PROMPTS, TUNING)
-    alone = [live.steer(unit, PROMPTS, TUNING) for unit in units]
-    assert len({found.strength for found in alone}) > 1
-    for one, other in zip(together, alone, strict=True):
-        assert one.strength == pytest.approx(other.strength, rel=1e-5)
-        assert one.kl == pytest.approx(other.kl, rel=1e-5)
-        assert one.texts == other.texts
-    assert live.steer_many([], PROMPTS, TUNING) == []
-
-
-def test_one_strange_unit_among_several_is_refused(live: LiveSubject) -> None:
-    units = [NEURON, replace(NEURON, index=48)]
-    with pytest.raises(UserError, match="0 to 47"):
-        live.steer_many(units, PROMPTS, TUNING)
-    with pytest.raises(UserError, match="0 to 47"):
-        live.ablate_many(units, PROMPTS)
-
-
 # --- dictionaries ---------------------------------------------------------------------------------
 
 
@@ -374,104 +346,6 @@ def test_raising_adds_the_direction_to_what_was_there(
     tries = seen[2 : passes.index(passes[0], 1)]
     moved = (tries[-1] - seen[1])[:, -1]
     torch.testing.assert_close(moved, (dictionary.decoder[5] * strength).expand_as(moved), rtol=1e-4, atol=1e-4)
-
-
-# --- ablation -------------------------------------------------------------------------------------
-
-
-def ablated_logits(subject: Subject, ids: Any, unit: UnitId, dictionary: Dictionary) -> Any:
-    """(n, length, vocabulary) of a whole pass, the reconstruction with the unit swapped for that without it."""
-    import torch
-
-    read: list[Any] = []
-
-    def keep(value: Any) -> Any:
-        read[:] = [value]
-        return value
-
-    def without(value: Any) -> Any:
-        vectors = read[0][:, 1:].flatten(0, 1)
-        codes = dictionary.encode(vectors).dense()
-        fewer = codes.clone()
-        fewer[:, unit.index] = 0
-        whole = dictionary.decode(Codes(codes, None, 12), vectors)
-        error = value[:, 1:].flatten(0, 1) - whole
-        out = value.clone()
-        out[:, 1:] = (dictionary.decode(Codes(fewer, None, 12), vectors) + error).view_as(value[:, 1:])
-        return out
-
-    def hooked(name: str, change: Any) -> Any:
-        module = subject.model.get_submodule(name.removesuffix(".input"))
-        if name.endswith(".input"):
-            return module.register_forward_pre_hook(lambda _, args: (change(args[0]), *args[1:]))
-        return module.register_forward_hook(lambda _, __, out: change(out))
-
-    handles = [hooked(unit.hookpoint, keep), hooked(dictionary.target or unit.hookpoint, without)]
-    with torch.no_grad():
-        logits = subject.model(ids, use_cache=False).logits
-    for handle in handles:
-        handle.remove()
-    return logits
-
-
-def test_ablation_leaves_everything_but_the_unit(
-    with_dictionary: tuple[LiveSubject, UnitId, LinearDictionary],
-) -> None:
-    import torch
-
-    live, unit, dictionary = with_dictionary
-    found = live.ablate(unit, [*PROMPTS, "too short"])
-    ids = ids_of(live.subject, PROMPTS)
-    with torch.no_grad():
-        clean = live.subject.model(ids).logits.log_softmax(-1)
-    changed = ablated_logits(live.subject, ids, unit, dictionary).log_softmax(-1)
-    kl = (clean.exp() * (clean - changed)).sum(-1)[:, 1:].mean()
-    assert found.kl == pytest.approx(float(kl), rel=1e-3)
-    assert found.kl > 1e-3
-    for _ in range(NEW_TOKENS):
-        ids = torch.cat([ids, ablated_logits(live.subject, ids, unit, dictionary)[:, -1:].argmax(-1)], 1)
-    assert [text.steered for text in found.texts] == [live.subject.tokenizer.decode(r[-NEW_TOKENS:]) for r in ids]
-    assert [text.clean for text in found.texts] == [t.clean for t in live.steer(unit, PROMPTS, TUNING).texts]
-    assert any(text.steered != text.clean for text in found.texts)
-
-
-def test_ablating_a_neuron_sets_its_side_to_zero(live: LiveSubject) -> None:
-    import torch
-
-    module = live.subject.modules[NEURON.hookpoint.removesuffix(".input")]
-    ids = ids_of(live.subject, PROMPTS)
-
-    def zeroed(sign: int) -> Any:
-        def change(_: Any, args: Any) -> Any:
-            out = args[0].clone()
-            mine = out[:, 1:, NEURON.index]
-            mine[mine * sign > 0] = 0
-            return (out,)
-
-        handle = module.register_forward_pre_hook(change)
-        with torch.no_grad():
-            logits = live.subject.model(ids).logits[:, 1:]
-        handle.remove()
-        return logits.log_softmax(-1)
-
-    with torch.no_grad():
-        clean = live.subject.model(ids).logits[:, 1:].log_softmax(-1)
-    found = live.ablate_many([NEURON, replace(NEURON, sign=-1)], PROMPTS)
-    for sign, ablation in zip((1, -1), found, strict=True):
-        kl = (clean.exp() * (clean - zeroed(sign))).sum(-1).mean()
-        assert ablation.kl == pytest.approx(float(kl), rel=1e-3)
-    assert found[0].kl != found[1].kl
-
-
-@pytest.mark.parametrize("rows_at_once", [1, 400])
-def test_several_ablations_at_once_are_what_each_is_alone(live: LiveSubject, rows_at_once: int) -> None:
-    units = [NEURON, PLACES[2], replace(NEURON, index=30), PLACES[4]]
-    with patch.object(steering, "ROWS_AT_ONCE", rows_at_once):
-        together = live.ablate_many(units, PROMPTS)
-    for one, unit in zip(together, units, strict=True):
-        other = live.ablate(unit, PROMPTS)
-        assert one.kl == pytest.approx(other.kl, rel=1e-4)
-        assert one.texts == other.texts
 
 
 # --- activations ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from neurogloss.sources.brain.scans import delayed, lanczos, windows
+from neurogloss.sources.brain.matrix import delayed, lanczos, windows
 from neurogloss.sources.brain.simulate import hemodynamic
 
 

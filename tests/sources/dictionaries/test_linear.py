@@ -10,12 +10,12 @@ import torch
 
 from neurogloss.errors import UserError
 from neurogloss.sources import source
-from neurogloss.sources.codes import Codes
 from neurogloss.sources.dictionaries import Dictionary, directions_of, open_dictionary
 from neurogloss.sources.dictionaries.activations import (
     AbsTopK,
     Activation,
     Codebook,
+    Codes,
     Gated,
     GroupMax,
     Identity,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from neurogloss.sources.codes import Codes
-from neurogloss.sources.vision.quantiles import Histogram
+from neurogloss.sources.dictionaries.activations import Codes
+from neurogloss.sources.vision.masks import Histogram
 
 
 def taken(values: torch.Tensor, signed: bool, parts: int = 1) -> Histogram:

@@ -11,7 +11,7 @@ from PIL import Image
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.sources.cache import Cache
-from neurogloss.sources.vision.live import Cut, ImageReader, made
+from neurogloss.sources.vision.steering import Cut, ImageReader, made
 from neurogloss.sources.vision.subject import VisionSubject
 
 SIDE = 16
