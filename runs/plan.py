@@ -3,8 +3,8 @@
 1. A few of the units that are left are taken through both graphs, with a model that asks nobody: its answers have
    the form asked for and say nothing. Their requests are those of the real run, or a few more: a made-up answer is
    never so right that refining ends early.
-2. Tokens are estimated from characters, and a usual number for each picture. A server gets some of the requests:
-   it gives its own count of tokens, and its speed with as many requests in flight as the run will have.
+2. Tokens are estimated from characters, and a usual number for each picture. A server gets some of the requests.
+   Its own counts correct the estimates, and its speed gives the time.
 3. Totals are those of the sample, times units left over units sampled.
 """
 
@@ -24,12 +24,13 @@ from typing import Any, Unpack
 from neurogloss.accounts import Usage
 from neurogloss.agent import methods
 from neurogloss.agent.models import Models
-from neurogloss.engines.usage import RecordedModel
+from neurogloss.engines.prompt_logprobs import Blanks
+from neurogloss.engines.usage import Reading, RecordedModel
 from neurogloss.errors import AnswerError, TransportError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.keywords import LabelKeywords
-from neurogloss.llm import ChatModel, Choice, Message, Reply, Request
+from neurogloss.llm import ChatModel, Choice, Likelihood, Message, Reply, Request, ToolCall
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.runs.label import label_units
 from neurogloss.runs.select import select
@@ -45,9 +46,9 @@ SAMPLED = 8
 SENT = 16
 """Of their requests, those that a server is really sent."""
 CHARACTERS = 4.0
-"""A token's, where no server counts."""
+"""Of a token, if no server counts."""
 PICTURE = 256
-"""Tokens of a picture, where no server counts: 16 x 16 patches. Models differ, from about 60 to 600."""
+"""Tokens of a picture, if no server counts: 16 x 16 patches. Models differ, from about 60 to 600."""
 ANSWER = 20
 """Tokens of an answer that is a text."""
 
@@ -102,13 +103,13 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         times = left / max(1, len(sample))
         if chat is None or stub is None or not stub.asked:
             return Plan(left, len(sample), Usage(), seconds * times, 0, 0.0)
-        speed, characters, answers = await _try(chat, stub.asked)
+        speed, prompts, answers = await _try(chat, stub.asked)
         usage = Usage(
             requests=round(len(stub.asked) * times),
-            prompt_tokens=round(_characters(stub.asked) / characters * times),
-            completion_tokens=round(sum(each.answer for each in stub.asked) * answers * times),
+            prompt_tokens=round(sum(reply.prompt_tokens for _, reply in stub.asked) * prompts * times),
+            completion_tokens=round(sum(reply.completion_tokens for _, reply in stub.asked) * answers * times),
         )
-        pictures = round(_pictures(stub.asked) * times)
+        pictures = round(sum(_pictures(request) for request, _ in stub.asked) * times)
         seconds = max(seconds * times, usage.requests / speed)
         return Plan(left, len(sample), usage, seconds, pictures, usage.cost(settings.prices))
 
@@ -145,25 +146,25 @@ async def _timed(
         return seconds
 
 
-async def _try(chat: ChatModel, asked: Sequence[Asked]) -> tuple[float, float, float]:
-    """Sends some of the requests side by side.
+async def _try(chat: ChatModel, asked: Sequence[tuple[Request, Reply]]) -> tuple[float, float, float]:
+    """Sends some of the requests side by side, as the run sends them.
 
     Returns:
-        Requests a second, characters a token, and tokens of answers for each one estimated.
+        Requests a second, and by how much the server's tokens of prompts and of answers exceed the estimates.
 
     Raises:
         TransportError: the server cannot be reached.
     """
     sent = asked[:: max(1, len(asked) // SENT)][:SENT]
     began = time.monotonic()
-    replies = await together(_answer(chat, each.request) for each in sent)
+    replies = await together(_answer(chat, request) for request, _ in sent)
     speed = len(sent) / (time.monotonic() - began)
-    counted = [(each, reply) for each, reply in zip(sent, replies, strict=True) if reply and reply.prompt_tokens]
-    if not counted:
-        return speed, CHARACTERS, 1.0
-    characters = _characters([each for each, _ in counted]) / sum(reply.prompt_tokens for _, reply in counted)
-    answers = sum(reply.completion_tokens for _, reply in counted) / sum(each.answer for each, _ in counted)
-    return speed, characters, answers
+    both = [(real, guess) for real, (_, guess) in zip(replies, sent, strict=True) if real and real.prompt_tokens]
+    if not both:
+        return speed, 1.0, 1.0
+    prompts = sum(real.prompt_tokens for real, _ in both) / sum(guess.prompt_tokens for _, guess in both)
+    answers = sum(real.completion_tokens for real, _ in both) / sum(guess.completion_tokens for _, guess in both)
+    return speed, prompts, answers
 
 
 async def _answer(chat: ChatModel, request: Request) -> Reply | None:
@@ -176,48 +177,51 @@ async def _answer(chat: ChatModel, request: Request) -> Reply | None:
         return None
 
 
-def _characters(asked: Sequence[Asked]) -> float:
-    """Of all messages, a picture counted as those of as many tokens."""
-    said = sum(len(message.content) for each in asked for message in each.request.messages)
-    return said + CHARACTERS * PICTURE * _pictures(asked)
-
-
-def _pictures(asked: Sequence[Asked]) -> int:
-    return sum(len(message.pictures) for each in asked for message in each.request.messages)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was not sent."""
-
-    request: Request
-    answer: int
-    """Tokens of its answer, estimated."""
+def _pictures(request: Request) -> int:
+    return sum(len(message.pictures) for message in request.messages)
 
 
 class Unasked:
-    """A ChatModel that remembers requests, and gives answers of the form asked for that say nothing."""
+    """A ChatModel that asks nobody: its answers have the form asked for and say nothing."""
 
     def __init__(self, model: ChatModel) -> None:
         """`model`: whose place it takes."""
         self.name, self.features = model.name, model.features
-        self.asked: list[Asked] = []
+        self.asked: list[tuple[Request, Reply]] = []
+        """Requests, and answers with estimated tokens."""
 
     async def chat(self, request: Request) -> Reply:
+        if request.tools:  # of experiments, as many as are allowed
+            tool = request.tools[0]
+            return self._reply(request, "", ANSWER, (ToolCall(tool.name, _instance(tool.parameters), "1"),))
         text = json.dumps(_instance(request.schema)) if request.schema else '{"explanation": "some words"}'
-        length = ANSWER if "explanation" in text else max(1, round(len(text) / CHARACTERS))
-        self.asked.append(Asked(request, length))
-        return Reply(text)
+        return self._reply(request, text, ANSWER if "explanation" in text else round(len(text) / CHARACTERS))
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
-        self.asked.append(Asked(Request(tuple(messages), max_tokens=1), 1))
+        self._reply(Request(tuple(messages), max_tokens=1), choices[0], 1)
         return Choice({choice: 1 / len(choices) for choice in choices})
+
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
+        for text in continuations:
+            self._reply(Request((Message("user", prefix + text),), max_tokens=1), "", 1)
+        return Reading(tuple(Likelihood(-1.0, 1) for _ in continuations))
+
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks:
+        self._reply(Request((Message("user", prefix + text),), max_tokens=1), "", 1)
+        return Blanks((tuple(1 / len(choices) for _ in choices),) * text.count(mark))
+
+    def _reply(self, request: Request, text: str, length: int, calls: tuple[ToolCall, ...] = ()) -> Reply:
+        said = sum(len(message.content) for message in request.messages)
+        prompt = round(said / CHARACTERS) + PICTURE * _pictures(request)
+        reply = Reply(text, prompt, max(1, length), calls=calls)
+        self.asked.append((request, reply))
+        return reply
 
 
 def _instance(schema: Mapping[str, Any]) -> Any:
     """A value of the form that a JSON schema describes."""
-    if "anyOf" in schema:
-        return _instance(schema["anyOf"][-1])
+    if "anyOf" in schema:  # an experiment rather than an explanation
+        return _instance(schema["anyOf"][0])
     if "enum" in schema:
         return schema["enum"][0]
     match schema.get("type"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from neurogloss.agent.explainers.llm import SCHEMA, parse
@@ -37,30 +38,32 @@ SILENT = 6
 MAX_TOKENS = 400
 
 
+@dataclass(frozen=True)
 class Experiment:
     """One series of experiments."""
 
-    def __init__(self, chat: ChatModel, laboratory: Laboratory, steps: int = 6) -> None:
-        """`steps`: experiments at most."""
-        self._chat, self._laboratory, self._steps = chat, laboratory, steps
+    chat: ChatModel
+    laboratory: Laboratory
+    steps: int = 6
+    """Experiments at most."""
 
     @property
     def settings(self) -> dict[str, object]:
         """JSON of what decides its answers."""
-        generator = self._laboratory.generator
+        generator = self.laboratory.generator
         return {
             "prompt": template_hash(PROMPT),
             "stimuli": template_hash(STIMULI),
             "examples": EXAMPLES,
-            "steps": self._steps,
+            "steps": self.steps,
             **({"generator": generator.name} if generator else {}),
         }
 
     async def __call__(self, state: ExplainState) -> Found:
         best, rounds = state["ranking"][0].candidate, state["rounds"] + 1
-        series = _Series(self._chat, self._laboratory, state["material"])
+        series = _Series(self.chat, self.laboratory, state["material"])
         try:
-            candidate = await series.run(best.text, self._steps)
+            candidate = await series.run(best.text, self.steps)
         except TransportError as error:
             return {"setback": Setback(error.failure, str(error))}
         except AnswerError as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 
 from neurogloss.agent.effort import Effort
@@ -23,11 +23,13 @@ from neurogloss.protocols import Explainer, Material
 from neurogloss.records import Context, EvidenceHalf, Explanation, Failure, HardNegatives
 
 
+@dataclass(frozen=True)
 class Gather:
-    """Splits the explain half, or ends the unit where it holds too little."""
+    """Splits the explain half, or ends the unit if it holds too little."""
 
-    def __init__(self, min_active: int, refines: bool, seed: int) -> None:
-        self._min_active, self._refines, self._seed = min_active, refines, seed
+    min_active: int
+    refines: bool
+    seed: int
 
     async def __call__(self, state: ExplainState) -> Found:
         statistics, half = state["statistics"], state["half"]
@@ -37,12 +39,12 @@ class Gather:
             reason = f"never active in {statistics.n_contexts} contexts"
             return {"setback": Setback(Failure.DEAD, reason)}
         found = min(len(half.uniform), state["score_active"])
-        if found < self._min_active:
-            reason = f"{found} active contexts in a half, {self._min_active} needed"
+        if found < self.min_active:
+            reason = f"{found} active contexts in a half, {self.min_active} needed"
             return {"setback": Setback(Failure.TOO_LITTLE_EVIDENCE, reason)}
         shown, kept = split(half)
-        practice, validation = split(kept) if self._refines else (EvidenceHalf((), (), ()), kept)
-        seed = derive_seed(self._seed, str(state["unit"]))
+        practice, validation = split(kept) if self.refines else (EvidenceHalf((), (), ()), kept)
+        seed = derive_seed(self.seed, str(state["unit"]))
         return {
             "material": Material(state["unit"], shown, state.get("output_tokens"), seed),
             "practice": asked_about(practice),
@@ -57,15 +59,15 @@ class Gather:
         }
 
 
+@dataclass(frozen=True)
 class Explain:
     """Asks the explainer. A transport error is a setback too: a later run tries again."""
 
-    def __init__(self, explainer: Explainer) -> None:
-        self._explainer = explainer
+    explainer: Explainer
 
     async def __call__(self, state: ExplainState) -> Found:
         try:
-            candidates = await self._explainer.candidates(state["material"])
+            candidates = await self.explainer.candidates(state["material"])
         except AnswerError as error:
             return {"setback": Setback(error.failure, str(error))}
         return {
@@ -75,28 +77,30 @@ class Explain:
         }
 
 
+@dataclass(frozen=True)
 class Settle:
     """Names the explainer and the method in each explanation."""
 
-    def __init__(self, explainer: Explainer, method: str, effort: Effort) -> None:
-        self._explainer, self._method, self._effort = explainer, method, effort
+    explainer: Explainer
+    method: str
+    effort: Effort
 
     async def __call__(self, state: ExplainState) -> Found:
         explanations = [self._explanation(state, rank, ranked) for rank, ranked in enumerate(state["ranking"])]
-        facts = {"chosen": explanations[0].text, "stopped": self._effort.over(state)}
+        facts = {"chosen": explanations[0].text, "stopped": self.effort.over(state)}
         return {"explanations": explanations, "facts": facts}
 
     def _explanation(self, state: ExplainState, rank: int, ranked: Ranked) -> Explanation:
         return Explanation(
             unit=state["unit"],
             text=ranked.candidate.text,
-            method=self._method,
+            method=self.method,
             rank=rank,
             side=ranked.candidate.side,
             facets=ranked.candidate.facets,
             validation=None if math.isnan(ranked.value) else ranked.value,
             provenance={
-                "explainer": self._explainer.name,
+                "explainer": self.explainer.name,
                 "origin": ranked.origin,
                 "validated_on": ranked.asked,
                 "seed": state["material"].seed,

@@ -41,12 +41,14 @@ class Mistakes:
     """Silent."""
 
 
+@dataclass(frozen=True)
 class Refine:
-    """One round of it."""
+    """One round of refinement."""
 
-    def __init__(self, chat: ChatModel, judge: Judge, n: int = 5) -> None:
-        """`n`: mistakes of each kind shown at most."""
-        self._chat, self._judge, self._n = chat, judge, n
+    chat: ChatModel
+    judge: Judge
+    n: int = 5
+    """Mistakes of each kind shown at most."""
 
     @property
     def settings(self) -> dict[str, object]:
@@ -55,7 +57,7 @@ class Refine:
             "prompt": template_hash(PROMPT),
             "stimuli": template_hash(STIMULI),
             "examples": EXAMPLES,
-            "mistakes": self._n,
+            "mistakes": self.n,
         }
 
     async def __call__(self, state: ExplainState) -> Found:
@@ -83,14 +85,14 @@ class Refine:
     async def _mistakes(self, text: str, state: ExplainState) -> Mistakes:
         practice = state["practice"]
         questions = Detection().questions(HeldOut(state["unit"], practice, (), state["material"].seed))
-        answers = await self._judge.ask("detection", text, questions)
+        answers = await self.judge.ask("detection", text, questions)
         active = {example.context.content: example for example in practice.uniform}
         found: dict[bool, list[tuple[float, Passage]]] = {True: [], False: []}
         for question, answer in zip(questions, answers, strict=True):
             (passage,) = question.passages
             if answer.probability is not None and (answer.probability > 0.5) is not question.truth:
                 found[question.truth].append((abs(answer.probability - 0.5), passage))
-        missed, wrong = (_worst(found[truth], self._n) for truth in (True, False))
+        missed, wrong = (_worst(found[truth], self.n) for truth in (True, False))
         marks = [active[p.content].active_positions() for p in missed]
         return Mistakes(tuple(replace(p, marks=m) for p, m in zip(missed, marks, strict=True)), tuple(wrong))
 
@@ -98,11 +100,11 @@ class Refine:
         material = state["material"]
         prompt = self._prompt(best, mistakes, material)
         seed = derive_seed(material.seed, "refine", state["rounds"])
-        reply = await self._chat.chat(Request(prompt.messages, SCHEMA, max_tokens=MAX_TOKENS, seed=seed))
+        reply = await self.chat.chat(Request(prompt.messages, SCHEMA, max_tokens=MAX_TOKENS, seed=seed))
         return parse(reply.text, Side.INPUT if best.side is Side.UNCLEAR else best.side)
 
     def _prompt(self, best: Candidate, mistakes: Mistakes, material: Material) -> Prompt:
-        sees = self._chat.features.pictures
+        sees = self.chat.features.pictures
         half = (material if sees else in_words(material)).half
         examples = show(choose(half, EXAMPLES))
         missed, wrong = (

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from neurogloss.agent.state import ScorerState, ScoreState
@@ -34,8 +34,6 @@ from neurogloss.scorers.choice import prompt_texts
 from neurogloss.scorers.measure import accepted, headline, measure
 from neurogloss.scorers.sequential import Stop
 from neurogloss.tasks import together
-
-NONE = Instruments()
 
 
 class Steered(Protocol):
@@ -81,28 +79,27 @@ class Prepare:
         return {"held_out": HeldOut(unit, half, steering.texts, seed, rivals), "effect": effect}
 
 
+@dataclass(frozen=True)
 class Score:
     """Asks and measures. A transport error goes up: no score is made of half the answers."""
 
-    def __init__(self, judge: Judge, instruments: Instruments = NONE, stop: Stop | None = None) -> None:
-        """
-        Args:
-            instruments: what scorers measure with that are not asked through the judge.
-            stop: when a judge was asked enough; None asks everything.
-        """
-        self._judge, self._instruments, self._stop = judge, instruments, stop
+    judge: Judge
+    instruments: Instruments = Instruments()
+    """For scorers that do not ask the judge."""
+    stop: Stop | None = None
+    """When the judge was asked enough. None asks everything."""
 
     async def __call__(self, state: ScorerState) -> ScoreState:
         scorer, explanation, held_out = state["scorer"], state["explanation"], state["held_out"]
-        answering.require(scorer, self._instruments)
+        answering.require(scorer, self.instruments)
         needs = answering.needs(scorer)
         floors = state["floors"] if "explanation" in needs else []
         texts = [explanation.text, *(floor.text for floor in floors)]
-        if self._stop and isinstance(scorer, QuestionScorer):
-            own, *beside = await self._until(self._stop, scorer, texts, held_out)
+        if self.stop and isinstance(scorer, QuestionScorer):
+            own, *beside = await self._until(self.stop, scorer, texts, held_out)
         else:
             own, *beside = await together(
-                answering.ask(scorer, text, held_out, self._judge, self._instruments) for text in texts
+                answering.ask(scorer, text, held_out, self.judge, self.instruments) for text in texts
             )
         if isinstance(scorer, DirectScorer):
             metric, chance = scorer.metric, scorer.chance
@@ -110,7 +107,7 @@ class Score:
             metric, chance = headline([question for question, _ in own], state["density"]), None
         score = measure(
             scorer.name,
-            answering.answerer(scorer, self._judge, self._instruments),
+            answering.answerer(scorer, self.judge, self.instruments),
             own,
             beside,
             state["density"],
@@ -119,12 +116,10 @@ class Score:
             chance=chance,
             others=await self._lexical(scorer, held_out, own),
         )
-        if self._stop and isinstance(scorer, QuestionScorer):
-            score = self._stop.score(score, own, beside, len(scorer.questions(held_out)))
+        if self.stop and isinstance(scorer, QuestionScorer):
+            score = self.stop.score(score, own, beside, len(scorer.questions(held_out)))
         effect = state["effect"] if "steered" in needs else {}
-        own_figures = (
-            scorer.further(own, held_out, self._instruments) if isinstance(scorer, DetailedScorer) else {}
-        )
+        own_figures = scorer.further(own, held_out, self.instruments) if isinstance(scorer, DetailedScorer) else {}
         asked = [(explanation.id, own), *zip((floor.id for floor in floors), beside, strict=True)]
         return {
             "scores": [replace(score, metrics={**score.metrics, **effect, **own_figures})],
@@ -141,7 +136,7 @@ class Score:
         """What is answered for each text, as far as is needed."""
         found: list[list[Answered]] = [[] for _ in texts]
         for batch in stop.batches(scorer.questions(held_out)):
-            answers = await together(self._judge.ask(scorer.task, text, batch) for text in texts)
+            answers = await together(self.judge.ask(scorer.task, text, batch) for text in texts)
             for given, new in zip(found, answers, strict=True):
                 given += zip(batch, new, strict=True)
             if stop.reached(found[0], found[1:]):
@@ -150,24 +145,24 @@ class Score:
 
     async def _lexical(self, scorer: Scorer, held_out: HeldOut, own: list[Answered]) -> dict[str, list[Answered]]:
         """What the words of the explain half predict, of questions that are asked of a judge."""
-        judge = self._instruments.lexical(held_out.unit) if self._instruments.lexical else None
+        judge = self.instruments.lexical(held_out.unit) if self.instruments.lexical else None
         if judge is None or not isinstance(scorer, QuestionScorer):
             return {}
         questions = [question for question, _ in own]
         return {"lexical": list(zip(questions, await judge.ask(scorer.task, "", questions), strict=True))}
 
 
+@dataclass(frozen=True)
 class Verdict:
     """Decides at level `alpha`, corrected over the scorers."""
 
-    def __init__(self, alpha: float) -> None:
-        self._alpha = alpha
+    alpha: float
 
     async def __call__(self, state: ScoreState) -> ScoreState:
         fresh = {score.scorer for score in state["scores"]}
         scores = [*state["scores"], *(score for score in state.get("earlier", ()) if score.scorer not in fresh)]
         if any(not math.isnan(score.p_value) for score in scores):
-            return {"state": State.ACCEPTED if accepted(scores, self._alpha) else State.REJECTED, "reason": ""}
+            return {"state": State.ACCEPTED if accepted(scores, self.alpha) else State.REJECTED, "reason": ""}
         # Of the floors' answers too: without them there is nothing to compare with.
         answers = [outcome.answer for outcome in state["outcomes"]]
         failures = Counter(answer.failure for answer in answers if answer.failure is not None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from neurogloss.agent.state import ExplainState, Found, Ranked, Setback
 from neurogloss.errors import AnswerError
@@ -23,23 +23,21 @@ from neurogloss.scorers.metrics import auroc
 from neurogloss.tasks import together
 
 
+@dataclass(frozen=True)
 class Screen:
     """Asks the judge."""
 
-    def __init__(self, judge: Judge, first: int | None = None, alone: bool = False) -> None:
-        """
-        Args:
-            first: questions of the first round, doubled in each further one; None asks everyone everything, for a
-                judge whose answers cost nothing.
-            alone: whether a candidate without competitor is asked about, too.
-        """
-        self._judge, self._first, self._alone = judge, first, alone
+    judge: Judge
+    first: int | None = None
+    """Questions of the first round, doubled in each further one. None asks everything, if the judge is free."""
+    alone: bool = False
+    """Whether a candidate without competitor is asked about, too."""
 
     async def __call__(self, state: ExplainState) -> Found:
         before, origin = state.get("ranking", []), state["origin"]
         known = {ranked.candidate.text for ranked in before}
         fresh = [Ranked(candidate, origin) for candidate in state["candidates"] if candidate.text not in known]
-        if fresh and (self._alone or len(before) + len(fresh) > 1):
+        if fresh and (self.alone or len(before) + len(fresh) > 1):
             held_out = HeldOut(state["unit"], state["validation"], (), state["material"].seed)
             try:
                 fresh = await self._rank(fresh, Detection().questions(held_out))
@@ -53,9 +51,9 @@ class Screen:
         # What a unit makes the subject write is not seen in the contexts that activate it.
         alive, asked = [i for i, r in enumerate(fresh) if r.candidate.side is not Side.OUTPUT], 0
         found = list(fresh)
-        for end in _rounds(len(questions), self._first):
+        for end in _rounds(len(questions), self.first):
             batch = questions[asked:end]
-            given = await together(self._judge.ask("detection", fresh[i].candidate.text, batch) for i in alive)
+            given = await together(self.judge.ask("detection", fresh[i].candidate.text, batch) for i in alive)
             for i, more in zip(alive, given, strict=True):
                 answers[i] += more
                 found[i] = replace(fresh[i], value=_value(questions, answers[i]), asked=end)

@@ -15,11 +15,17 @@ from neurogloss.errors import RefusalError, TransportError, UnparseableError
 from neurogloss.folder import RunFolder
 from neurogloss.llm import Features, Reply, Request
 
-pytestmark = pytest.mark.usefixtures("quick_embedder")
+pytestmark = pytest.mark.usefixtures("quick_embedder", "few")
 
 UNITS = 192
 """Of the collected run: dead ones, too."""
 FAST: dict[str, Any] = {"units": "all", "scorers": ("detection", "fuzzing"), "questions": 8}
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller sample."""
+    monkeypatch.setattr("neurogloss.runs.plan.SAMPLED", 4)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +36,8 @@ def test_every_explainer_can_be_planned_for_all_units(
 ) -> None:
     llm = script({"match": "Promoted:", "reply": {"explanation": "rain"}})
     found = ng.plan(run, llm=llm, explainer=explainer, prompt_price=1e6, **FAST)
-    assert (found.units, found.sampled) == (UNITS, 8)
-    assert found.usage.requests >= 2 * UNITS / 8, "of a part of the sample at least"
+    assert (found.units, found.sampled) == (UNITS, 4)
+    assert found.usage.requests >= UNITS / 4, "of a part of the sample at least"
     assert found.usage.completion_tokens > 0 and found.seconds > 0
     assert found.cost == pytest.approx(found.usage.prompt_tokens)
     assert not RunFolder(run).ledger.exists() and not RunFolder(run).answers.exists()
@@ -40,7 +46,7 @@ def test_every_explainer_can_be_planned_for_all_units(
 @pytest.mark.parametrize("explainer", ["pmi", "promoted"])
 def test_without_a_server_nothing_is_asked_and_the_time_is_this_machines(run: Path, explainer: str) -> None:
     found = ng.plan(run, explainer=explainer, **FAST)
-    assert (found.units, found.sampled, found.usage.requests) == (UNITS, 8, 0)
+    assert (found.units, found.sampled, found.usage.requests) == (UNITS, 4, 0)
     assert found.seconds > 0
 
 
@@ -51,14 +57,31 @@ def test_units_that_are_labelled_are_not_counted_again(run: Path, script: Callab
     assert ng.plan(run, llm=script(), **{**FAST, "units": "0-9"}).units == 0
 
 
+@pytest.mark.parametrize("features", [Features(tools=True), Features()])
+def test_experiments_are_counted_as_many_as_are_allowed(
+    run: Path, monkeypatch: pytest.MonkeyPatch, features: Features
+) -> None:
+    """Each experiment is a request, and one more asks for the explanation."""
+    server = Server(features=features)
+    none, six = (planned(run, monkeypatch, server, effort="high", refinements=0, experiments=n) for n in (1, 7))
+    assert six.usage.requests - none.usage.requests > 5 * UNITS / 2
+
+
+def test_scores_by_log_probabilities_are_counted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = Features(choices=True, prompt_logprobs=True)
+    given = {"scorers": ("simulation", "detection"), "probabilities": True}
+    found = planned(run, monkeypatch, Server(features=features), **given)
+    assert found.usage.requests > UNITS and found.usage.completion_tokens > 0
+
+
 class Server:
     """Answers with what its script says, and counts tokens; fails as a server does."""
 
-    name, features = "server", Features()
+    name = "server"
 
-    def __init__(self, fails: Exception | None = None) -> None:
+    def __init__(self, fails: Exception | None = None, features: Features | None = None) -> None:
         self.sent: list[Request] = []
-        self._fails = fails
+        self.features, self._fails = features or Features(), fails
 
     async def chat(self, request: Request) -> Reply:
         self.sent.append(request)
@@ -69,9 +92,9 @@ class Server:
         return Reply('{"explanation": "rain"}', prompt_tokens=1000, completion_tokens=30)
 
 
-def planned(run: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Any:
+def planned(run: Path, monkeypatch: pytest.MonkeyPatch, server: Server, **more: Any) -> Any:
     monkeypatch.setattr(methods, "load_chat_model", lambda *given, **named: RecordedModel(server))
-    return ng.plan(run, llm="http://server", effort="low", **FAST)
+    return ng.plan(run, llm="http://server", **{"effort": "low", **FAST, **more})
 
 
 def test_a_server_gets_requests_as_the_run_sends_them(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
