@@ -23,7 +23,7 @@ from typing import Any
 from neurogloss.engines.prompt_logprobs import Blanks
 from neurogloss.engines.usage import Filler, Reader, Reading, Wrapped
 from neurogloss.errors import UserError
-from neurogloss.foreign import read_json, write_json
+from neurogloss.foreign import HalfCharacter, read_json, write_json
 from neurogloss.llm import ChatModel, Choice, Likelihood, Message, Reply, Request, ToolCall
 
 _log = logging.getLogger(__name__)
@@ -123,6 +123,8 @@ class AnswerFile:
                     return None
                 (text,) = row
             return read_json(text)
+        except HalfCharacter:
+            return None
         except sqlite3.OperationalError as error:
             raise self._unusable(error) from None
         except (sqlite3.DatabaseError, ValueError) as error:

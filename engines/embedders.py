@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from neurogloss.engines.embedder import unit_rows
-from neurogloss.engines.transport import Transport
 from neurogloss.errors import AnswerError, MissingExtra, RefusalError, UserError
 from neurogloss.ids import hash64
 from neurogloss.protocols import Embedder, Float32, TokenVectors
 from neurogloss.tasks import together, wait
 
+if TYPE_CHECKING:
+    from neurogloss.engines.client import Client
+
+Found = TypeVar("Found")
 INSTALL = "pip install 'neurogloss[embedders]'"
 TEXTS_PER_REQUEST = 64
 REQUESTS = 16
@@ -120,8 +122,12 @@ class EmbeddingServer:
     """
 
     def __init__(self, url: str, model: str | None = None) -> None:
-        self._url = url
-        self.name = model or self._only_model()
+        from neurogloss.engines.client import Client  # openai is not imported without a server
+
+        self._connected: Callable[[], Client] = lambda: Client(url, concurrency=REQUESTS)
+        self._url = self._connected().url
+        models = self._ask(lambda client: client.models(model is not None))
+        self.name = model or self._only([str(each["id"]) for each in models])
         self.dimension = 0
         self._cut = {"truncate_prompt_tokens": -1}
         try:
@@ -138,16 +144,11 @@ class EmbeddingServer:
             return np.zeros((0, self.dimension), np.float32)
         parts = [list(texts[i : i + TEXTS_PER_REQUEST]) for i in range(0, len(texts), TEXTS_PER_REQUEST)]
 
-        async def ask() -> list[Any]:
-            transport = self._transport()
-            try:
-                asked = {"model": self.name, "encoding_format": "float", **self._cut}
-                return await together(transport.post("/embeddings", {**asked, "input": part}) for part in parts)
-            finally:
-                await transport.close()
-
+        asked = {"model": self.name, "encoding_format": "float", **self._cut}
         try:
-            answers = wait(ask)
+            answers = self._ask(
+                lambda client: together(client.post("/embeddings", {**asked, "input": part}) for part in parts)
+            )
             rows = [row for part, answer in zip(parts, answers, strict=True) for row in _rows(answer, len(part))]
             vectors = np.array(rows, np.float32)
         except (AnswerError, KeyError, TypeError, ValueError) as error:
@@ -169,15 +170,7 @@ class EmbeddingServer:
             "--embedder, or give it a folder."
         )
 
-    def _only_model(self) -> str:
-        async def ask() -> list[str]:
-            transport = self._transport()
-            try:
-                return [str(model["id"]) for model in await transport.models()]
-            finally:
-                await transport.close()
-
-        models = wait(ask)
+    def _only(self, models: Sequence[str]) -> str:
         if len(models) != 1:
             raise UserError(
                 f"Expected one model at {self._url}, found {', '.join(models) or 'no list of them'}. Name it:  "
@@ -185,9 +178,15 @@ class EmbeddingServer:
             )
         return models[0]
 
-    def _transport(self) -> Transport:
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        return Transport(self._url, key, timeout=120.0, retries=4, deadline=300.0, concurrency=REQUESTS)
+    def _ask(self, work: Callable[[Client], Awaitable[Found]]) -> Found:
+        async def ask() -> Found:
+            client = self._connected()
+            try:
+                return await work(client)
+            finally:
+                await client.close()
+
+        return wait(ask)
 
 
 def _rows(answer: Any, n: int) -> list[Any]:

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from neurogloss.engines.transport import unsupported
+from neurogloss.engines.sdk import busy
 from neurogloss.engines.usage import Reading
-from neurogloss.errors import AnswerError, TransportError, UserError
+from neurogloss.errors import AnswerError, UserError
 from neurogloss.foreign import read_json
 from neurogloss.llm import ChatModel, Features, Message, Request, Tool
 
@@ -63,7 +63,7 @@ async def _works(trial: Awaitable[bool]) -> bool:
     try:
         return await trial
     except (AnswerError, UserError) as error:
-        if isinstance(error, TransportError) and not unsupported(error):
+        if busy(error):
             raise UserError(f"The server could not be tried: {error}. Try again when it is well.") from error
         return False
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neurogloss.engines.replies import strict
+from neurogloss.engines.replies import first_choice, probability, strict
 from neurogloss.errors import UnparseableError
+from neurogloss.foreign import shown
 
 ALTERNATIVES = 20
 """To each token; vLLM gives no more unless told to (`--max-logprobs`)."""
@@ -53,18 +54,18 @@ def fills(body: Any, mark: str, choices: Sequence[str]) -> tuple[tuple[float, ..
         UnparseableError: there are no alternatives in it, or as `places`.
     """
     try:
-        logprobs = body["choices"][0]["logprobs"]
+        logprobs = first_choice(body)["logprobs"]
         tokens, alternatives = logprobs["tokens"], logprobs["top_logprobs"]
         good = len(tokens) == len(alternatives) > 0
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, TypeError):
         good = False
     if not good:
-        raise UnparseableError(f"expected alternatives to the tokens of a prompt, found {str(body)[:200]!r}")
+        raise UnparseableError(f"expected alternatives to the tokens of a prompt, found {shown(body)}")
     return tuple(_row(alternatives[i] or {}, choices) for i in places(tokens, mark))
 
 
 def _row(alternatives: Mapping[str, float], choices: Sequence[str]) -> tuple[float, ...]:
     return tuple(
-        math.fsum(math.exp(logprob) for token, logprob in alternatives.items() if token.strip() == choice)
+        math.fsum(probability(logprob) for token, logprob in alternatives.items() if token.strip() == choice)
         for choice in choices
     )

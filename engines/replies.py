@@ -3,7 +3,7 @@
 `refusal`, content filter               RefusalError
 no text, or reasoning alone             EmptyAnswerError
 cut off, or prose, where a form was asked for UnparseableError
-no completion at all                    TransportError
+no completion at all, or broken off      TransportError
 """
 
 from __future__ import annotations
@@ -15,29 +15,37 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import orjson
+
 from neurogloss.accounts import Usage
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError, UnparseableError, first_line
-from neurogloss.foreign import read_json
+from neurogloss.foreign import read_json, shown
 from neurogloss.llm import Likelihood, ToolCall
 
 LEAST = 0.05
 """Probability that a model has to give to the choices together for its answer to count as one of them."""
 P = ParamSpec("P")
 R = TypeVar("R")
+MOST_CALLS, MOST_ARGUMENTS = 64, 1 << 16
+"""Tool calls in an answer, and bytes of the arguments of one."""
+MOST_TOKENS = 1 << 31
+"""Counts from here on are no counts."""
+ABOVE = 1e-3
+"""Log probabilities above 0 by rounding."""
 Echo = tuple[list[str], list[float | None]]
 """Tokens of a prompt, and the log probability of each after those before it."""
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 
 
 def strict(read: Callable[P, R]) -> Callable[P, R]:
-    """What an answer of another shape makes its reader run into is an UnparseableError."""
+    """Turns what an answer of another shape makes its reader run into to an UnparseableError."""
 
     @wraps(read)
     def reader(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return read(*args, **kwargs)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            found = f"{type(error).__name__}: {first_line(error)}, in {str(args[0])[:200]!r}"
+            found = f"{type(error).__name__}: {first_line(error)}, in {shown(args[0])}"
             raise UnparseableError(f"expected an answer as OpenAI's protocol has it, found {found}") from error
 
     return reader
@@ -60,38 +68,54 @@ def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _count(body: Mapping[str, Any], name: str) -> int:
     found = body.get(name)
-    return max(found, 0) if isinstance(found, int) else 0
+    return found if isinstance(found, int) and 0 < found < MOST_TOKENS else 0
+
+
+def first_choice(body: Any) -> Mapping[str, Any]:
+    """The choice with index 0, or else the first; empty if `body` has none."""
+    choices = body.get("choices") if isinstance(body, dict) else None
+    found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return next((choice for choice in found if choice.get("index") == 0), found[0] if found else {})
 
 
 def completion(body: Any) -> tuple[Mapping[str, Any], str | None]:
-    """The message of a chat completion, and why it ended. Raises TransportError where `body` is none."""
-    try:
-        choice = body["choices"][0]
-        message, finish = choice["message"], choice.get("finish_reason")
-    except (KeyError, IndexError, TypeError, AttributeError):
-        message, finish = None, None
-    if not isinstance(message, dict):
-        raise TransportError(f"expected a chat completion with a choice, found {str(body)[:200]!r}")
-    if message.get("refusal") or finish == "content_filter":
-        said = message.get("refusal") or message.get("content") or "stopped by a content filter"
-        raise RefusalError(f"the model declined: {said}")
-    return message, finish
+    """The message of a chat completion, and why it ended.
+
+    Raises:
+        TransportError: `body` is no chat completion, or the server broke it off.
+        RefusalError: the model declined.
+    """
+    choice = first_choice(body)
+    message, finish = choice.get("message"), choice.get("finish_reason")
+    if not isinstance(message, dict) or finish == "error":
+        said = (body.get("error") if isinstance(body, dict) else None) or body
+        raise TransportError(f"expected a chat completion with a choice, found {shown(said)}")
+    parts = message.get("content")
+    told = [part.get("refusal") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    said = message.get("refusal") or next(filter(None, told), None)
+    if said or finish == "content_filter":
+        said = said or answer(message) or "stopped by a content filter"
+        raise RefusalError(f"the model declined: {said if isinstance(said, str) else shown(said)}"[:1_000])
+    return message, finish if isinstance(finish, str) else None
 
 
 @strict
 def answer(message: Mapping[str, Any]) -> str:
-    """The text of a message, without the reasoning before it; empty where there is none."""
-    text = message.get("content") or ""
+    """The text of a message, without the reasoning before it; empty if there is none."""
+    content = message.get("content") or ""
+    if isinstance(content, list):  # parts, of which only those with a text are said aloud
+        content = "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
+    text: str = content
     before, end, after = text.partition("</think>")
     if end and not before.lstrip().startswith(("{", "[", '"')):
-        return str(after.strip())
+        return after.strip()
     return "" if text.lstrip().startswith("<think>") else text if text.strip() else ""
 
 
-@strict
 def reasoned(message: Mapping[str, Any]) -> bool:
-    """Whether a message without an answer holds the reasoning for one."""
-    return any((message.get(name) or "").strip() for name in ("reasoning", "reasoning_content", "content"))
+    """Whether a message without an answer has the reasoning for one."""
+    found = [message.get(name) for name in ("reasoning", "reasoning_content", "content")]
+    return any(each.strip() if isinstance(each, str) else each for each in found)
 
 
 def empty(message: Mapping[str, Any], finish: str | None) -> EmptyAnswerError:
@@ -103,17 +127,25 @@ def empty(message: Mapping[str, Any], finish: str | None) -> EmptyAnswerError:
 
 @strict
 def calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    """The tool calls of a message. Raises UnparseableError where the arguments of one are no JSON object."""
-    found = []
-    for call in message.get("tool_calls") or ():
-        try:
-            name, arguments = call["function"]["name"], read_json(call["function"]["arguments"] or "{}")
-        except (KeyError, TypeError, ValueError):
-            name, arguments = "", None
-        if not name or not isinstance(arguments, dict):
-            raise UnparseableError(f"expected a tool call with a JSON object, found {str(call)[:200]!r}")
-        found.append(ToolCall(str(name), arguments, str(call.get("id") or "")))
-    return tuple(found)
+    """The tool calls of a message. Raises UnparseableError if the arguments of one are no JSON object."""
+    older = message.get("function_call")
+    asked = message.get("tool_calls") or ([{"function": older}] if older else [])
+    if len(asked) > MOST_CALLS:
+        raise ValueError(f"{len(asked)} tool calls")
+    return tuple(map(_call, asked))
+
+
+def _call(call: Any) -> ToolCall:
+    try:
+        name, given = call["function"]["name"], call["function"]["arguments"] or "{}"
+        arguments = given if isinstance(given, dict) else read_json(given)
+        # Arguments that are nested too deep cannot be written either.
+        size, id = len(orjson.dumps(arguments)), call.get("id")
+        if isinstance(arguments, dict) and isinstance(name, str) and name and size < MOST_ARGUMENTS:
+            return ToolCall(name[:200], arguments, id[:200] if isinstance(id, str) else "")
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise UnparseableError(f"expected a tool call with a JSON object, found {shown(call)}")
 
 
 def json_in(text: str) -> str:
@@ -141,27 +173,29 @@ def probabilities(body: Any, choices: Sequence[str]) -> dict[str, float]:
     """
     try:
         positions = [
-            (entry["token"], [(each["token"], each["logprob"]) for each in entry["top_logprobs"]])
-            for entry in body["choices"][0]["logprobs"]["content"]
+            (entry["token"], [(each["token"], probability(each["logprob"])) for each in entry["top_logprobs"]])
+            for entry in first_choice(body)["logprobs"]["content"]
         ]
-    except (KeyError, IndexError, TypeError):
-        raise UnparseableError(f"expected log probabilities, found {str(body)[:200]!r}") from None
+    except (KeyError, TypeError):
+        raise UnparseableError(f"expected log probabilities, found {shown(body)}") from None
     folded = {choice.strip().casefold(): choice for choice in choices}
     if len(folded) < len(choices):
         raise AssertionError(f"choices must differ in more than case and space, found {list(choices)}")
     mass: dict[str, float] = defaultdict(float)
     written, share = "", 1.0
     for token, alternatives in positions:
+        if math.fsum(given for _, given in alternatives) > 1.1:
+            raise UnparseableError(f"expected probabilities, found {shown(alternatives)}")
         followed = 0.0
-        for text, logprob in alternatives:
+        for text, given in alternatives:
             begun = (written + text).lstrip().casefold()
             fits = [choice for choice in folded if choice.startswith(begun)]
             if not fits and written in folded:  # the answer was complete, and another could have gone on
                 fits = [written]
             if len(fits) == 1:
-                mass[fits[0]] += share * math.exp(logprob)
+                mass[fits[0]] += share * given
             elif text == token and fits:
-                followed = share * math.exp(logprob)
+                followed = share * given
         written, share = (written + token).lstrip().casefold(), followed
         if not share:
             break
@@ -172,8 +206,16 @@ def probabilities(body: Any, choices: Sequence[str]) -> dict[str, float]:
     return {choice: mass[key] / total for key, choice in folded.items()}
 
 
+def probability(logprob: Any) -> float:
+    """Of a log probability. Raises ValueError if it is none: not a number, or above 0."""
+    if isinstance(logprob, bool) or not isinstance(logprob, (int, float)) or not logprob <= ABOVE:
+        raise ValueError(f"a log probability of {shown(logprob)}")
+    return min(math.exp(logprob), 1.0)
+
+
+@strict
 def echoed(body: Any, n: int) -> list[Echo]:
-    """The tokens of each of `n` prompts. Raises UnparseableError where there are none."""
+    """The tokens of each of `n` prompts. Raises UnparseableError if they are not there."""
     try:
         rows = sorted(body["choices"], key=lambda choice: choice["index"])
         read = [(row["logprobs"]["tokens"], row["logprobs"]["token_logprobs"]) for row in rows]
@@ -181,7 +223,7 @@ def echoed(body: Any, n: int) -> list[Echo]:
     except (KeyError, TypeError):
         good = False
     if not good:
-        raise UnparseableError(f"expected the log probabilities of {n} prompts, found {str(body)[:200]!r}")
+        raise UnparseableError(f"expected the log probabilities of {n} prompts, found {shown(body)}")
     return read
 
 
@@ -198,4 +240,6 @@ def likelihood(prefix: Echo, whole: Echo) -> Likelihood:
             break
         own += 1
     added = [value for value in whole[1][own:] if value is not None]
+    if not all(probability(value) >= 0 and math.isfinite(value) for value in added):
+        raise ValueError("a log probability that is not finite")
     return Likelihood(math.fsum(added), len(added))

@@ -1,6 +1,7 @@
 """A chat model behind an OpenAI-compatible server; a local vLLM is the reference.
 
-What the server can do is found out at connect (`neurogloss.engines.probe`), and is asked for in these ways:
+At connect one small real request finds out which parameters the server takes (`neurogloss.engines.dialect`), and a
+few more find out what it can do (`neurogloss.engines.probe`). It is then asked in these ways:
 
 1. A JSON schema as `response_format`; without support for it in words, and the answer is read strictly.
 2. A choice as vLLM's `structured_outputs`, which other servers ignore or refuse, and the log probabilities of
@@ -9,8 +10,8 @@ What the server can do is found out at connect (`neurogloss.engines.probe`), and
 4. The log probabilities of prompts as completions that echo them, many prompts a request.
 5. Pictures as data URIs in parts of a message (`image_url`), after its text.
 
-A model that reasons until its room is used up is asked once more, with more room. Which failure raises which
-error is said in `neurogloss.engines.transport` and `neurogloss.engines.replies`.
+A model that reasons until its room is used up is asked once more, with more room. `neurogloss.engines.client` and
+`neurogloss.engines.replies` say which failure raises which error.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ import base64
 import copy
 import difflib
 import json
-import os
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from neurogloss.accounts import Usage
 from neurogloss.engines import replies
+from neurogloss.engines.client import Client, context_length
+from neurogloss.engines.dialect import Dialect
 from neurogloss.engines.probe import probe
 from neurogloss.engines.prompt_logprobs import ALTERNATIVES, Blanks, fills
-from neurogloss.engines.transport import Transport
+from neurogloss.engines.sdk import busy, refused
 from neurogloss.engines.usage import Closeable, Reading
-from neurogloss.errors import RefusalError, UnparseableError, UserError
+from neurogloss.errors import RefusalError, TransportError, UnparseableError, UserError
 from neurogloss.llm import Choice, Features, Likelihood, Message, Reply, Request, Tool
 
 SEEDS = 2**31
@@ -40,8 +43,12 @@ ROOM = 8
 """Times the room that was asked for, which a model gets that reasoned until it was used up …"""
 LEAST_ROOM = 4096
 """… and tokens at least."""
+LETTERS = 64
+"""Characters of a token, at most."""
 PROMPTS = 32
 """Prompts in one request for log probabilities."""
+_log = logging.getLogger(__name__)
+
 IN_WORDS = "\n\nAnswer with JSON that fits this JSON schema, and with nothing else:\n"
 
 
@@ -56,41 +63,41 @@ class ServerModel(Closeable):
         api_key: str | None = None,
         features: Features | None = None,
         concurrency: int = 256,
-        timeout: float = 120.0,
+        timeout: float = 600.0,
         retries: int = 4,
-        deadline: float = 300.0,
     ) -> None:
         """Makes no request yet.
 
         Args:
-            url: of the server, with or without `/v1`.
+            url: of the server, with or without `/v1`; several, separated by commas; `openai` for the SDK's own.
             model: name on the server; None takes its only one.
             api_key: by default the environment's OPENAI_API_KEY.
             features: what the server can do; None has it tried at connect, with a few tiny requests.
             concurrency: requests in flight at most; how many there are adapts to the server.
-            timeout: seconds for one attempt at one answer.
-            retries: attempts after the first.
-            deadline: seconds for one answer over all attempts.
+            timeout: seconds for one request, from when it is sent.
+            retries: how often a request is sent again.
 
         Raises:
             UserError: `url` is no http URL, or the key cannot be sent.
         """
-        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
-        self._transport = Transport(url, key, timeout, retries, deadline, concurrency)
-        self.url = self._transport.url
+        self._client = Client(url, api_key, timeout, retries, concurrency)
+        self.url = self._client.url
+        """Without passwords."""
         self.context_length: int | None = None
         """Tokens of prompt and answer together, where the server says so."""
+        self.dialect = Dialect()
         self._model = model
         self._features = features
         self._connecting, self._connected = asyncio.Lock(), False
-        self._refused: set[str] = set()
-        """Constraints that the server does not take."""
+        self._answers_as: str | None = None
+        """The model that the first answer named."""
 
     @property
     def name(self) -> str:
+        """The model's name, and the name that it answers with if that is another one."""
         if self._model is None:
             raise RuntimeError("the server has not been asked for its model yet: await connect() first")
-        return self._model
+        return self._model if self._answers_as in (None, self._model) else f"{self._model} ({self._answers_as})"
 
     @property
     def features(self) -> Features:
@@ -111,22 +118,43 @@ class ServerModel(Closeable):
                 self._connected = True
 
     async def _connect(self) -> None:
-        known = {str(model["id"]): model for model in await self._transport.models()}
+        known = {str(model["id"]): model for model in await self._client.models(self._model is not None)}
         self._model = self._settle(list(known))
-        listed = known.get(self._model, {})
-        self.context_length = listed.get("max_model_len") or listed.get("context_length")
+        self.context_length = context_length(known.get(self._model, {}))
         if self._features is None:
+            await self._greet(self._model)
             # Everything is tried by asking for it.
             trial = copy.copy(self)
             trial._connected = True
             trial._features = Features(True, True, True, True, True)
             self._features = await probe(trial)
 
+    async def _greet(self, model: str) -> None:
+        """Make one small real request. Raises UserError if the server can answer none."""
+        hello = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+        try:
+            answer = await self.dialect.learn(
+                self._post, {**hello, "temperature": 0.0, "max_tokens": 16, "seed": 0}
+            )
+            replies.completion(answer)
+        except (TransportError, RefusalError) as error:
+            if isinstance(error, RefusalError) and not refused(error):
+                return  # the model declined to say hello
+            what = "could not be tried" if busy(error) else "can answer no request"
+            raise UserError(
+                f"The server {what}: {error}. Correct the address or --model, or try again."
+            ) from error
+        except UnparseableError as error:
+            _log.warning("The first answer of %s could not be read: %s", self.url, error)
+        if self.name != model:
+            _log.warning("%s answers as %s, and is called %r", model, self._answers_as, self.name)
+
     def _settle(self, known: Sequence[str]) -> str:
         """The model to ask, given those that the server lists; a server that lists none is believed."""
         if self._model is None and len(known) == 1:
             return known[0]
-        if self._model is not None and (not known or self._model in known):
+        aliases = {part for name in known for part in (name, name.rpartition("/")[2], name.partition(":")[0])}
+        if self._model is not None and (not known or self._model in aliases):
             return self._model
         near = difflib.get_close_matches(self._model or "", known, n=8, cutoff=0.0) or known[:8]
         listing = ", ".join(near) + (", …" if len(known) > len(near) else "")
@@ -144,6 +172,8 @@ class ServerModel(Closeable):
         text, calls = replies.answer(message), replies.calls(message)
         if not text and not calls:
             raise replies.empty(message, finish)
+        if len(text) > LETTERS * max(request.max_tokens, 16):
+            raise UnparseableError(f"expected {request.max_tokens} tokens at most, found {len(text):,} characters")
         if schema is not None and text:
             if finish == "length":
                 raise UnparseableError(
@@ -178,9 +208,19 @@ class ServerModel(Closeable):
             raise NotImplementedError(f"{self.name} sees no pictures; see its features")
         return [_message(message) for message in messages]
 
+    async def _post(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A chat completion. Raises TransportError if it names another model than the first one did."""
+        answer: Mapping[str, Any] = await self._client.post("/chat/completions", body)
+        said = answer.get("model") if isinstance(answer, dict) else None
+        if isinstance(said, str) and said:
+            self._answers_as = self._answers_as or said
+            if said != self._answers_as:
+                raise TransportError(f"expected an answer of {self._answers_as}, found one of {said[:200]!r}")
+        return answer
+
     async def _complete(self, asked: dict[str, Any]) -> tuple[Mapping[str, Any], str | None, Usage]:
         """Message, end and cost of a completion; where the room went to reasoning alone, of a second one."""
-        body = await self._transport.post("/chat/completions", asked)
+        body = await self.dialect.ask(self._post, asked)
         message, finish = replies.completion(body)
         spent = replies.usage(body)
         if finish != "length" or replies.answer(message) or not replies.reasoned(message):
@@ -188,7 +228,7 @@ class ServerModel(Closeable):
         room = max(ROOM * asked["max_tokens"], LEAST_ROOM)
         if self.context_length is not None:
             room = min(room, self.context_length - spent.prompt_tokens)
-        body = await self._transport.post("/chat/completions", {**asked, "max_tokens": room})
+        body = await self.dialect.ask(self._post, {**asked, "max_tokens": room})
         return *replies.completion(body), spent + replies.usage(body)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
@@ -205,23 +245,12 @@ class ServerModel(Closeable):
             "max_tokens": 1 if len({choice[:1].casefold() for choice in choices}) == len(choices) else 8,
             "logprobs": True,
             "top_logprobs": 20,
+            "structured_outputs": {"choice": list(choices)},
         }
-        body = await self._constrained(request, {"structured_outputs": {"choice": list(choices)}})
-        replies.completion(body)
+        body = await self.dialect.ask(self._post, request, unnamed=("structured_outputs",))
         spent = replies.usage(body)
         found = replies.probabilities(body, choices)
         return Choice(found, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
-
-    async def _constrained(self, request: Mapping[str, Any], constraint: Mapping[str, Any]) -> Any:
-        """A completion held to the constraint, or a free one where the server refuses to know of constraints."""
-        if not self._refused.isdisjoint(constraint):
-            return await self._transport.post("/chat/completions", request)
-        try:
-            return await self._transport.post("/chat/completions", {**request, **constraint})
-        except RefusalError:
-            body = await self._transport.post("/chat/completions", request)
-            self._refused.update(constraint)
-            return body
 
     async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
         """log p(continuation | prefix) of each, from the log probabilities of prompts.
@@ -250,7 +279,7 @@ class ServerModel(Closeable):
 
     async def _echo(self, prompts: Sequence[str], alternatives: int = 1) -> Any:
         request = {"model": self._model, "prompt": list(prompts), "echo": True, "logprobs": alternatives}
-        return await self._transport.post("/completions", {**request, "max_tokens": 0, "temperature": 0.0})
+        return await self._client.post("/completions", {**request, "max_tokens": 0, "temperature": 0.0})
 
     async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks:
         """As PromptReader.blanks says, and what it cost. Prefix and text are tokenized together.
@@ -274,7 +303,7 @@ class ServerModel(Closeable):
 
     async def close(self) -> None:
         """Close the connections. The model cannot be asked again."""
-        await self._transport.close()
+        await self._client.close()
 
 
 def _message(message: Message) -> dict[str, Any]:

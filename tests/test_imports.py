@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"prompts", "scorers", "sources", "engines", "store", "agent", "runs", "web"},
 }
 ROOMS = set(ALLOWED) - {"spine"}
-HEAVY = {"torch", "chromadb", "langgraph", "transformers", "pyreqwest"}
+HEAVY = {"torch", "chromadb", "langgraph", "transformers", "openai"}
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:

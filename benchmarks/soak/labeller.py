@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from openai import _base_client
 
 from benchmarks.soak.checks import problems
-from neurogloss.engines import transport
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.server import ServerModel
 from neurogloss.ids import hash64
 from neurogloss.protocols import Float32
 
-TIMES: dict[str, Any] = {"timeout": 2.0, "retries": 1, "deadline": 10.0}
+TIMES: dict[str, Any] = {"timeout": 2.0, "retries": 1}
 """Of the client, in place of minutes."""
 FLAGS = "--units all --scorers detection,fuzzing --questions 10 --effort low --concurrency 8".split()
 PATIENT = ("--max-attempts", "1000000")
@@ -54,7 +54,7 @@ def embed(self: MiniLM, texts: Sequence[str]) -> Float32:
 def hasten() -> None:
     """The client waits seconds where it would wait minutes, and nothing is embedded by a model."""
     ServerModel.__init__.__kwdefaults__.update(TIMES, timeout=1.0)  # type: ignore[union-attr]
-    transport.FIRST_WAIT = 0.05
+    _base_client.INITIAL_RETRY_DELAY = 0.05
     MiniLM.embed = embed  # type: ignore[method-assign]
 
 

@@ -1,8 +1,9 @@
-"""From and to others, models, servers and files: JSON, and archives that are not what they seem."""
+"""Safe parsing of untrusted input: lenient JSON and a zip-bomb check."""
 
 from __future__ import annotations
 
 import json
+import reprlib
 import zipfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -14,18 +15,44 @@ MOST_UNPACKED = 200
 """Times its size that an archive may unpack to, where that is much: deflate reaches 1,000 on zeros alone."""
 MUCH = 1 << 28
 """Bytes."""
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxdict, _BRIEF.maxlist = 6, 120, 8, 8
+
+
+class HalfCharacter(ValueError):
+    """JSON whose strings hold half of a surrogate pair, which no text can hold."""
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value that `text` is. Raises ValueError where it is none, or one nested too deep to be read."""
+    """Reads JSON, NaN and infinities included. Every string of the value can be encoded.
+
+    Raises:
+        HalfCharacter: a string holds half of a surrogate pair.
+        ValueError: `text` is not JSON, or is nested too deep.
+    """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        pass  # half surrogate pairs and NaN, say, which the standard library reads
+        pass
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except UnicodeEncodeError:
+        raise HalfCharacter("half of a surrogate pair") from None
+    return value
+
+
+def encodable(text: str | bytes) -> str:
+    """The text with a replacement for what cannot be encoded."""
+    data = text.encode(errors="replace") if isinstance(text, str) else text
+    return data.decode(errors="replace")
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value of any depth and size, for a message."""
+    return encodable(_BRIEF.repr(value))[:200]
 
 
 def check_archive(path: Path) -> None:

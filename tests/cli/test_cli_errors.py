@@ -161,7 +161,7 @@ def test_settings_of_label_that_do_not_fit(
 
 
 def test_no_server_at_that_address(invoke: Invoke, small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurogloss.engines.transport.FIRST_WAIT", 0.0)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens there
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"

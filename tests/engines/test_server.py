@@ -157,9 +157,9 @@ def test_the_key_comes_from_the_argument_or_the_environment(
 
 
 def test_a_key_that_cannot_be_sent_is_not_shown() -> None:
-    with pytest.raises(UserError, match="API key on one line") as caught:
+    with pytest.raises(UserError, match="API key of ASCII characters on one line") as caught:
         ServerModel("http://127.0.0.1:1", api_key="secret\n")
-    assert "secret" not in str(caught.value) and caught.value.__suppress_context__
+    assert "secret" not in str(caught.value) and caught.value.__context__ is None
 
 
 def test_an_unconnected_model_connects_itself(server: FakeServer) -> None:
@@ -256,7 +256,7 @@ FAILURES: list[tuple[int, str, type[Exception], str]] = [
     (200, completion(None, reasoning_content="Hm."), EmptyAnswerError, "reasoning alone"),
     (200, completion('{"answ', "length"), UnparseableError, "cut off in '{\"answ'"),
     (200, '{"choices": []}', TransportError, "found"),
-    (200, '{"choices": ', TransportError, "no answer"),
+    (200, '{"choices": ', TransportError, "sent what is no answer"),
     (200, '"hello"', TransportError, "'hello'"),
     (400, '{"error": {"message": "longer than 4096 tokens"}}', RefusalError, "longer than 4096 tokens"),
     (422, "", RefusalError, "422"),

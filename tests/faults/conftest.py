@@ -13,7 +13,6 @@ import pytest
 import neurogloss as ng
 from benchmarks.soak.labeller import TIMES, embed
 from benchmarks.soak.network import RULES, Proxy, listening, scripted, spoiling
-from neurogloss.engines import transport
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.server import ServerModel
 
@@ -47,7 +46,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client waits seconds where it would wait minutes."""
     for name, value in TIMES.items():
         monkeypatch.setitem(ServerModel.__init__.__kwdefaults__, name, value)
-    monkeypatch.setattr(transport, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.05)
 
 
 @pytest.fixture(scope="session")
