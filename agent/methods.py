@@ -84,6 +84,7 @@ async def open_chat(stack: AsyncExitStack, settings: LabelSettings, answers: Pat
         settings.model,
         answers=answers,
         concurrency=settings.requests,
+        timeout=settings.timeout,
         pictures=settings.pictures == "auto",
     )
     return await stack.enter_async_context(chat)

@@ -46,8 +46,10 @@ class Report:
     context_length: int | None
     """Tokens of prompt and answer; None where the server does not say."""
     round_trip_s: float
-    """Median seconds to connect and be told the models: nothing is computed for that."""
+    """Median seconds to connect and list the models: the server computes nothing for that."""
     features: Mapping[str, bool]
+    refused: tuple[str, ...]
+    """What is sent otherwise because the server refuses a parameter."""
     scorers: Mapping[str, bool]
     """Whether it can answer what they ask; some need more than that of the run (steered texts, the subject)."""
 
@@ -116,16 +118,19 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
 
 @app.command()
 def check(
-    url: Annotated[str, typer.Argument(help="Of an OpenAI-compatible server.")],
+    url: Annotated[
+        str, typer.Argument(help="Of an OpenAI-compatible server. `openai` is OPENAI_BASE_URL, or OpenAI's own.")
+    ] = "openai",
     model: Annotated[str | None, typer.Option(help="Name on the server, if it has several.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for one request.")] = 600,
     json: JsonOption = False,
 ) -> None:
-    """What a server can do: its features and what they are for, context length, round-trip time."""
+    """Ask a server for one small answer, and list what it can do: features, context length, round-trip time."""
     from rich.text import Text
 
     from neurogloss.cli import render
 
-    report = asyncio.run(_check(url, model))
+    report = asyncio.run(_check(url, model, timeout))
     if json:
         render.print_json([report])
         return
@@ -140,21 +145,23 @@ def check(
         mark = Text("yes", style="green") if ok else Text("no", style="yellow")
         table.add_row(mark, what, use if ok else f"{use}: {otherwise}")
     render.console().print(table)
+    if report.refused:
+        render.console().print(f"The server refuses parameters: {', '.join(report.refused)}.", soft_wrap=True)
     lacking = ", ".join(name for name, can in report.scorers.items() if not can)
     said = f"Scorers that it cannot answer: {lacking}." if lacking else "It can answer every scorer."
     render.console().print(said, soft_wrap=True)
 
 
-async def _check(url: str, model: str | None) -> Report:
+async def _check(url: str, model: str | None, timeout: float) -> Report:
     from neurogloss.engines.server import ServerModel
     from neurogloss.scorers import registry
     from neurogloss.scorers.answering import needs
 
-    async with ServerModel(url, model) as chat:
+    async with ServerModel(url, model, timeout=timeout) as chat:
         seconds = []
         for _ in range(ROUNDS):
             begun = time.perf_counter()
-            async with ServerModel(url, chat.name, features=chat.features):
+            async with ServerModel(url, model, timeout=timeout, features=chat.features):
                 seconds.append(time.perf_counter() - begun)
         names = registry.names()
         asked = zip(names, registry.get(names, n_questions=2), strict=True)
@@ -165,6 +172,7 @@ async def _check(url: str, model: str | None) -> Report:
             context_length=chat.context_length,
             round_trip_s=statistics.median(seconds),
             features=dataclasses.asdict(chat.features),
+            refused=chat.dialect.said,
             scorers={name: reads or READS.isdisjoint(needs(scorer)) for name, scorer in asked},
         )
 

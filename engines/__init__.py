@@ -13,9 +13,10 @@ def load_chat_model(
     *,
     answers: Path | None = None,
     concurrency: int = 256,
+    timeout: float = 600.0,
     pictures: bool = True,
 ) -> RecordedModel:
-    """The chat model that `--llm` names: URLs of servers, or `scripted:FILE`; its calls are recorded.
+    """The chat model that `--llm` names: URLs of servers, `openai`, or `scripted:FILE`; its calls are recorded.
 
     Both kinds are used as `async with load_chat_model(spec) as chat:`, inside one event loop.
 
@@ -24,6 +25,7 @@ def load_chat_model(
         model: name on the server; None takes its only one. Of a script: what the ledger calls it.
         answers: file in which a server's answers are kept, and from which they are served again.
         concurrency: requests in flight at most, at each server.
+        timeout: seconds for one request.
         pictures: whether it is shown pictures, where it can see them.
 
     Raises:
@@ -35,7 +37,7 @@ def load_chat_model(
         return RecordedModel(ScriptedModel(spec.removeprefix("scripted:"), model), pictures)
     from neurogloss.engines.server import ServerModel
 
-    server = ServerModel(spec, model, concurrency=concurrency)
+    server = ServerModel(spec, model, concurrency=concurrency, timeout=timeout)
     if answers is None:
         return RecordedModel(server, pictures)
     from neurogloss.engines.answers import StoredModel

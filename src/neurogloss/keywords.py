@@ -79,6 +79,7 @@ class MethodKeywords(TypedDict, total=False):
     explainer: str | None
     llm: str | None
     model: str | None
+    timeout: float
     concurrency: int
     seed: int
 

@@ -210,9 +210,12 @@ class MethodSettings(Settings):
     """Name of an explainer, `MODULE:CLASS`, or an .md file with your own prompt. Defaults to `default` with an
     LLM and to `pmi` without."""
     llm: Annotated[str | None, Shown(SERVER.group, metavar="URL")] = None
-    """URL of an OpenAI-compatible server, several URLs of one model with commas, or `scripted:FILE`."""
+    """URL of an OpenAI-compatible server, several URLs of one model with commas, `openai` for the address in
+    OPENAI_BASE_URL (by default OpenAI's), or `scripted:FILE`."""
     model: Annotated[str | None, SERVER] = None
     """Name of the model on that server. Needed if the server has several."""
+    timeout: Annotated[float, SERVER] = Field(default=600.0, gt=0, allow_inf_nan=False)
+    """Seconds for one request to a server, from when it is sent."""
     concurrency: Annotated[int, COST] = Field(default=16, ge=1)
     """Units in flight at a server."""
     seed: Annotated[int, COST] = 0
