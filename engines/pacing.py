@@ -4,7 +4,7 @@ One server, additive increase and multiplicative decrease (Chiu and Jain 1989; s
 
 1. Begin with START requests in flight. A round is as many answers as the limit is high.
 2. Slow start: each round doubles the limit. It ends with the first round that brings less than GAIN times the
-   answers per second of the round before. After that a round adds one.
+   answers per second of the round before. After that a round adds one, and an eighth of the limit.
 3. Answers are slow if they take longer than a quarter of the timeout on average. Then raise the limit only if they
    take as long as the fastest one and half of the timeout is left. Cut it by a quarter if they take twice as long
    as the fastest one: they wait for one another.
@@ -116,7 +116,7 @@ class Pace:
         pace_kept = not slow or mean < min(1.2 * self._fastest, self._timeout / 2)
         if pace_kept and self._used_up and not self._cut:
             self._slow_start = self._slow_start and rate > GAIN * self._rate
-            self.limit = min(2 * self.limit if self._slow_start else self.limit + 1, self._most)
+            self.limit = min(2 * self.limit if self._slow_start else self.limit + 1 + self.limit // 8, self._most)
         self._rate = rate
         self._begin_round()
 

@@ -141,7 +141,9 @@ def json_of(body: bytes) -> Any:
 def public(url: str) -> str:
     """The URL without user, password and query, for messages; also of what is no URL."""
     scheme, mark, rest = url.partition("://")
-    return re.split(r"[?#]", scheme.rpartition("@")[2] + mark + rest.rpartition("@")[2])[0]
+    place = re.split(r"[?#]", scheme.rpartition("@")[2] + mark + rest.rpartition("@")[2])[0]
+    # What stands for a port and is no number may be a password whose URL was cut short.
+    return place if "[" in place else re.sub(r":(?!//|\d+(?:/|$)).*", ":...", place)
 
 
 def unreached(error: BaseException) -> bool:

@@ -38,6 +38,8 @@ SIDED_SCHEMA: Mapping[str, Any] = {
     "additionalProperties": False,
 }
 """Where the model says what it explains."""
+MOST_LETTERS = 4_000
+"""Characters of an explanation."""
 NO_PATTERN = "no pattern"
 """What the templates ask for, and what the explanation reads, where nothing was found."""
 _NO_PATTERN = re.compile(r"(there is )?no (\w+ )?pattern( \w+)?\W*", re.IGNORECASE)
@@ -147,4 +149,8 @@ def parse(text: str, side: Side | None = Side.INPUT) -> Candidate:
         return Candidate(NO_PATTERN, Side.UNCLEAR)
     if not explanation:
         raise EmptyAnswerError("the explanation is blank")
+    if len(explanation) > MOST_LETTERS:
+        raise UnparseableError(
+            f"expected at most {MOST_LETTERS:,} characters, found {len(explanation):,}: {explanation[:100]!r}"
+        )
     return Candidate(explanation, said)
