@@ -77,7 +77,9 @@ async def label_each(measured: Sequence[Evidence], settings: ContextSettings) ->
     async with AsyncExitStack() as stack:
         chat = None
         if settings.llm:
-            server = load_chat_model(settings.llm, settings.model, answers=settings.answers, timeout=settings.timeout)
+            server = load_chat_model(
+                settings.llm, settings.model, answers=settings.answers, timeout=settings.timeout
+            )
             chat = await stack.enter_async_context(server)
 
         async def one(evidence: Evidence) -> Label:
