@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from neurogloss.errors import UserError, first_line
-from neurogloss.sources.dictionaries import (
-    circuit_tracer,
-    dictionary_learning,
-    gemma_scope,
-    goodfire,
-    llama_scope,
-    openai_topk,
-    plain,
-    prisma,
-    qwen_scope,
-    sae_lens,
-    sparsify,
-)
+from neurogloss.sources.dictionaries import folders, one_file, sae_lens, trainers
 from neurogloss.sources.dictionaries.activations import Codes
-from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights, fetched_dictionary, name_of
-from neurogloss.sources.dictionaries.neurons import Heads, Neurons
-from neurogloss.sources.dictionaries.randomised import randomised
-from neurogloss.sources.hub import HUB
+from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights, name_of
+from neurogloss.sources.dictionaries.special import Heads, Neurons, randomised
+from neurogloss.sources.hub import HUB, fetched
 
 if TYPE_CHECKING:
     import torch
@@ -38,13 +25,11 @@ class Dictionary(Protocol):
 
     @property
     def name(self) -> str:
-        """What unit ids call it: no slash in it."""
-        ...
+        """The dictionary's name in unit ids, without a slash."""
 
     @property
     def width(self) -> int:
         """Size of the vectors that it reads."""
-        ...
 
     @property
     def n_units(self) -> int: ...
@@ -52,72 +37,60 @@ class Dictionary(Protocol):
     @property
     def signed(self) -> bool:
         """Whether a unit's negative side is a unit of its own."""
-        ...
 
     @property
     def sparse(self) -> bool:
-        """Whether inactive means exactly zero; otherwise a threshold is set in the pass."""
-        ...
+        """Whether inactive means exactly zero; otherwise the pass sets a threshold."""
 
     @property
     def hookpoint(self) -> str | None:
-        """Where its file says that it listens; None where the file says nothing."""
-        ...
+        """The hookpoint that its file states; None if the file states none."""
 
     @property
     def target(self) -> str | None:
-        """The hookpoint that it reconstructs where that is another (transcoders); None: the one it reads."""
-        ...
+        """The hookpoint that it reconstructs if that is another (transcoders); None: the one it reads."""
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """JSON of what decides its codes: format, hashes of files, stated BOS and scaling."""
-        ...
 
     def encode(self, vectors: torch.Tensor) -> Codes:
         """(T, width) to the activations of its units."""
-        ...
 
     def decode(self, codes: Codes, vectors: torch.Tensor) -> torch.Tensor | None:
-        """(T, width of the target): the reconstruction; None where there is nothing to reconstruct.
+        """(T, width of the target): the reconstruction; None if there is nothing to reconstruct.
 
         `vectors` are what was encoded: skip connections and per-token norms need them.
         """
-        ...
 
     def directions(self) -> torch.Tensor | None:
         """(n_units, width of the target): what raising each unit by 1 adds there; None if it differs by token."""
-        ...
 
     def to(self, *args: Any, **kwargs: Any) -> Dictionary:
-        """The same dictionary with its tensors where and of the type that `torch.Tensor.to` would put them."""
-        ...
+        """The same dictionary, its tensors moved and converted as `torch.Tensor.to` does it."""
 
 
-class Reader(Protocol):
-    """A module of this folder that reads one format."""
+class Reader(NamedTuple):
+    """What knows one format."""
 
-    def recognises(self, path: Path) -> bool:
-        """Whether the files at `path` are of the format. Raises nothing."""
-        ...
-
-    def read(self, path: Path) -> Dictionary:
-        """The dictionary at `path`. Raises UserError where the files are not what the format asks for."""
-        ...
+    recognises: Callable[[Path], bool]
+    """Whether the files at a path are of the format. Raises nothing."""
+    read: Callable[[Path], Dictionary]
+    """The dictionary at a path. Raises UserError if the files are not what the format asks for."""
 
 
-READERS: tuple[Reader, ...] = (
-    sae_lens,
-    sparsify,
-    dictionary_learning,
-    prisma,
-    gemma_scope,
-    llama_scope,
-    circuit_tracer,
-    openai_topk,
-    qwen_scope,
-    goodfire,
-    plain,
+READERS = (
+    Reader(sae_lens.recognises, sae_lens.read),
+    Reader(folders.is_sparsify, folders.read_sparsify),
+    Reader(trainers.is_dictionary_learning, trainers.read_dictionary_learning),
+    Reader(trainers.is_prisma, trainers.read_prisma),
+    Reader(folders.is_gemma_scope, folders.read_gemma_scope),
+    Reader(folders.is_llama_scope, folders.read_llama_scope),
+    Reader(folders.is_circuit_tracer, folders.read_circuit_tracer),
+    Reader(one_file.is_openai, one_file.read_openai),
+    Reader(one_file.is_qwen_scope, one_file.read_qwen_scope),
+    Reader(one_file.is_goodfire, one_file.read_goodfire),
+    Reader(one_file.is_plain, one_file.read_plain),
 )
 """In the order in which they are asked: those that know files by name before those that look into them."""
 
@@ -156,7 +129,7 @@ def open_dictionary(spec: str, width: int | None) -> Dictionary:
         if dictionary.name == name_of(path):
             dictionary = replace(dictionary, name=name)  # type: ignore[type-var]
     else:
-        dictionary = plain.read_directions(Path(rest)) if kind == "directions" and rest else read(Path(spec))
+        dictionary = one_file.read_directions(Path(rest)) if kind == "directions" and rest else read(Path(spec))
     if width is not None:
         check_width(dictionary, width)
     return dictionary
@@ -196,6 +169,35 @@ def read(path: Path) -> Dictionary:
         f"Name one of those in it: {', '.join(inside[:5])}" if inside else "Give a file or folder as it was saved."
     )
     raise UserError(f"Expected a dictionary at {path}, found files of no known format. {hint}")
+
+
+_SPEC = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<at>[^*?\[\]]+?))?/?")
+_SETTINGS = ("*.json", "*.yaml", "*.yml")
+"""Files that say what a dictionary is, and may lie beside its weights."""
+
+
+def fetched_dictionary(spec: str) -> tuple[Path, str]:
+    """The local folder or file of a dictionary on the hub, and what it is called there.
+
+    Raises:
+        UserError, MissingExtra: as `fetched`, and for another spec.
+    """
+    match = _SPEC.fullmatch(spec)
+    if match is None or ".." in spec:
+        raise UserError(f"Expected hub:ORG/NAME/FOLDER, found {spec!r}. Name the folder of one dictionary.")
+    name, revision, at = match["name"], match["revision"], match["at"] or ""
+    parent, _, file = at.rpartition("/")
+    here = f"{parent}/" if parent else ""
+    if not at:
+        folder = fetched(name, revision, ["*"], ["*/*"])
+    elif at.endswith(TENSOR_SUFFIXES):
+        beside = [f"{here}{pattern}" for pattern in (*_SETTINGS, file.replace("enc", "dec"))]
+        folder = fetched(name, revision, [at, *beside], [f"{here}*/*"])
+    else:
+        folder = fetched(name, revision, [f"{at}/*"])
+    if not (folder / at).exists():
+        raise UserError(f"Expected {at} in {name} on the hub, found no such thing. Look at its files there.")
+    return folder / at, name_of(Path(at or name))
 
 
 def _reader(path: Path) -> Reader | None:

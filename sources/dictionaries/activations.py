@@ -1,12 +1,9 @@
-"""What turns pre-activations into codes: one frozen dataclass for each activation function.
-
-Each is called with (T, N) pre-activations and gives `Codes`. Nothing here changes what it is given.
-"""
+"""What dictionaries compute: sparse codes, top-k, and the functions from pre-activations to codes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     import torch
@@ -64,19 +61,33 @@ def top_k(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return found.values, row_of_block * blocks + best.gather(1, block)
 
 
-class Activation(Protocol):
-    """From pre-activations to activations."""
+class Movable:
+    """Base of dataclasses that hold tensors, or other dataclasses that do."""
 
-    signed: ClassVar[bool]
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """A copy with its tensors moved and converted as `torch.Tensor.to` does it."""
+        import torch
+
+        held = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        kinds = (torch.Tensor, Movable)
+        moved = {name: value.to(*args, **kwargs) for name, value in held.items() if isinstance(value, kinds)}
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+class Activation(Movable):
+    """Turns (T, N) pre-activations into codes, and leaves them as they were. One frozen dataclass a function."""
+
+    signed: ClassVar[bool] = False
     """Whether activations can be negative."""
-    sparse: ClassVar[bool]
+    sparse: ClassVar[bool] = True
     """Whether inactive means exactly zero."""
 
-    def __call__(self, pre: torch.Tensor) -> Codes: ...
+    def __call__(self, pre: torch.Tensor) -> Codes:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Activation):
     """Pre-activations as they are."""
 
     signed: ClassVar[bool] = True
@@ -87,36 +98,29 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Relu:
+class Relu(Activation):
     """What is above 0 (Cunningham et al. 2023, Bricken et al. 2023)."""
-
-    signed: ClassVar[bool] = False
-    sparse: ClassVar[bool] = True
 
     def __call__(self, pre: torch.Tensor) -> Codes:
         return Codes(pre.relu(), None, pre.shape[1])
 
 
 @dataclass(frozen=True)
-class JumpRelu:
+class JumpRelu(Activation):
     """What is above a threshold, not lowered by it (Rajamanoharan et al. 2024); batch-top-k at inference."""
 
     threshold: torch.Tensor
     """(N,) or (1,); below 0 it acts as 0."""
-    signed: ClassVar[bool] = False
-    sparse: ClassVar[bool] = True
 
     def __call__(self, pre: torch.Tensor) -> Codes:
         return Codes(_above(pre, self.threshold.clamp(min=0)).mul_(pre), None, pre.shape[1])
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(Activation):
     """The k largest of each vector that are above 0 (Gao et al. 2024)."""
 
     k: int
-    signed: ClassVar[bool] = False
-    sparse: ClassVar[bool] = True
 
     def __call__(self, pre: torch.Tensor) -> Codes:
         values, units = top_k(pre, self.k)
@@ -124,12 +128,11 @@ class TopK:
 
 
 @dataclass(frozen=True)
-class AbsTopK:
+class AbsTopK(Activation):
     """The k of each vector that are largest in magnitude, with their sign."""
 
     k: int
     signed: ClassVar[bool] = True
-    sparse: ClassVar[bool] = True
 
     def __call__(self, pre: torch.Tensor) -> Codes:
         _, units = top_k(pre.abs(), self.k)
@@ -137,12 +140,10 @@ class AbsTopK:
 
 
 @dataclass(frozen=True)
-class Codebook:
+class Codebook(Activation):
     """1 for each of the k units with the largest pre-activations, whatever their sign (Tamkin et al. 2023)."""
 
     k: int
-    signed: ClassVar[bool] = False
-    sparse: ClassVar[bool] = True
 
     def __call__(self, pre: torch.Tensor) -> Codes:
         values, units = top_k(pre, self.k)
@@ -150,12 +151,10 @@ class Codebook:
 
 
 @dataclass(frozen=True)
-class GroupMax:
+class GroupMax(Activation):
     """The largest of each of k equal runs of units, where it is above 0."""
 
     k: int
-    signed: ClassVar[bool] = False
-    sparse: ClassVar[bool] = True
 
     def __call__(self, pre: torch.Tensor) -> Codes:
         import torch
@@ -166,7 +165,7 @@ class GroupMax:
 
 
 @dataclass(frozen=True)
-class Gated:
+class Gated(Activation):
     """One product, two readings: whether a unit is active, and how strongly (Rajamanoharan et al. 2024)."""
 
     gate_bias: torch.Tensor
@@ -175,8 +174,6 @@ class Gated:
     """(N,): the exponential of r_mag."""
     magnitude_bias: torch.Tensor
     """(N,)."""
-    signed: ClassVar[bool] = False
-    sparse: ClassVar[bool] = True
 
     def __call__(self, pre: torch.Tensor) -> Codes:
         magnitude = (pre * self.magnitude_scale).add_(self.magnitude_bias).relu_()

@@ -1,9 +1,6 @@
-"""Strict reading of weights and settings: what a file is not, it is not taken for.
+"""Strict reading of weights and settings: a file that is not what it claims is refused.
 
-Weights come back on the CPU in float32. Pickles are read by torch's restricted unpickler alone.
-
-A dictionary on the hub is named `hub:ORG/NAME`, with a commit or branch after an `@`, and then its folder or file:
-`hub:google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82`. Nothing else of the repository is fetched.
+Weights come back on the CPU in float32. Only torch's restricted unpickler reads pickles.
 """
 
 from __future__ import annotations
@@ -13,13 +10,13 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurogloss import foreign
 from neurogloss.errors import UserError, first_line
-from neurogloss.sources.hub import fetched
+from neurogloss.sources.dictionaries.linear import LinearDictionary
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +25,7 @@ PICKLES = (".pt", ".pth", ".pth.tar")
 TENSOR_SUFFIXES = (".safetensors", ".npz", ".npy", *PICKLES)
 
 Shape = tuple[int | None, ...]
-"""Sizes that a tensor has to have; None where any will do."""
-SETTINGS = ("*.json", "*.yaml", "*.yml")
-"""Files that say what a dictionary is, and may lie beside its weights."""
-_SPEC = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<at>[^*?\[\]]+?))?/?")
+"""Sizes that a tensor has to have; None allows any."""
 
 
 @dataclass
@@ -126,6 +120,66 @@ class Weights:
         raise UserError(f"Expected {name} of shape {wanted} in {self.path}, found {found}. {hint}")
 
 
+class Layout(NamedTuple):
+    """How a format names the tensors of a linear dictionary, and which way round it stores them."""
+
+    encoder: str = "W_enc"
+    encoder_bias: str = "b_enc"
+    decoder: str = "W_dec"
+    decoder_bias: str = "b_dec"
+    encoder_rows: bool = False
+    """Whether the encoder is stored (N, d), as nn.Linear does; otherwise (d, N)."""
+    decoder_rows: bool = True
+    """Whether the decoder is stored (N, d_out); otherwise (d_out, N), as nn.Linear does."""
+
+    def sizes(self, weights: Weights) -> tuple[int, int]:
+        """The number of units and the width of the target, as the biases have them."""
+        return len(weights.take(self.encoder_bias, None)), len(weights.take(self.decoder_bias, None))
+
+    def read(self, weights: Weights, sizes: tuple[int, int | None, int], **given: Any) -> LinearDictionary:
+        """The dictionary whose matrices `weights` holds.
+
+        Args:
+            sizes: number of units, width of the vectors (None: any) and of the target.
+            given: other fields of a `LinearDictionary`, and those of the four tensors that are not as stored.
+
+        Raises:
+            UserError: a tensor is missing or of another shape, or one is left that nothing asked for.
+        """
+        n, d, d_out = sizes
+        if "encoder" not in given:
+            given["encoder"] = _matrix(weights, self.encoder, n, d, self.encoder_rows)
+        if "decoder" not in given:
+            given["decoder"] = _matrix(weights, self.decoder, n, d_out, self.decoder_rows)
+        if "encoder_bias" not in given:
+            given["encoder_bias"] = weights.take(self.encoder_bias, n)
+        if "decoder_bias" not in given:
+            given["decoder_bias"] = weights.take(self.decoder_bias, d_out)
+        weights.finish()
+        return LinearDictionary(**{"name": name_of(weights.path), **given})
+
+
+def _matrix(weights: Weights, name: str, n: int, width: int | None, by_rows: bool) -> torch.Tensor:
+    """(n, width), however it is stored."""
+    return weights.take(name, n, width) if by_rows else weights.take(name, width, n).T
+
+
+def unit_rows(dictionary: LinearDictionary) -> LinearDictionary:
+    """The same reconstruction, by decoder rows of length 1: their lengths go into the encoder."""
+    lengths = dictionary.decoder.norm(dim=1)
+    return replace(
+        dictionary,
+        encoder=dictionary.encoder * lengths[:, None],
+        encoder_bias=dictionary.encoder_bias * lengths,
+        decoder=dictionary.decoder / lengths[:, None],
+    )
+
+
+LINEAR = Layout("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias", True, False)
+"""A state dict of two `nn.Linear`."""
+MATRICES = Layout()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`. Raises UserError where there is none."""
     try:
@@ -170,6 +224,11 @@ def provenance(format: str, paths: Sequence[Path], **facts: Any) -> dict[str, An
             hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     stated = {name: value for name, value in facts.items() if value is not None}
     return {"format": format, "sha256": hashes, **stated}
+
+
+def has(path: Path, *names: str) -> bool:
+    """Whether the folder `path` holds all of these files."""
+    return all((path / name).is_file() for name in names)
 
 
 def name_of(path: Path) -> str:
@@ -243,27 +302,3 @@ def _flatten(found: Any, prefix: str = "") -> dict[str, Any]:
     for name, value in found.items():
         flat.update(_flatten(value, f"{prefix}{name}."))
     return flat
-
-
-def fetched_dictionary(spec: str) -> tuple[Path, str]:
-    """The local folder or file of a dictionary on the hub, and what it is called there.
-
-    Raises:
-        UserError, MissingExtra: as `fetched`, and for another spec.
-    """
-    match = _SPEC.fullmatch(spec)
-    if match is None or ".." in spec:
-        raise UserError(f"Expected hub:ORG/NAME/FOLDER, found {spec!r}. Name the folder of one dictionary.")
-    name, revision, at = match["name"], match["revision"], match["at"] or ""
-    parent, _, file = at.rpartition("/")
-    here = f"{parent}/" if parent else ""
-    if not at:
-        folder = fetched(name, revision, ["*"], ["*/*"])
-    elif at.endswith(TENSOR_SUFFIXES):
-        beside = [f"{here}{pattern}" for pattern in (*SETTINGS, file.replace("enc", "dec"))]
-        folder = fetched(name, revision, [at, *beside], [f"{here}*/*"])
-    else:
-        folder = fetched(name, revision, [f"{at}/*"])
-    if not (folder / at).exists():
-        raise UserError(f"Expected {at} in {name} on the hub, found no such thing. Look at its files there.")
-    return folder / at, name_of(Path(at or name))

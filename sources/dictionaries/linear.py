@@ -1,36 +1,33 @@
-"""Every dictionary that is a linear map, an activation function and a linear map back.
+"""Dictionaries that are a linear map, an activation function and a linear map back.
 
-1. The vector is normalised by its own statistics, where the dictionary was trained so.
-2. The centre is subtracted (the decoder's bias, for most autoencoders).
-3. pre-activations = encoder x + encoder bias; the activation function makes codes of them.
-4. Reconstruction = decoder^T codes + decoder bias, what step 1 did undone, plus the skip
-   connection's map of the vector where there is one.
+1. Normalise the vector by its own statistics, if the dictionary was trained so.
+2. Subtract the centre (the decoder's bias, for most autoencoders).
+3. pre-activations = encoder x + encoder bias; the activation function turns them into codes.
+4. Reconstruction = decoder^T codes + decoder bias, with step 1 undone, plus the skip connection's map of the
+   vector if there is one.
 
-A scale that is the same for all vectors is folded into the weights by the reader: it costs nothing here.
+A reader folds a scale that is the same for all vectors into the weights: it costs nothing here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from neurogloss.sources.dictionaries.activations import Activation, Codes
+from neurogloss.sources.dictionaries.activations import Activation, Codes, Movable
 
 if TYPE_CHECKING:
     import torch
-    from _typeshed import DataclassInstance
 
 Norm = Literal["none", "layer_norm", "unit_rms"]
 """layer_norm: minus its mean, by its standard deviation (n - 1) + 1e-5. unit_rms: to length sqrt(width)."""
 
 LAYER_NORM_EPSILON = 1e-5
 
-Record = TypeVar("Record", bound="DataclassInstance")
-
 
 @dataclass(frozen=True)
-class LinearDictionary:
+class LinearDictionary(Movable):
     """A dictionary of N units for vectors of width d that writes vectors of width d_out."""
 
     name: str
@@ -105,22 +102,8 @@ class LinearDictionary:
         """(N, d_out): rows of the decoder. Under a norm, times the scale of the vector that is steered."""
         return self.decoder
 
-    def to(self, *args: Any, **kwargs: Any) -> LinearDictionary:
-        """The same dictionary with its tensors where and of the type that `torch.Tensor.to` would put them."""
-        activation: Any = self.activation
-        return moved(replace(self, activation=moved(activation, *args, **kwargs)), *args, **kwargs)
-
     def _statistics(self, inputs: torch.Tensor) -> tuple[torch.Tensor | float, torch.Tensor]:
         """What each vector is shifted and divided by: (T, 1) each."""
         if self.norm == "layer_norm":
             return inputs.mean(1, keepdim=True), inputs.std(1, keepdim=True)
         return 0.0, inputs.norm(dim=1, keepdim=True) / self.width**0.5
-
-
-def moved(record: Record, *args: Any, **kwargs: Any) -> Record:
-    """A dataclass with its tensors where and of the type that `torch.Tensor.to` would put them."""
-    import torch
-
-    values = {each.name: getattr(record, each.name) for each in fields(record)}
-    tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
-    return replace(record, **{name: tensor.to(*args, **kwargs) for name, tensor in tensors.items()})

@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from neurogloss.errors import UserError
 from neurogloss.sources.dictionaries.activations import AbsTopK, Activation, Gated, JumpRelu, Relu, TopK
-from neurogloss.sources.dictionaries.files import Weights, active_count, name_of, provenance, read_json, setting
+from neurogloss.sources.dictionaries.files import (
+    MATRICES,
+    Weights,
+    active_count,
+    has,
+    name_of,
+    provenance,
+    read_json,
+    setting,
+    unit_rows,
+)
 from neurogloss.sources.dictionaries.linear import LinearDictionary, Norm
-from neurogloss.sources.dictionaries.matching_pursuit import MatchingPursuit
+from neurogloss.sources.dictionaries.special import MatchingPursuit
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +42,7 @@ TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu
 
 
 def recognises(path: Path) -> bool:
-    return (path / SETTINGS).is_file() and (path / WEIGHTS).is_file()
+    return has(path, SETTINGS, WEIGHTS)
 
 
 def read(path: Path) -> LinearDictionary | MatchingPursuit:
@@ -46,48 +56,38 @@ def read(path: Path) -> LinearDictionary | MatchingPursuit:
     architecture = found["architecture"]
     d, n = setting(found, "d_in", path / SETTINGS), setting(found, "d_sae", path / SETTINGS)
     if architecture == "matching_pursuit":
-        dictionary: LinearDictionary | MatchingPursuit = _matching_pursuit(path, found, weights, d, n)
-    elif architecture in (*LINEAR, *TRANSCODERS):
-        dictionary = _linear(path, found, weights, d, n)
-    else:
-        raise UserError(
-            f"Expected one of {', '.join((*LINEAR, *TRANSCODERS, 'matching_pursuit'))} as the architecture in "
-            f"{path / SETTINGS}, found {architecture!r}. Save the inference form of the dictionary."
-        )
-    weights.finish()
-    return dictionary
+        return _matching_pursuit(path, found, weights, d, n)
+    if architecture in (*LINEAR, *TRANSCODERS):
+        return _linear(path, found, weights, d, n)
+    raise UserError(
+        f"Expected one of {', '.join((*LINEAR, *TRANSCODERS, 'matching_pursuit'))} as the architecture in "
+        f"{path / SETTINGS}, found {architecture!r}. Save the inference form of the dictionary."
+    )
 
 
 def _linear(path: Path, found: Mapping[str, Any], weights: Weights, d: int, n: int) -> LinearDictionary:
     transcodes = found["architecture"] in TRANSCODERS
     d_out = setting(found, "d_out", path / SETTINGS) if transcodes else d
-    encoder, decoder = weights.take("W_enc", d, n).T, weights.take("W_dec", n, d_out)
-    decoder_bias = weights.take("b_dec", d_out)
+    encoder = weights.take("W_enc", d, n).T
+    # Of versions before 6: what finetuning made of the codes' lengths.
     factor = weights.maybe("scaling_factor", n)
-    if factor is not None:
-        # Of versions before 6: what finetuning made of the codes' lengths.
-        decoder = decoder * factor[:, None]
     bias, activation = _activation(path, found, weights, n)
-    if found.get("rescale_acts_by_decoder_norm"):
-        # Codes are ranked and kept as if the decoder's rows had length 1.
-        lengths = decoder.norm(dim=1)
-        encoder, bias, decoder = encoder * lengths[:, None], bias * lengths, decoder / lengths[:, None]
-    dictionary = LinearDictionary(
+    dictionary = MATRICES.read(
+        weights,
+        (n, d, d_out),
         name=name_of(path),
         encoder=encoder,
         encoder_bias=bias,
         activation=activation,
-        decoder=decoder,
-        decoder_bias=decoder_bias,
+        centre=weights.take("b_dec", d) if found["apply_b_dec_to_input"] and not transcodes else None,
         norm=_norm(path, found),
         skip=weights.take("W_skip", d_out, d) if "skip" in found["architecture"] else None,
         **_listening(path, found),
     )
-    return (
-        replace(dictionary, centre=decoder_bias)
-        if found["apply_b_dec_to_input"] and not transcodes
-        else dictionary
-    )
+    if factor is not None:
+        dictionary = replace(dictionary, decoder=dictionary.decoder * factor[:, None])
+    # Codes are ranked and kept as if the decoder's rows had length 1.
+    return unit_rows(dictionary) if found.get("rescale_acts_by_decoder_norm") else dictionary
 
 
 def _activation(path: Path, found: Mapping[str, Any], weights: Weights, n: int) -> tuple[torch.Tensor, Activation]:
@@ -109,9 +109,11 @@ def _matching_pursuit(path: Path, found: Mapping[str, Any], weights: Weights, d:
     bias = weights.maybe("b_dec", d)
     if _norm(path, found) != "none":
         raise UserError(f"Expected no normalisation with matching pursuit in {path / SETTINGS}. Fold it in first.")
+    decoder = weights.take("W_dec", n, d)
+    weights.finish()
     return MatchingPursuit(
         name=name_of(path),
-        decoder=weights.take("W_dec", n, d),
+        decoder=decoder,
         centre=bias if found["apply_b_dec_to_input"] else None,
         residual_threshold=float(found.get("residual_threshold", 1e-2)),
         max_iterations=found.get("max_iterations") or d,

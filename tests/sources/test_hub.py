@@ -19,8 +19,7 @@ from safetensors.numpy import save_file
 
 from neurogloss.errors import UserError
 from neurogloss.sources.corpus import read_documents
-from neurogloss.sources.dictionaries import open_dictionary
-from neurogloss.sources.dictionaries.files import fetched_dictionary
+from neurogloss.sources.dictionaries import fetched_dictionary, open_dictionary
 from neurogloss.sources.subject import Subject
 
 

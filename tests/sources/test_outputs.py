@@ -11,7 +11,7 @@ from scipy.stats import kurtosis
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Quiet
 from neurogloss.sources.cache import Cache, Site
-from neurogloss.sources.dictionaries.neurons import Neurons
+from neurogloss.sources.dictionaries.special import Neurons
 from neurogloss.sources.hookpoints import Hookpoint
 from neurogloss.sources.outputs import excess_kurtosis, write_outputs
 from neurogloss.sources.source import Listener

@@ -11,7 +11,7 @@ from neurogloss.errors import UserError
 from neurogloss.sources.calibration import check, parity
 from neurogloss.sources.dictionaries.activations import JumpRelu, Relu, TopK
 from neurogloss.sources.dictionaries.linear import LinearDictionary
-from neurogloss.sources.dictionaries.neurons import Neurons
+from neurogloss.sources.dictionaries.special import Neurons
 
 EYE = torch.eye(4)
 

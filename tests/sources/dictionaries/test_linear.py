@@ -24,8 +24,7 @@ from neurogloss.sources.dictionaries.activations import (
     TopK,
 )
 from neurogloss.sources.dictionaries.linear import LinearDictionary
-from neurogloss.sources.dictionaries.matching_pursuit import MatchingPursuit
-from neurogloss.sources.dictionaries.neurons import Heads, Neurons
+from neurogloss.sources.dictionaries.special import Heads, MatchingPursuit, Neurons
 from neurogloss.sources.subject import Subject
 
 PRE = torch.tensor([[1.0, -3.0, 2.0, 0.5], [-1.0, -2.0, -4.0, 0.25]])

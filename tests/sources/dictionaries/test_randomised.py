@@ -13,7 +13,7 @@ from neurogloss.sources.calibration import check, parity
 from neurogloss.sources.dictionaries import open_dictionary
 from neurogloss.sources.dictionaries.activations import AbsTopK, Activation, Identity, JumpRelu, Relu, TopK
 from neurogloss.sources.dictionaries.linear import LinearDictionary
-from neurogloss.sources.dictionaries.randomised import randomised
+from neurogloss.sources.dictionaries.special import randomised
 
 UNITS, WIDTH = 256, 24
 
