@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -115,32 +116,21 @@ def grid(
         UserError: as `similar`.
     """
     _check((by,), "nearest")
-    with _computing(engine) as spread:
-        return _grid(spread, (Run(a, embedder), Run(b, embedder)), (place_a, place_b), by, min_active, seed)
-
-
-def _grid(
-    spread: Spread,
-    runs: tuple[Run, Run],
-    within: tuple[Where, Where],
-    by: By,
-    min_active: int,
-    seed: int,
-) -> Grid:
+    runs, within = (Run(a, embedder), Run(b, embedder)), (place_a, place_b)
     whole = [side_of(run, place, (by,), min_active) for run, place in zip(runs, within, strict=True)]
     places = [list(dict.fromkeys((m.unit.hookpoint, m.unit.dictionary) for m in side.members)) for side in whole]
-    sides = [
+    first, second = (
         [side_of(run, (*place, *of[2:]), (by,), min_active) for place in found]
         for run, found, of in zip(runs, places, within, strict=True)
-    ]
-    means, floors = (np.full([len(of) for of in places], np.nan) for _ in range(2))
+    )
+    means, floors = (np.full((len(first), len(second)), np.nan) for _ in range(2))
     missing: dict[str, None] = {}
-    for i, j in np.ndindex(means.shape):
-        one, other = sides[0][i], sides[1][j]
-        measures, reasons = measures_at_hand(one, other, (by,))
-        missing |= {reason: None for reason in reasons.values()}
-        for measure in spread(measures):
-            means[i, j], floors[i, j] = similarity.alike(one.members, other.members, measure, seed)
+    with _computing(engine) as spread:
+        for (i, one), (j, other) in product(enumerate(first), enumerate(second)):
+            measures, reasons = measures_at_hand(one, other, (by,))
+            missing |= {reason: None for reason in reasons.values()}
+            for measure in spread(measures):
+                means[i, j], floors[i, j] = similarity.alike(one.members, other.members, measure, seed)
     if np.isnan(means).all():
         raise UserError(f"Expected evidence to compare by, found none. {' '.join(missing)}")
     rows, columns = (tuple("/".join(place) for place in of) for of in places)

@@ -1,4 +1,4 @@
-"""A run as an object, and the library's verbs on runs: collect, search."""
+"""A run folder as an object, and search over several runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from neurogloss.accounts import Usage
 from neurogloss.agent.trace import unpack
@@ -14,15 +14,10 @@ from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
-from neurogloss.keywords import CollectKeywords, ImageKeywords, ResponseKeywords
-from neurogloss.protocols import Embedder, Progress
+from neurogloss.protocols import Embedder
 from neurogloss.records import Evidence, Explanation, Label, Neighbour, Outcome, State
-from neurogloss.runs.cluster import collecting
-from neurogloss.runs.cluster.connection import LOCAL
 from neurogloss.runs.firing import Firing, firing
 from neurogloss.runs.passages import FoundContext, find_contexts
-from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings, make
-from neurogloss.sources import collector
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence, evidence_of
 from neurogloss.sources.neighbours import Neighbours, nearest_directions
@@ -225,79 +220,6 @@ class Run:
 def open_run(path: str | Path) -> Run:
     """The run in a folder. Raises UserError where there is none."""
     return Run(path)
-
-
-def collect(
-    run: str | Path,
-    settings: CollectSettings | None = None,
-    *,
-    engine: str = "local",
-    progress: Progress | None = None,
-    **values: Unpack[CollectKeywords],
-) -> Mapping[str, Any]:
-    """Read a corpus with a subject and keep every unit's evidence in the run folder, or finish doing so.
-
-    Args:
-        settings: settings as one object.
-        values: settings by name, which override those in `settings` (`hookpoints=[…]`, `tokens=100_000`).
-        engine: `local`: this process. `ray`: workers of a Ray cluster; `ray:ADDRESS` of the one at that address.
-
-    Returns:
-        The manifest: settings, subject, counts.
-
-    Raises:
-        UserError: what the user can mend; then nothing was written.
-    """
-    folder, chosen = RunFolder(Path(run)), make(CollectSettings, values, settings)
-    if engine != LOCAL:
-        return collecting.collect(folder, chosen, engine, progress)
-    return collector.collect(folder, chosen, progress=progress)
-
-
-def collect_images(
-    run: str | Path,
-    settings: ImageSettings | None = None,
-    *,
-    progress: Progress | None = None,
-    **values: Unpack[ImageKeywords],
-) -> Mapping[str, Any]:
-    """The same of images and a vision model (`neurogloss.sources.vision.images` takes one that is loaded)."""
-    from neurogloss.sources.vision import images
-
-    return images.collect_images(RunFolder(Path(run)), make(ImageSettings, values, settings), progress=progress)
-
-
-def collect_responses(
-    run: str | Path,
-    settings: ResponseSettings | None = None,
-    *,
-    embedder: Embedder | None = None,
-    progress: Progress | None = None,
-    **values: Unpack[ResponseKeywords],
-) -> Mapping[str, Any]:
-    """The same of responses to stimuli, as of voxels.
-
-    Args:
-        embedder: makes features of the stimuli's texts where no features are given; by default MiniLM.
-    """
-    from neurogloss.sources.brain import collect as brain
-
-    chosen = make(ResponseSettings, values, settings)
-    return brain.collect_responses(RunFolder(Path(run)), chosen, embedder or MiniLM(), progress)
-
-
-def merge(run: str | Path, others: Sequence[str | Path]) -> Mapping[str, Any]:
-    """Make one run of finished runs over different documents, collected alike.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        UserError: runs that do not go together; then nothing was written.
-    """
-    from neurogloss.sources import merging
-
-    return merging.merge(RunFolder(Path(run)), [RunFolder(Path(other)) for other in others])
 
 
 def search(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from neurogloss.web.options import Options
 from neurogloss.web.problems import Refusal, not_found
@@ -108,14 +108,12 @@ class Jobs:
 
     # --- begun: each raises Refusal where there is no such run, or there are too many jobs ----------
 
-    def label(self, run: str, request: LabelRequest) -> Job:
-        task = {"kind": "label", "run": self._path(run), "settings": self._settings(request.settings())}
-        return self._submit(task, run, request.settings(), writes=run)
-
-    def score(self, run: str, request: ScoreRequest) -> Job:
-        settings = self._settings(request.settings())
-        task = {"kind": "score", "run": self._path(run), "method": request.method, "settings": settings}
-        return self._submit(task, run, request.model_dump(mode="json", exclude_none=True), writes=run)
+    def begin(self, kind: Literal["label", "score"], run: str, request: LabelRequest | ScoreRequest) -> Job:
+        asked = request.model_dump(mode="json", exclude_none=True)
+        own = {"llm": self._options.llm, "model": self._options.model, "embedder": self._options.embedder}
+        settings = {**request.settings(), **{name: value for name, value in own.items() if value is not None}}
+        task = {"kind": kind, "run": self._path(run), "method": asked.get("method"), "settings": settings}
+        return self._submit(task, run, asked, writes=run)
 
     def compare(self, request: CompareRequest) -> Job:
         asked = request.model_dump(mode="json")
@@ -127,11 +125,6 @@ class Jobs:
         if run not in self._runs:
             raise not_found(f"Expected a served run, found {run!r}. GET /api/runs lists them.")
         return str(self._runs[run])
-
-    def _settings(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """What was asked for, and what the service was told to ask."""
-        own = {"llm": self._options.llm, "model": self._options.model, "embedder": self._options.embedder}
-        return {**asked, **{name: value for name, value in own.items() if value is not None}}
 
     def _submit(self, task: Mapping[str, Any], run: str, request: Mapping[str, Any], writes: str | None) -> Job:
         busy = sum(not entry.ended for entry in self._entries.values())

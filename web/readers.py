@@ -234,9 +234,9 @@ def _pictures(cache: Cache) -> dict[str, str]:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Which file that is, and what was last done to it; empty where there is none."""
+    """Identity, time and size of a file; empty if it is missing or holds nothing, as a new write-ahead log does."""
     try:
         found = os.stat(path)
     except OSError:
         return ()
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size) if found.st_size else ()

@@ -178,14 +178,18 @@ def run(reader: Reader, live: bool) -> schemas.Run:
         methods = [_method(opened.ledger, *each) for each in _newest_first(opened.ledger)] if opened else []
         places = opened.ledger.places() if opened and not manifest else {}
         fields = opened.index.catalogue.fields() if opened and opened.indexed else {}
-    sites = manifest["sites"] if manifest else [_place(place, n) for place, n in places.items()]
+    if manifest:
+        # A signed unit has two sides.
+        sites = [(at["hookpoint"], at["dictionary"], at["units"] * (1 + at["signed"])) for at in manifest["sites"]]
+    else:
+        sites = [(hookpoint, dictionary, n) for (_, hookpoint, dictionary), n in places.items()]
     return schemas.Run(
         name=reader.name,
         subject=manifest["subject"]["name"] if manifest else ", ".join(dict.fromkeys(p[0] for p in places)),
         measure=manifest["measure"] if manifest else None,
         counts={name: n for name, n in manifest["counts"].items() if isinstance(n, int)} if manifest else {},
         complete=bool(manifest and manifest.get("complete")),
-        sites=[schemas.Site(**_site(site)) for site in sites],
+        sites=[schemas.Site(hookpoint=h, dictionary=d, units=n, layer=layer_of(h)) for h, d, n in sites],
         methods=methods,
         fields={name: "text" if kind is str else "number" for name, kind in fields.items()},
         live=live,
@@ -202,16 +206,6 @@ def _method(ledger: Ledger, id: str, settings: Mapping[str, Any]) -> schemas.Met
     name = explainer.get("explainer") if isinstance(explainer, dict) else explainer
     states = {state.value: n for state, n in ledger.counts(id).items()}
     return schemas.Method(id=id, explainer=str(name or "import"), states=states, usage=dict(ledger.usage(id)))
-
-
-def _place(place: tuple[str, str, str], units: int) -> dict[str, Any]:
-    return {"hookpoint": place[1], "dictionary": place[2], "units": units, "signed": False}
-
-
-def _site(site: dict[str, Any]) -> dict[str, Any]:
-    sides = site["units"] * (2 if site["signed"] else 1)
-    named = {name: site[name] for name in ("hookpoint", "dictionary")}
-    return {**named, "units": sides, "layer": layer_of(site["hookpoint"])}
 
 
 def numbers(ledger: Ledger, method: str) -> schemas.Numbers:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from neurogloss.records import Label as Label
     from neurogloss.records import Score as Score
     from neurogloss.records import State as State
+    from neurogloss.runs.collect import collect as collect
+    from neurogloss.runs.collect import collect_images as collect_images
+    from neurogloss.runs.collect import collect_responses as collect_responses
+    from neurogloss.runs.collect import merge as merge
     from neurogloss.runs.compare import similar as similar
     from neurogloss.runs.contexts import label_contexts as label_contexts
     from neurogloss.runs.contexts import label_contexts_async as label_contexts_async
@@ -43,10 +47,6 @@ if TYPE_CHECKING:
     from neurogloss.runs.plan import plan as plan
     from neurogloss.runs.report.page import report as report
     from neurogloss.runs.run import Run as Run
-    from neurogloss.runs.run import collect as collect
-    from neurogloss.runs.run import collect_images as collect_images
-    from neurogloss.runs.run import collect_responses as collect_responses
-    from neurogloss.runs.run import merge as merge
     from neurogloss.runs.run import open_run as open_run
     from neurogloss.runs.run import search as search
     from neurogloss.runs.score import score as score
@@ -60,12 +60,13 @@ _NAMES = {
     "errors": ("AnswerError", "NeuroglossError", "UserError"),
     "ids": ("UnitId",),
     "records": ("Evidence", "Explanation", "Label", "Score", "State"),
+    "runs.collect": ("collect", "collect_images", "collect_responses", "merge"),
     "runs.contexts": ("label_contexts", "label_contexts_async"),
     "runs.exchange": ("diff", "export", "import_labels"),
     "runs.label": ("label", "label_async"),
     "runs.plan": ("plan",),
     "runs.report.page": ("report",),
-    "runs.run": ("Run", "collect", "collect_images", "collect_responses", "merge", "open_run", "search"),
+    "runs.run": ("Run", "open_run", "search"),
     "runs.score": ("score", "score_async"),
     "runs.compare": ("similar",),
     "runs.steps": ("label_rows",),

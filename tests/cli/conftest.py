@@ -41,7 +41,7 @@ def minilm() -> Iterator[None]:
     """The embedding model, read from disk once for all commands of the session."""
     shared = MiniLM()
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("runs.run", "agent.models"):
+        for module in ("runs.run", "runs.collect", "agent.models"):
             patch.setattr(f"neurogloss.{module}.MiniLM", lambda: shared)
         yield
 

@@ -31,7 +31,7 @@ def minilm() -> Iterator[MiniLM]:
     """The embedding model, read from disk once."""
     shared = MiniLM()
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("runs.run", "agent.models", "web.readers"):
+        for module in ("runs.run", "runs.collect", "agent.models", "web.readers"):
             patch.setattr(f"neurogloss.{module}.MiniLM", lambda: shared)
         yield shared
 

@@ -31,12 +31,12 @@ TheJobs = Annotated[Jobs, Depends(jobs_of)]
 
 @router.post("/runs/{run}/label", summary="Explain units and score the explanations", **BEGUN)
 async def label(jobs: TheJobs, run: str, request: LabelRequest) -> Job:
-    return jobs.label(run, request)
+    return jobs.begin("label", run, request)
 
 
 @router.post("/runs/{run}/score", summary="Score explanations that are there by more scorers", **BEGUN)
 async def score(jobs: TheJobs, run: str, request: ScoreRequest) -> Job:
-    return jobs.score(run, request)
+    return jobs.begin("score", run, request)
 
 
 @router.post("/compare", summary="Compare two runs, hookpoints or dictionaries", **BEGUN)
