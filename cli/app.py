@@ -32,27 +32,21 @@ from neurogloss.cli.text import visible
 from neurogloss.errors import NeuroglossError
 
 INTERRUPTED = 130
-COMMANDS: tuple[Callable[..., int | None], ...] = (
-    demo.demo,
-    collect.collect,
-    collect.collect_images,
-    collect.collect_responses,
-    label.label,
-    label.score,
-    run_config.run,
-    status.status,
-    show.show,
-    report.report,
-    search.search,
-    similar.similar,
-    ablate.ablate,
-    exchange.export,
-    exchange.import_,
-    exchange.diff,
-    serve.serve,
-    site.site,
-    doctor.doctor,
-)
+SETUP = "Set up"
+COMMANDS: dict[str, tuple[Callable[..., int | None], ...]] = {
+    "Label units": (
+        demo.demo,
+        collect.collect,
+        collect.collect_images,
+        collect.collect_responses,
+        label.label,
+        label.score,
+        run_config.run,
+    ),
+    "Look at labels": (status.status, show.show, search.search, report.report, serve.serve, site.site),
+    "Compare and exchange": (similar.similar, ablate.ablate, exchange.diff, exchange.export, exchange.import_),
+    SETUP: (doctor.doctor,),
+}
 
 
 def _exit(code: int | None, **_: object) -> None:
@@ -84,10 +78,11 @@ def _main(
     """Find out what the parts of a neural network respond to, in words you can trust."""
 
 
-for command in COMMANDS:
-    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
-app.add_typer(index.app, name="index")
-app.add_typer(llm.app, name="llm")
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(command.__name__.rstrip("_").replace("_", "-"), rich_help_panel=panel)(command)
+app.add_typer(index.app, name="index", rich_help_panel=SETUP)
+app.add_typer(llm.app, name="llm", rich_help_panel=SETUP)
 
 
 def run(arguments: Sequence[str]) -> int:

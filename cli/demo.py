@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from neurogloss.cli.options import DEFAULT_RUN, JsonOption
+from neurogloss.cli.options import DEFAULT_RUN, JsonOption, setting
+from neurogloss.settings import CollectSettings, LabelSettings
 
 if TYPE_CHECKING:
     from neurogloss.protocols import Progress
@@ -91,8 +92,8 @@ def demo(
         Path | None,
         typer.Option("--run", help="Run folder.", show_default=f"{DEFAULT_RUN}, or {DEFAULT_RUN}-KIND"),
     ] = None,
-    tokens: Annotated[int, typer.Option(help="Tokens of the shipped corpus to read.", min=1_000)] = TOKENS,
-    units: Annotated[str, typer.Option(help="Units to label.")] = UNITS,
+    tokens: Annotated[int, setting(CollectSettings, "tokens")] = TOKENS,
+    units: Annotated[str, setting(LabelSettings, "units")] = UNITS,
     vision: Annotated[
         bool, typer.Option("--vision", help="Label channels of an image classifier instead.")
     ] = False,

@@ -73,7 +73,7 @@ def keywords() -> str:
         lines = [f"    {name}: {type_of(kind.model_fields[name])}" for name in new]
         parts.append(
             f"\n\nclass {kind.__name__.replace('Settings', 'Keywords')}({inherits}, total=False):\n"
-            + "\n".join([f'    """Settings of `{kind.__name__}` by name."""', "", *lines])
+            + "\n".join(lines)
             + "\n"
         )
     return "".join(parts)

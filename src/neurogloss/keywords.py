@@ -8,8 +8,6 @@ from typing import Literal, TypedDict
 
 
 class PassKeywords(TypedDict, total=False):
-    """Settings of `PassSettings` by name."""
-
     subject: str
     dictionaries: tuple[str, ...] | list[str]
     hookpoints: tuple[str, ...] | list[str]
@@ -21,15 +19,11 @@ class PassKeywords(TypedDict, total=False):
 
 
 class SubjectKeywords(PassKeywords, total=False):
-    """Settings of `SubjectSettings` by name."""
-
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
     device: str
 
 
 class CollectKeywords(SubjectKeywords, total=False):
-    """Settings of `CollectSettings` by name."""
-
     bos: Literal["auto", "always", "never"]
     corpus: str
     column: str
@@ -40,8 +34,6 @@ class CollectKeywords(SubjectKeywords, total=False):
 
 
 class ImageKeywords(SubjectKeywords, total=False):
-    """Settings of `ImageSettings` by name."""
-
     weights: str | None
     pictures: str
     captions: str | None
@@ -54,8 +46,6 @@ class ImageKeywords(SubjectKeywords, total=False):
 
 
 class ResponseKeywords(PassKeywords, total=False):
-    """Settings of `ResponseSettings` by name."""
-
     predicted_by: str
     responses: tuple[str, ...] | list[str]
     stimuli: str
@@ -74,8 +64,6 @@ class ResponseKeywords(PassKeywords, total=False):
 
 
 class MethodKeywords(TypedDict, total=False):
-    """Settings of `MethodSettings` by name."""
-
     explainer: str | None
     llm: str | None
     model: str | None
@@ -85,8 +73,6 @@ class MethodKeywords(TypedDict, total=False):
 
 
 class ContextKeywords(MethodKeywords, total=False):
-    """Settings of `ContextSettings` by name."""
-
     threshold: float
     min_active: int
     scorers: tuple[str, ...] | list[str]
@@ -94,8 +80,6 @@ class ContextKeywords(MethodKeywords, total=False):
 
 
 class LabelKeywords(MethodKeywords, total=False):
-    """Settings of `LabelSettings` by name."""
-
     units: str
     min_active: int
     effort: Literal["low", "medium", "high"]
