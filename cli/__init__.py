@@ -1,6 +1,6 @@
 """The command `neurogloss`. Results on stdout, progress on stderr; errors become exit codes.
 
-0 done · 1 finished, but some units failed · 2 something the user can mend · 130 interrupted
+0 done · 1 finished, but some units failed · 2 something the user can fix · 130 interrupted
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neurogloss.sources.vision.ablation import Ablated
 
 SHOWN = 5
-"""Classes at each end."""
+"""Most and least changed classes to print."""
 
 
 def ablate(
@@ -69,7 +69,7 @@ def ablate(
 
 
 def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
-    """The units meant, sorted."""
+    """The chosen units, sorted."""
     from neurogloss.runs.filtering import units_where
     from neurogloss.runs.select import select
 

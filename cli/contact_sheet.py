@@ -1,4 +1,4 @@
-"""A picture of units: a row each, the images with the largest peaks, outlined where the unit is active."""
+"""Draws units: one row each, with the images of the largest peaks outlined where the unit is active."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ SIDE = 128
 """Pixels of an image's side."""
 COLUMNS = 8
 GAP, HEAD = 6, 34
-"""Pixels between images, and above a row for its text."""
+"""Pixels between images, and for the text above a row."""
 OUTLINE = (255, 128, 0)
 DIMMED = 0.25
-"""Light of what lies outside the mask (as in MILAN's masked views)."""
+"""Brightness outside the mask, as in MILAN's masked views."""
 
 
 def contact_sheet(run: Run, labels: Sequence[Label], path: Path) -> None:
-    """Write a PNG: for each label its unit and explanation, above its top images, as they are on the left of each
-    pair and masked on the right."""
+    """Write a PNG with a row per label: unit and explanation above its top images, each as it is and masked."""
     from PIL import Image, ImageDraw, ImageFont
 
     from neurogloss.sources.vision import masks

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 BLOCKS = " ▁▂▃▄▅▆▇█"
 STATE_STYLES = {State.ACCEPTED: "green", State.REJECTED: "dim", State.EXPLAINED: "cyan"}
 SHADES = ("", "white on grey27", "white on orange4", "black on dark_orange3", "bold black on orange1")
-"""Style of a token by its share of the peak."""
+"""Styles of a token by its share of the peak."""
 MARKS = ("«", "»")
-"""Around active tokens where there is no colour."""
+"""Signs around active tokens, for output without colour."""
 CELLS = 4
-"""Of an image, named at most."""
+"""Cells of an image to name at most."""
 
 
 def console() -> Console:
@@ -56,7 +56,7 @@ def plain(value: Any) -> Any:
 
 
 def print_json(rows: Iterable[Any]) -> None:
-    """One JSON object a line, in ASCII."""
+    """Print one JSON object per line, in ASCII."""
     out = console()
     for row in rows:
         out.out(json.dumps(plain(row)), highlight=False)
@@ -71,12 +71,12 @@ def tell(json: bool, rows: Iterable[Any], text: Table | str) -> None:
 
 
 def beside_floor(score: float, floor: float, style: str = "") -> Text:
-    """`0.61/0.50`, the floor dimmed."""
+    """`0.61/0.50`, with the floor dimmed."""
     return Text.assemble((number(score), style), (f"/{number(floor)}", "dim"))
 
 
 def score_cell(score: Score | None) -> Text:
-    """Score and floor; bold where the interval of their difference lies above zero."""
+    """Score and floor, bold if the interval of their difference lies above zero."""
     if score is None:
         return Text("–", style="dim")
     above = score.excess.defined and score.excess.low > 0
@@ -111,7 +111,7 @@ def new_table(title: str = "", caption: str = "", headings: Iterable[str] = ()) 
 
 
 def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequence[float] = ()) -> Table:
-    """A row a unit: similarity where given, explanation, each score beside its floor, state."""
+    """One row per unit: similarity if given, explanation, each score with its floor, and state."""
     scorers = list(dict.fromkeys(score.scorer for label in labels for score in label.scores))
     named = names(label.unit for label in labels)
     table = new_table(title, f"units of {named.common}" if labels else "")
@@ -132,7 +132,7 @@ def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequenc
 
 
 def scores_table(scores: Sequence[Score]) -> Table:
-    """A row a scorer: score beside floor, their difference, how many questions were asked and not answered."""
+    """One row per scorer: score, floor, their difference, and the questions asked and not answered."""
     table = new_table()
     for heading in ("scorer", "metric", "score", "floor", "above its floor", "p", "asked"):
         table.add_column(heading, no_wrap=True)
@@ -154,7 +154,7 @@ def scores_table(scores: Sequence[Score]) -> Table:
 
 
 def contexts_table(examples: Sequence[Example], marked: bool) -> Table:
-    """A row a context: its peak, and its text with the active tokens shaded; of an image its path and cells."""
+    """One row per context: its peak, and its text with active tokens shaded, or an image's path and cells."""
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
@@ -165,7 +165,7 @@ def contexts_table(examples: Sequence[Example], marked: bool) -> Table:
 
 
 def image(example: Example, grid: tuple[int, int]) -> Text:
-    """Where the image lies, what is said of it, and its most active cells, as row and column from 1."""
+    """The image's path, its caption, and its most active cells as row and column from 1."""
     line = Text(visible(example.context.picture))
     if example.context.text:
         line.append(f"  {visible(example.context.text)}", style="dim")
@@ -177,7 +177,7 @@ def image(example: Example, grid: tuple[int, int]) -> Text:
 
 
 def highlighted(example: Example, marked: bool = False) -> Text:
-    """The context on one line, each token shaded by its activation.
+    """One line with the context's tokens, each shaded by its activation.
 
     With `marked` the active tokens stand between « and » as well, for output without colours.
     """
@@ -193,7 +193,7 @@ def highlighted(example: Example, marked: bool = False) -> Text:
 
 
 def usage_text(usage: Usage, cost: float = 0.0) -> str:
-    """Requests and tokens in one line; the money where it is known."""
+    """One line with requests and tokens, and the cost if prices are set."""
     shares = []
     if usage.cached_tokens:
         shares.append(f"{usage.cached_tokens / usage.prompt_tokens:.0%} of them computed before")
@@ -207,7 +207,7 @@ def usage_text(usage: Usage, cost: float = 0.0) -> str:
 
 
 def plan_text(plan: Plan) -> str:
-    """An estimate in words."""
+    """One sentence with the estimate."""
     time = f"about {_duration(plan.seconds)}"
     seen = f", {plan.pictures:,} pictures" if plan.pictures else ""
     return (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from neurogloss.store.similarity import Lone, Similarity
 
 SHOWN = 20
-"""Pairs on a terminal; distinctive units of each side."""
+"""Pairs to print, and unmatched units of each side."""
 
 
 def similar(
@@ -40,7 +40,7 @@ def similar(
     min_active: Annotated[int, typer.Option(help="Contexts in which a unit must be active.", min=1)] = 5,
     out: Annotated[Path | None, typer.Option(help="Write all pairs to a new Parquet file.")] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw values beside floors, or with --grid a heat map (.svg, .png).")
+        Path | None, typer.Option(help="Draw values with their floors, or a heat map with --grid (.svg, .png).")
     ] = None,
     grid: Annotated[
         bool, typer.Option("--grid", help="Compare hookpoint by hookpoint and dictionary by dictionary.")

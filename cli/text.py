@@ -1,4 +1,4 @@
-"""Text from corpora, models and files, as a terminal may be shown it."""
+"""Makes text from corpora, models and files safe to print on a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SIGNS = {"\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\t": " ", "\x7f": "␡", "\u
 
 
 def visible(text: str) -> str:
-    """The text on one line, each control character as one sign: ⏎ for a line break, a space for a tab."""
+    """Put the text on one line, with one sign per control character: ⏎ for a line break, a space for a tab."""
     return _CONTROLS.sub(_sign, text)
 
 

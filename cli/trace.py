@@ -1,4 +1,4 @@
-"""How an explanation was come by, for people: the steps of a unit's trace."""
+"""Prints a unit's trace: the steps that produced its explanation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.text import Text
 from neurogloss.cli.text import visible
 
 CUT = 1200
-"""Characters shown of one message."""
+"""Characters of a message to print."""
 
 
 def print_trace(out: Console, steps: Sequence[Mapping[str, Any]]) -> None:
-    """Each node's findings, then what was asked and answered in it; instructions that repeat are left out."""
+    """Print each node's findings, requests and answers. Instructions that repeat are left out."""
     seen: set[str] = set()
     for number, step in enumerate(steps, 1):
         out.print(f"\n{number}. {step['node']}", style="bold")

@@ -1,4 +1,4 @@
-"""Names of units as people read and type them: what all share is said once, what differs stands in the row."""
+"""Short names of units, as people read and type them: only what differs between the units is named."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Names:
     parts: tuple[bool, bool, bool]
     """Whether a name says subject, hookpoint, dictionary."""
     start: int
-    """Components of the hookpoint that all begin with, and that a name leaves out."""
+    """Components of the hookpoint that all names begin with, and that a name leaves out."""
     end: int
-    """Components that all end with."""
+    """Components of the hookpoint that all names end with, and that a name leaves out."""
     by_layer: bool
-    """Whether its layer and its dictionary are enough to tell a place from the others."""
+    """Whether layer and dictionary are enough to tell the places apart."""
 
     def of(self, unit: UnitId) -> str:
         """The unit's name."""
@@ -39,7 +39,7 @@ class Names:
 
 
 def names(units: Iterable[UnitId]) -> Names:
-    """Names by which these units can be told apart."""
+    """Short names that tell these units apart."""
     places = {(unit.subject, unit.hookpoint, unit.dictionary) for unit in units}
     subjects, hookpoints, dictionaries = (sorted({place[i] for place in places}) for i in range(3))
     parts = (len(subjects) > 1, len(hookpoints) > 1, len(dictionaries) > 1)
@@ -63,7 +63,7 @@ def number(unit: UnitId) -> str:
 
 
 def find(run: Run, text: str) -> UnitId:
-    """The labelled unit that `text` means: a full id, the end of one, or a short name (`14/803-`, `14/sae-0/7`).
+    """Find the labelled unit that `text` names: a full id, its end, or a short name (`14/803-`, `14/sae-0/7`).
 
     Raises:
         UserError: none or several of the run's units fit.
@@ -81,5 +81,5 @@ def find(run: Run, text: str) -> UnitId:
 
 
 def _shared(parts: Sequence[Sequence[str]]) -> int:
-    """How many elements all begin with."""
+    """Count the elements that all sequences begin with."""
     return len(commonprefix([tuple(part) for part in parts]))

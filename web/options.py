@@ -1,4 +1,4 @@
-"""How a service runs: decided by who starts it, never by a request."""
+"""Options of a service. Whoever starts it decides them, never a request."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `neurogloss serve` was told."""
+    """Options of `neurogloss serve`."""
 
     host: str = "127.0.0.1"
-    """Address that it listens at; off loopback a token is demanded."""
+    """Address to listen at. Any but loopback needs a token."""
     allow_hosts: tuple[str, ...] = ()
-    """More names that a request may address it by, as behind a proxy."""
+    """Further names that requests may address it by, such as behind a proxy."""
     token: str | None = field(default=None, repr=False)
-    """What a request has to show; None: nothing."""
+    """Token that a request must show. None requires none."""
     live: bool = False
-    """Whether subjects are loaded, to try texts and to steer."""
+    """Load models, to try texts and to steer."""
     llm: str | None = None
-    """What jobs ask: as `LabelSettings.llm`."""
+    """LLM that jobs use, as `LabelSettings.llm`."""
     model: str | None = None
     embedder: str | None = None
-    """What embeds queries and explanations; by default the packaged model."""
+    """Embedding model for queries and explanations. Defaults to the packaged one."""
     max_jobs: int = 4
-    """Waiting and running at most."""
+    """Jobs that may wait and run at most."""

@@ -1,8 +1,8 @@
-"""The explainers by name.
+"""Explainers by name: the package's own, those of installed packages, and `module:Class`.
 
-A name is one of those here, of an entry point of the group `neurogloss.explainers`, or `module:Class`; what
-stands behind it is called with Instruments and gives an Explainer. The path of an .md file is a prompt of one's
-own that shows what `default` shows. `facets+NAME` and `ranked+NAME` wrap another explainer.
+An entry is called with `Instruments` and returns an Explainer. Packages offer them in the entry-point group
+`neurogloss.explainers`. The path of an .md file is a prompt that is shown what `default` shows. `facets+NAME` and
+`ranked+NAME` wrap another explainer.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _need(part: Part | None, name: str, what: str, how: str) -> Part:
 
 
 def _plain(parts: Instruments) -> str:
-    """The plain explainer that what is there can run."""
+    """The plain explainer that these parts can run."""
     return "default" if parts.chat else "pmi"
 
 
