@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
+from neurogloss.cli import progress, render
 from neurogloss.cli.options import JsonOption, RunArgument
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ def ablate(
 ) -> None:
     """Ablate units of an image classifier, and compare with as many random units."""
     import neurogloss as ng
-    from neurogloss.cli import progress, render
     from neurogloss.errors import UserError
     from neurogloss.settings import ImageSettings
     from neurogloss.sources.vision import ablation
@@ -80,9 +81,6 @@ def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
 
 
 def _tell(found: Ablated) -> None:
-    from rich.table import Table
-
-    from neurogloss.cli import render
 
     out = render.console()
     out.print(f"{found.n_units} units, {found.n_images} images; {found.kept:.0%} of the images found alike stay")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from neurogloss.cli import progress, render
 from neurogloss.cli.options import EngineOption, JsonOption, RunArgument, chosen, said, takes
 from neurogloss.errors import UserError
 from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings
@@ -28,7 +29,6 @@ def collect(
     Give the same command again to resume a pass that was stopped.
     """
     import neurogloss as ng
-    from neurogloss.cli import progress
 
     if merge:
         if others := said(CollectSettings, given):
@@ -60,7 +60,6 @@ def collect_images(
     Give the same command again to resume a pass that was stopped.
     """
     import neurogloss as ng
-    from neurogloss.cli import progress
 
     if exemplars:
         others = said(ImageSettings, given)
@@ -80,7 +79,6 @@ def collect_images(
 def collect_responses(run: RunArgument, json: JsonOption = False, **given: Any) -> None:
     """Read the responses of voxels to stimuli, fit encoding models, and keep every voxel's evidence."""
     import neurogloss as ng
-    from neurogloss.cli import progress
     from neurogloss.folder import RunFolder
     from neurogloss.sources.brain.collect import summary
 
@@ -99,7 +97,6 @@ def _units(manifest: Mapping[str, Any]) -> str:
 
 def _tell(run: Path, manifest: Mapping[str, Any], json: bool, read: str, options: str) -> None:
     """Print the manifest, or what was read and the next command."""
-    from neurogloss.cli import render
 
     following = f"neurogloss label {run} --units sample:24{options}"
     render.tell(json, [manifest], f"{read} in {run}. Next:  {following}")

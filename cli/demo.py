@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from neurogloss.cli import progress, render
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption, setting
 from neurogloss.settings import CollectSettings, LabelSettings
 
@@ -105,7 +106,6 @@ def demo(
     Collects, explains, scores, stores and searches without a network. Give the same command again to resume.
     """
     import neurogloss as ng
-    from neurogloss.cli import progress, render
 
     began = time.monotonic()
     kind = "vision" if vision else "brain" if brain else ""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
+from neurogloss.cli import progress, render
 from neurogloss.cli.options import JsonOption, chosen, takes
 from neurogloss.settings import CollectSettings
 
@@ -40,9 +42,6 @@ def doctor(
     **given: Any,
 ) -> int:
     """Report what this machine can do and what is missing, or whether a dictionary fits a model."""
-    from rich.text import Text
-
-    from neurogloss.cli import render
 
     if dictionary:
         return _fit(chosen(CollectSettings, {**given, "dictionaries": [dictionary]}), json)
@@ -57,7 +56,6 @@ def doctor(
 
 def _fit(settings: CollectSettings, json: bool) -> int:
     """Whether the dictionary reconstructs the activations at its hookpoint. The exit code is 1 if it does not."""
-    from neurogloss.cli import progress, render
     from neurogloss.sources.calibration import fit
 
     with progress.shown() as bars:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurogloss.cli import render, units
 from neurogloss.cli.options import JsonOption, MethodOption, RunArgument
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a run's labels in a format that other tools read."""
-    from neurogloss.cli import render
     from neurogloss.runs import exchange
 
     n = exchange.export(run, out, format, method=method, hookpoint=hookpoint, dictionary=dictionary)
@@ -45,7 +45,6 @@ def import_(
     json: JsonOption = False,
 ) -> None:
     """Import explanations that others made into a run, to search, compare and score them."""
-    from neurogloss.cli import render
     from neurogloss.runs import exchange
 
     imported = exchange.import_labels(run, file, format, at=at or ())
@@ -64,7 +63,6 @@ def diff(
     json: JsonOption = False,
 ) -> None:
     """Compare the labels of two runs, or of two methods of one run: explanations, states and scores."""
-    from neurogloss.cli import render
     from neurogloss.runs import exchange
 
     found = exchange.diff(run_a, run_b, method_a, method_b)
@@ -83,7 +81,6 @@ def diff(
 
 def _table(found: Difference) -> Table:
     """Two rows per unit, before and after. The second row leaves out what did not change."""
-    from neurogloss.cli import render, units
 
     named = units.names(change.a.unit for change in found.changes)
     headings = ("unit", "explanation", "state", "scores")

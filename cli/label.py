@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurogloss.cli import progress, render
 from neurogloss.cli.options import EngineOption, JsonOption, MethodOption, RunArgument, chosen, takes
 from neurogloss.presentation import EXPLAINING
 from neurogloss.settings import LabelSettings
@@ -41,7 +42,6 @@ def score(
 ) -> int:
     """Score stored explanations, labelled or imported, by scorers that have not scored them yet."""
     import neurogloss as ng
-    from neurogloss.cli import progress
 
     settings = chosen(LabelSettings, given)
     with progress.shown() as bars:
@@ -52,7 +52,6 @@ def score(
 def plan_and_report(run: Path, settings: LabelSettings, json: bool) -> int:
     """Print what labelling would cost, and return the exit code."""
     import neurogloss as ng
-    from neurogloss.cli import progress, render
 
     with progress.shown() as bars:
         plan = ng.plan(run, settings, progress=bars)
@@ -63,7 +62,6 @@ def plan_and_report(run: Path, settings: LabelSettings, json: bool) -> int:
 def label_and_report(run: Path, settings: LabelSettings, json: bool, engine: str = "local") -> int:
     """Label, print the result, and return the exit code."""
     import neurogloss as ng
-    from neurogloss.cli import progress
 
     with progress.shown() as bars:
         summary = ng.label(run, settings, engine=engine, progress=bars)
@@ -72,7 +70,6 @@ def label_and_report(run: Path, settings: LabelSettings, json: bool, engine: str
 
 def report(run: Path, summary: Summary, json: bool) -> int:
     """Print the result of labelling or scoring, and return the exit code."""
-    from neurogloss.cli import render
 
     out = render.console()
     if json:

@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from neurogloss.cli.options import JsonOption
 from neurogloss.errors import UserError
-from neurogloss.protocols import Progress
 from neurogloss.settings import DEMO_SUBJECT
+
+if TYPE_CHECKING:
+    from neurogloss.protocols import Progress
 
 app = typer.Typer(help="Serve a language model, or check what a server can do.", no_args_is_help=True)
 HUB_NAME = r"[\w-][\w.-]*/[\w-][\w.-]*"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from neurogloss.cli import render
 from neurogloss.cli.options import JsonOption, MethodOption, RunArgument
 
 
@@ -22,7 +23,6 @@ def report(
 ) -> None:
     """Write an HTML page about a run: scores and baselines, agreement, cost, states and sample units."""
     import neurogloss as ng
-    from neurogloss.cli import render
 
     path = ng.report(run, out, method=method, units=units, floor_run=floor_run)
     render.tell(json, [{"report": str(path)}], str(path))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from neurogloss.cli import progress
 from neurogloss.cli.options import EngineOption, JsonOption
 from neurogloss.errors import UserError
 
@@ -20,7 +21,6 @@ def run(
 ) -> int:
     """Collect and label as one resumable batch, as a file says."""
     import neurogloss as ng
-    from neurogloss.cli import progress
     from neurogloss.cli.label import label_and_report
     from neurogloss.settings import read_config
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurogloss.cli import render
 from neurogloss.cli.options import JsonOption, said, takes
 from neurogloss.errors import MissingExtra, UserError
 from neurogloss.settings import LabelSettings
@@ -102,7 +103,6 @@ def listening(host: str, port: int) -> socket.socket:
 def _serve(runs: list[Path], options: Options, listener: socket.socket, open: bool, json: bool) -> int:
     import uvicorn
 
-    from neurogloss.cli import render
     from neurogloss.web.app import create_app
 
     app = create_app(runs, options)

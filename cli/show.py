@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
+from neurogloss.cli import render, units
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption, RunOption
+from neurogloss.cli.text import visible
+from neurogloss.cli.trace import print_trace
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,8 +35,6 @@ def show(
 ) -> None:
     """Show one unit: contexts with shaded tokens, explanations, scores with their floors, and neighbours."""
     import neurogloss as ng
-    from neurogloss.cli import render, units
-    from neurogloss.cli.trace import print_trace
 
     opened = ng.open_run(run)
     label = opened.label(units.find(opened, unit))
@@ -59,10 +62,6 @@ def show(
 
 def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: int) -> None:
     """Print one unit. An imported run has no evidence, and only the label is printed."""
-    from rich.text import Text
-
-    from neurogloss.cli import render
-    from neurogloss.cli.text import visible
 
     out = render.console()
     out.print(f"{label.unit}", style="bold cyan", soft_wrap=True)
@@ -87,7 +86,6 @@ def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: in
 
 def _facets(out: Console, facets: Sequence[Facet]) -> None:
     """Print each facet with its share of the activation, and the share that none explains."""
-    from neurogloss.cli.text import visible
 
     for facet in facets:
         out.print(f"  {facet.share:4.0%}  {visible(facet.text)}", soft_wrap=True)
@@ -97,7 +95,6 @@ def _facets(out: Console, facets: Sequence[Facet]) -> None:
 
 
 def _evidence(out: Console, evidence: Evidence, contexts: int) -> None:
-    from neurogloss.cli import render
 
     _statistics(out, evidence)
     marked = out.color_system is None or out.no_color
@@ -108,7 +105,6 @@ def _evidence(out: Console, evidence: Evidence, contexts: int) -> None:
 
 
 def _statistics(out: Console, evidence: Evidence) -> None:
-    from neurogloss.cli import render
 
     statistics = evidence.statistics
     peaks = render.bars(statistics.histogram)
@@ -122,9 +118,6 @@ def _statistics(out: Console, evidence: Evidence) -> None:
 
 
 def _coactive(out: Console, opened: Run, label: Label) -> None:
-    from rich.table import Table
-
-    from neurogloss.cli import render, units
 
     found = opened.coactive(label.unit, NEIGHBOURS)
     if not found:
@@ -139,9 +132,6 @@ def _coactive(out: Console, opened: Run, label: Label) -> None:
 
 
 def _neighbours(out: Console, opened: Run, label: Label, text: str) -> None:
-    from rich.table import Table
-
-    from neurogloss.cli import render, units
 
     try:
         found = opened.search(text, NEIGHBOURS + 1)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from neurogloss.cli import render, units
 from neurogloss.cli.index import chosen
 from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, RunArgument
+from neurogloss.cli.text import visible
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +53,6 @@ def similar(
 ) -> None:
     """Match units with those of another run, hookpoint or dictionary, each kind of evidence with its floor."""
     import neurogloss as ng
-    from neurogloss.cli import render
     from neurogloss.runs.compare import grid as place_by_place
     from neurogloss.store import pictures
     from neurogloss.store.exchange.files import require_new
@@ -87,8 +88,6 @@ def similar(
 
 def _show(found: Similarity) -> None:
     """Print the first pairs, the values of each kind with its floor, and the unmatched units of each side."""
-    from neurogloss.cli import render, units
-    from neurogloss.cli.text import visible
 
     lone = [each for side in found.distinctive for each in side[:SHOWN] if each.text]
     shown = sorted(found.pairs, key=lambda pair: (not pair.matched, pair.a.text is None, -pair.similarity))[:SHOWN]
@@ -113,7 +112,6 @@ def _show(found: Similarity) -> None:
 
 
 def _show_levels(found: Similarity) -> None:
-    from neurogloss.cli import render
 
     out = render.console()
     for level in found.levels:
@@ -143,8 +141,6 @@ def _show_levels(found: Similarity) -> None:
 
 
 def _show_distinctive(side: str, lone: Sequence[Lone], named: Names) -> None:
-    from neurogloss.cli import render
-    from neurogloss.cli.text import visible
 
     out = render.console()
     out.print(f"{len(lone):,} units of {side} are like none of the other side")
@@ -154,7 +150,6 @@ def _show_distinctive(side: str, lone: Sequence[Lone], named: Names) -> None:
 
 
 def _show_grid(cells: Grid, json: bool) -> None:
-    from neurogloss.cli import render
 
     if json:
         render.print_json(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from neurogloss.cli import progress, render
 from neurogloss.cli.options import EmbedderOption, JsonOption
 from neurogloss.cli.serve import INSTALL, PACKAGES
 from neurogloss.errors import MissingExtra
@@ -26,7 +27,6 @@ def site(
     for package in PACKAGES:
         if not importlib.util.find_spec(package):
             raise MissingExtra(package, INSTALL)
-    from neurogloss.cli import progress, render
     from neurogloss.web.site import write_site
 
     with progress.shown() as bars:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
+from neurogloss.cli import render
 from neurogloss.cli.options import JsonOption, RunArgument
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ def status(
 ) -> None:
     """Show what a run holds: tokens read, units by state, and scores with their floors; or every label."""
     import neurogloss as ng
-    from neurogloss.cli import render
 
     opened = ng.open_run(run)
     if labels:
@@ -37,7 +38,6 @@ def status(
 
 
 def _tell(opened: Run, json: bool) -> None:
-    from neurogloss.cli import render
     from neurogloss.scorers.summary import by_scorer
     from neurogloss.sources.cache import read_manifest
 
@@ -77,9 +77,6 @@ def _tell(opened: Run, json: bool) -> None:
 
 def _scores_table(scorers: Sequence[ScorerSummary]) -> Table:
     """One row per scorer: means over units of the score, its floor and their difference."""
-    from rich.text import Text
-
-    from neurogloss.cli import render
 
     table = render.new_table(caption="means over units, 95 % intervals; p: paired over units", headings=["scorer"])
     for heading in ("units", "score", "floor", "above its floor", "p"):
