@@ -116,8 +116,7 @@ class CollectSettings(SubjectSettings):
     context_tokens: Annotated[int, DATA] = Field(default=32, ge=4, le=48)
     """Length of a context in tokens, for a corpus of token ids."""
     shard_tokens: Annotated[int | None, EVIDENCE] = Field(default=None, ge=256)
-    """Tokens between two saved states. A pass that was killed resumes at the last one. Chosen for speed by
-    default."""
+    """Tokens between two saved states. A killed pass resumes at the last one. Chosen for speed by default."""
 
 
 class ResponseSettings(PassSettings):
@@ -358,10 +357,8 @@ def make(
         return kind.model_validate({**given, **values})
     except ValidationError as error:
         lines = "".join(f"  {_line(kind, each, named)}\n" for each in error.errors())
-        where = f" in {source}" if source else ""
-        raise UserError(
-            f"Wrong settings{where}:\n{lines}Correct them, or leave them out to use the defaults."
-        ) from None
+        where = f"Wrong settings in {source}" if source else "Wrong settings"
+        raise UserError(f"{where}:\n{lines}Correct them, or leave them out to use the defaults.") from None
 
 
 def _line(kind: type[Settings], error: ErrorDetails, named: Callable[[str], str]) -> str:
