@@ -24,6 +24,9 @@ from neurogloss.prompts.render import template_hash
 from neurogloss.protocols import Explainer, Instruments, Judge, Scorer
 from neurogloss.records import Passage
 from neurogloss.scorers import answering, registry
+from neurogloss.scorers.judges.likelihood import LikelihoodJudge
+from neurogloss.scorers.judges.llm import LLMJudge
+from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.scorers.sequential import Stop
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.brain.voxels import Voxels
@@ -218,16 +221,10 @@ def _stop(settings: LabelSettings, n_scorers: int) -> Stop | None:
 
 def _judge(settings: LabelSettings, cache: Cache, models: Models, chat: ChatModel | None) -> Judge:
     if settings.llm_judges and chat is not None:
-        from neurogloss.scorers.judges.llm import LLMJudge
-
         return LLMJudge(chat, settings.per_prompt, settings.seed, settings.probabilities)
     background = _background(cache)
     if settings.judge == "likelihood":
-        from neurogloss.scorers.judges.likelihood import LikelihoodJudge
-
         return LikelihoodJudge(models.causal, background)
-    from neurogloss.scorers.judges.similarity import SimilarityJudge
-
     return SimilarityJudge(models.embedder, background, settings.seed)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder, replace_file
 from neurogloss.protocols import Progress, Quiet
-from neurogloss.runs.cluster.connection import Cluster, open_cluster
+from neurogloss.runs.cluster.connection import Cluster, open_cluster, received_errors, sent_errors
 from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import Pass, fill, parts_folder
@@ -109,12 +109,8 @@ def _parts_read(cluster: Cluster, whole: Pass) -> Iterator[Cache]:
 def _ended(ray: Any, running: list[Any]) -> Cache:
     """The first part to end, which is taken from those that run."""
     (reference,), running[:] = ray.wait(running)
-    try:
+    with received_errors(ray):
         return Cache(ray.get(reference))
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise UserError(str(error.cause)) from None
-        raise
 
 
 def _checked(part: Path, documents: Sequence[Document], whole: Pass) -> Cache:
@@ -153,12 +149,9 @@ def read_part(
     folder = Path(mkdtemp(prefix=f".{part.name}.", suffix=".tmp", dir=part.parent))
     for name, data in begun.items():
         replace_file(folder / name, data)
-    try:
+    with sent_errors():
         source = Some(settings, _subject(settings), documents)
         Pass(folder, settings, source, Quiet(), read_manifest(folder)).run()
-    except UserError as error:
-        # As a plain one: not every subclass can be sent.
-        raise UserError(str(error)) from None
     if not part.is_dir():
         folder.rename(part)
     return part

@@ -81,3 +81,23 @@ def open_cluster(engine: str) -> Iterator[Cluster]:
     finally:
         if joined:
             ray.shutdown()
+
+
+@contextmanager
+def sent_errors() -> Iterator[None]:
+    """On a worker: makes a UserError a plain one. Ray cannot send every subclass."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error)) from None
+
+
+@contextmanager
+def received_errors(ray: Any) -> Iterator[None]:
+    """Raises a worker's UserError as it was there, without Ray's wrapping."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise UserError(str(error.cause)) from None
+        raise

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, content_id
 from neurogloss.protocols import Quiet, Scorer
 from neurogloss.records import Label
-from neurogloss.runs.cluster.connection import Cluster, open_cluster
+from neurogloss.runs.cluster.connection import Cluster, open_cluster, received_errors, sent_errors
 from neurogloss.runs.stages import LocalStages, Result
 from neurogloss.scorers.floors import Floor
 from neurogloss.settings import LabelSettings
@@ -101,15 +101,12 @@ class ClusterStages:
         """Raises UserError if workers keep dying, or if one would compute by another method."""
         errors = self._ray.exceptions
         for _ in range(LOSSES):
-            worker = await self._free.get()
+            worker = await self._take()
             try:
-                if isinstance(worker, Exception):
-                    raise worker
-                result: Result = await getattr(worker, stage).remote(*given)
-            except errors.RayTaskError as error:
-                if isinstance(error.cause, UserError):
-                    raise UserError(str(error.cause)) from None
-                raise
+                with received_errors(self._ray):
+                    if isinstance(worker, Exception):
+                        raise worker
+                    result: Result = await getattr(worker, stage).remote(*given)
             except (errors.RayActorError, errors.NodeDiedError, errors.ObjectLostError, errors.OutOfMemoryError):
                 self._replace(worker)
             else:
@@ -119,6 +116,12 @@ class ClusterStages:
             f"Expected workers that last, found {LOSSES} in a row that were lost at {unit}. "
             "See why in Ray's logs; what was finished is kept."
         )
+
+    async def _take(self) -> Any:
+        """A worker with room, or the error of one that could not be made."""
+        while (found := await self._free.get()) not in self._workers and not isinstance(found, Exception):
+            pass  # room of a worker that was lost
+        return found
 
     def _replace(self, worker: Any) -> None:
         """Puts another worker in the place of one that was lost; the first of its units to fail does."""
@@ -157,7 +160,7 @@ class Worker:
         """Connects to the LLM. Raises UserError."""
         job = self._job
         os.chdir(job.home)
-        with _sendable():
+        with sent_errors():
             cache = Cache(RunFolder(job.run).cache)
             models = Models(cache, job.settings, Quiet())
             chat = await methods.open_chat(self._stack, job.settings, None)
@@ -171,18 +174,9 @@ class Worker:
         self._stages = LocalStages(cache, models, job.settings, method)
 
     async def explain(self, unit: UnitId) -> Result:
-        with _sendable():
+        with sent_errors():
             return await self._stages.explain(unit)
 
     async def score(self, label: Label, floors: Sequence[Floor]) -> Result:
-        with _sendable():
+        with sent_errors():
             return await self._stages.score(label, floors)
-
-
-@contextmanager
-def _sendable() -> Iterator[None]:
-    """Makes a UserError a plain one: Ray cannot send every subclass."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(str(error)) from None
