@@ -7,6 +7,9 @@
 4. Where there is a token, everything but the explorer's own files needs it, as a bearer or as the cookie of a
    session that it opened. An address that gave wrong ones is not listened to for a while.
 5. A body has a limit, whether it says its size or comes in chunks.
+
+Starlette's TrustedHostMiddleware refuses in plain text, not with a Problem, and its SessionMiddleware keeps the session
+in the cookie, so that the service could not end it.
 """
 
 from __future__ import annotations

@@ -21,14 +21,13 @@ class _NullIfUndefined:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda value: value if value is not None and math.isfinite(value) else None,
+            return_schema=core_schema.nullable_schema(core_schema.float_schema()),
+            when_used="json",
+        )
         return core_schema.no_info_before_validator_function(
-            lambda value: math.nan if value is None else value,
-            handler(source),
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value: value if value is not None and math.isfinite(value) else None,
-                return_schema=core_schema.nullable_schema(core_schema.float_schema()),
-                when_used="json",
-            ),
+            lambda value: math.nan if value is None else value, handler(source), serialization=written
         )
 
 
@@ -263,7 +262,7 @@ class Explanation:
     """0 for the chosen candidate, 1 and up for the losers, best first."""
     side: Side = Side.INPUT
     facets: tuple[Facet, ...] = ()
-    """As in its Candidate."""
+    """Several things that the text names, each by itself. See `Candidate.facets`."""
     validation: float | None = None
     """AUROC on the validation slice of the explain half, by which candidates were ranked."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -294,7 +293,7 @@ class Passage:
 
     @property
     def content(self) -> str:
-        """As of its context."""
+        """The image path if there is one, else the text."""
         return self.picture or self.text
 
     @property
