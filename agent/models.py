@@ -18,7 +18,7 @@ from neurogloss.engines.embedders import load_embedder
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.llm import CausalModel
-from neurogloss.protocols import Embedder, Judge, LiveSubject, Progress
+from neurogloss.protocols import Embedder, Judge, LiveSubject, Progress, ReadoutOf
 from neurogloss.records import Evidence, EvidenceHalf, Example
 from neurogloss.scorers.judges.lexical import LexicalJudge
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings, ImageSettings, LabelSettings
@@ -27,7 +27,6 @@ from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence
 from neurogloss.sources.loading import has_subject_packages
 from neurogloss.sources.neighbours import Neighbours
-from neurogloss.voxels import ReadoutOf
 
 if TYPE_CHECKING:
     from neurogloss.sources.vision.steering import LiveClassifier

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields, replace
 
 from neurogloss.errors import UserError
+from neurogloss.prompts.pictures import all_in_words
 from neurogloss.protocols import Answered, DirectScorer, HeldOut, Instruments, Judge, QuestionScorer, Scorer
+from neurogloss.records import Answer, Failure, Question
 
 _HOW: Mapping[str, str] = {
     "chat": "an LLM (--llm URL)",
@@ -75,3 +77,22 @@ def answerer(scorer: Scorer, judge: Judge, instruments: Instruments) -> str:
     models = (getattr(instruments, name, None) for name in names if name != "subject")
     first = next((model for model in models if model is not None), None)
     return first.name if first is not None else "subject"
+
+
+UNWORDED = Answer(
+    None,
+    Failure.TOO_LITTLE_EVIDENCE,
+    "the judge sees no pictures, and there are no words for this one or for what is marked in it",
+)
+
+
+async def ask_in_words(
+    ask: Callable[[Sequence[Question]], Awaitable[list[Answer]]], questions: Sequence[Question]
+) -> list[Answer]:
+    """What `ask` answers to the questions that can be put into words, and UNWORDED for each of the others."""
+    if not any(passage.picture for question in questions for passage in question.passages):
+        return await ask(questions) if questions else []
+    worded = [all_in_words(question.passages) for question in questions]
+    asked = [replace(q, passages=words) for q, words in zip(questions, worded, strict=True) if words is not None]
+    answers = iter(await ask(asked) if asked else [])
+    return [UNWORDED if words is None else next(answers) for words in worded]

@@ -17,8 +17,8 @@ import numpy as np
 
 from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import Answer, Question
+from neurogloss.scorers.answering import ask_in_words
 from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.judges.words import ask_in_words
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,6 @@ class Embedding:
     async def _answers(
         self, explanation: str, instruments: Instruments, questions: Sequence[Question]
     ) -> list[Answer]:
-        if not questions:
-            return []
         assert instruments.embedder is not None
         texts = [question.passages[0].text for question in questions]
         vectors = instruments.embedder.embed([self.instruction + explanation, *texts])

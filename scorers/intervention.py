@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neurogloss.interventions import SteeredText
-from neurogloss.protocols import HeldOut
+from neurogloss.protocols import HeldOut, SteeredText
 from neurogloss.records import Passage, Question
 from neurogloss.scorers.choice import shuffled
 

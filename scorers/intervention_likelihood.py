@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neurogloss.errors import AnswerError
-from neurogloss.interventions import SteeredText
 from neurogloss.llm import CausalModel
-from neurogloss.protocols import Answered, HeldOut, Instruments
+from neurogloss.protocols import Answered, HeldOut, Instruments, SteeredText
 from neurogloss.records import Answer, Passage, Question
 from neurogloss.scorers.chats import failed
 from neurogloss.scorers.intervention import telling

@@ -18,10 +18,10 @@ from typing import ClassVar
 from neurogloss.errors import AnswerError
 from neurogloss.protocols import Answered, HeldOut, Instruments
 from neurogloss.records import Answer, Question
+from neurogloss.scorers.answering import ask_in_words
 from neurogloss.scorers.chats import failed
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.judges.likelihood import GENERIC, PREFIX
-from neurogloss.scorers.judges.words import ask_in_words
 from neurogloss.tasks import together
 
 
@@ -50,8 +50,6 @@ class Surprisal:
     async def _answers(
         self, explanation: str, instruments: Instruments, questions: Sequence[Question]
     ) -> list[Answer]:
-        if not questions:
-            return []
         assert instruments.causal is not None
         texts = [question.passages[0].text for question in questions]
         try:

@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.ids import derive_seed
-from neurogloss.protocols import Answered, Embedder, Float32, HeldOut, Instruments
+from neurogloss.protocols import Answered, Embedder, Float32, HeldOut, Instruments, Measured
 from neurogloss.records import Answer, Passage, Question
-from neurogloss.voxels import Measured
 
 FEWEST = 10
 """Stimuli with a text, at least."""

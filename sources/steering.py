@@ -25,7 +25,7 @@ import numpy as np
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import SteeredText, Steering
+from neurogloss.protocols import SteeredText, Steering
 from neurogloss.records import OutputTokens
 from neurogloss.sources.cache import Site
 from neurogloss.sources.hookpoints import Hookpoint, hooked

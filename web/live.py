@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from neurogloss.agent.models import text_settings
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import Steering
+from neurogloss.protocols import Steering
 from neurogloss.records import Example
 from neurogloss.runs.firing import Firing
 from neurogloss.scorers.choice import prompt_texts

@@ -24,9 +24,8 @@ from neurogloss.foreign import read_json
 from neurogloss.ids import derive_seed
 from neurogloss.llm import ChatModel, Request
 from neurogloss.prompts.render import render, template_hash
-from neurogloss.protocols import Embedder, Material
+from neurogloss.protocols import Embedder, Material, Readout, ReadoutOf
 from neurogloss.records import Candidate
-from neurogloss.voxels import Readout, ReadoutOf
 
 CAPTIONS = 16
 """Of the best stimuli."""

@@ -17,7 +17,6 @@ from typing import Protocol
 
 from neurogloss.agent.state import ScorerState, ScoreState
 from neurogloss.ids import UnitId, derive_seed
-from neurogloss.interventions import Steering
 from neurogloss.protocols import (
     Answered,
     DetailedScorer,
@@ -27,6 +26,7 @@ from neurogloss.protocols import (
     Judge,
     QuestionScorer,
     Scorer,
+    Steering,
 )
 from neurogloss.records import Outcome, State
 from neurogloss.scorers import answering

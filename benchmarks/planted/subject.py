@@ -10,8 +10,7 @@ import numpy as np
 from benchmarks.planted.rules import tokenize
 from benchmarks.planted.units import Unit
 from neurogloss.ids import UnitId, derive_seed, hash64
-from neurogloss.interventions import SteeredText, Steering
-from neurogloss.protocols import LiveSubject
+from neurogloss.protocols import LiveSubject, SteeredText, Steering
 from neurogloss.records import Context, Example, OutputTokens
 
 TOKENS = 10

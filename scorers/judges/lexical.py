@@ -18,7 +18,7 @@ import numpy as np
 from neurogloss.prompts.pictures import has_words
 from neurogloss.protocols import Float32
 from neurogloss.records import Answer, EvidenceHalf, Passage, Question
-from neurogloss.scorers.judges.words import ask_in_words
+from neurogloss.scorers.answering import ask_in_words
 
 WORDS = r"(?u)\w+|[^\w\s]"
 """What is a word: also a punctuation mark by itself."""
@@ -57,8 +57,6 @@ class LexicalJudge:
         return await ask_in_words(self._ask, questions)
 
     async def _ask(self, questions: Sequence[Question]) -> list[Answer]:
-        if not questions:
-            return []
         logits = self._logits([question.passages[0] for question in questions])
         pairs = [question.passages[1] for question in questions if len(question.passages) == 2]
         if pairs:

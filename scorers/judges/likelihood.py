@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neurogloss.llm import CausalModel
 from neurogloss.records import Answer, Passage, Question
-from neurogloss.scorers.judges.words import ask_in_words
+from neurogloss.scorers.answering import ask_in_words
 
 PREFIX = "The following text is about {explanation}:\n"
 GENERIC = "various things"
@@ -48,8 +48,6 @@ class LikelihoodJudge:
         return await ask_in_words(partial(self._ask, explanation), questions)
 
     async def _ask(self, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        if not questions:
-            return []
         passages = [passage for question in questions for passage in question.passages]
         gains = await self._gains(explanation, [*self._background, *passages])
         background, rest = gains[: len(self._background)], list(gains[len(self._background) :])

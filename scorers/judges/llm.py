@@ -35,7 +35,7 @@ from neurogloss.llm import ChatModel, Request
 from neurogloss.prompts.pictures import showing
 from neurogloss.prompts.render import Prompt, render, template_hash
 from neurogloss.records import Answer, Question
-from neurogloss.scorers.judges.words import ask_in_words
+from neurogloss.scorers.answering import ask_in_words
 from neurogloss.tasks import together
 
 TASKS = ("detection", "fuzzing", "intervention")

@@ -19,7 +19,7 @@ import numpy as np
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Embedder, Float32, TokenVectors
 from neurogloss.records import Answer, Passage, Question
-from neurogloss.scorers.judges.words import ask_in_words
+from neurogloss.scorers.answering import ask_in_words
 
 
 class SimilarityJudge:
@@ -48,8 +48,6 @@ class SimilarityJudge:
         return await ask_in_words(partial(self._ask, explanation), questions)
 
     async def _ask(self, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        if not questions:
-            return []
         vectors = self._embedder.embed_tokens([explanation])[0].vectors
         marked = any(passage.marks for question in questions for passage in question.passages)
         background = self._nearness(vectors, self._marked if marked else self._plain)

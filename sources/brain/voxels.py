@@ -27,13 +27,12 @@ from safetensors.numpy import save
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file, replacing
 from neurogloss.ids import UnitId, canonical_json, derive_seed
-from neurogloss.protocols import Float32
+from neurogloss.protocols import Float32, Measured, Readout
 from neurogloss.sources.brain import encoding
 from neurogloss.sources.brain.encoding import Encoding
 from neurogloss.sources.brain.experiment import Experiment, explainable
 from neurogloss.sources.cache import Cache, read_arrays
 from neurogloss.sources.contexts import damaged
-from neurogloss.voxels import Measured, Readout
 
 NAME = "voxels"
 """Of the dictionary whose units they are, and of the folder in the cache."""

@@ -26,8 +26,7 @@ from safetensors.numpy import save
 
 from neurogloss.folder import replace_file
 from neurogloss.ids import UnitId, canonical_json
-from neurogloss.interventions import SteeredText, Steering
-from neurogloss.protocols import Float32, Progress
+from neurogloss.protocols import Float32, Progress, SteeredText, Steering
 from neurogloss.records import Context
 from neurogloss.sources.cache import Cache, Site
 from neurogloss.sources.dictionaries import directions_of

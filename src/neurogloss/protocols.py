@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -10,12 +11,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurogloss.ids import UnitId
-from neurogloss.interventions import SteeredText, Steering
 from neurogloss.llm import CausalModel, ChatModel
 from neurogloss.records import Answer, Candidate, EvidenceHalf, Example, OutputTokens, Question
-from neurogloss.voxels import MeasuredOf, ReadoutOf
 
 Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SteeredText:
+    """One prompt, continued by the subject as it is and with the unit raised."""
+
+    prompt: str
+    """Empty of images."""
+    clean: str
+    steered: str
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What raising a unit does, at a strength set by the KL divergence it causes."""
+
+    strength: float
+    """Added along the unit's decoder direction, in units of activation."""
+    kl: float
+    """Mean KL(clean || steered) of the next token on the tuning prompts, in nats."""
+    texts: tuple[SteeredText, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One side of a voxel's measured responses to the stimuli of the score half."""
+
+    texts: tuple[str, ...]
+    """S captions or sentences."""
+    responses: Float32
+    """(S,), along the unit's sign, averaged over repeats."""
+    region: Float32
+    """(n, S): the same of other voxels of its region, drawn by a seed; of any, where it has no region."""
+    ceiling: float
+    """The largest correlation with these responses that noise allows, in [0, 1]; NaN where unknown."""
+    stability: float = math.nan
+    """Correlation of what two encoding models with features of two kinds predict for it; NaN where unknown."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readout:
+    """One side of a voxel as a direction in the space of an embedder."""
+
+    embedder: str
+    """Name of the embedder that made the features."""
+    weights: Float32
+    """(F,): what each feature adds to the predicted response."""
+    mean: Float32
+    """(F,): mean feature of the stimuli that it was fitted on."""
+
+
+MeasuredOf = Callable[[UnitId], Measured]
+"""Raises UserError where the unit is no voxel of the run."""
+ReadoutOf = Callable[[UnitId], Readout]
 
 
 @dataclass(frozen=True, slots=True)

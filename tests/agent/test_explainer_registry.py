@@ -19,9 +19,8 @@ from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.llm import CausalModel, ChatModel, Likelihood
 from neurogloss.prompts.render import template_hash
-from neurogloss.protocols import Instruments, Material
+from neurogloss.protocols import Instruments, Material, Readout
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
-from neurogloss.voxels import Readout
 
 ALL = (
     *("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "promoted", "facets", "ranked"),

@@ -10,9 +10,8 @@ from neurogloss.agent.explainers.llm import parse
 from neurogloss.agent.explainers.views import CONTRASTIVE, DEFAULT, PAIRS, View, ensemble, output
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import Steering
 from neurogloss.prompts.render import render
-from neurogloss.protocols import Material
+from neurogloss.protocols import Material, Steering
 from neurogloss.records import Context, EvidenceHalf, Example, HardNegatives, OutputTokens, Side
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)

@@ -16,9 +16,8 @@ from neurogloss.engines.scripted import ScriptedModel
 from neurogloss.errors import EmptyAnswerError, UnparseableError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.llm import ChatModel
-from neurogloss.protocols import Float32, Instruments, Material
+from neurogloss.protocols import Float32, Instruments, Material, Readout
 from neurogloss.records import Context, EvidenceHalf, Example
-from neurogloss.voxels import Readout
 
 AXES = ("cat", "dog", "red", "street")
 UNIT = UnitId("s1", "measured", "voxels", 0)

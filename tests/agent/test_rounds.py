@@ -22,9 +22,8 @@ from neurogloss.agent.trace import pack, unpack
 from neurogloss.engines.usage import Call, RecordedModel
 from neurogloss.errors import RefusalError, TransportError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import SteeredText, Steering
 from neurogloss.llm import Features, Message, Reply, Request, ToolCall
-from neurogloss.protocols import Material
+from neurogloss.protocols import Material, SteeredText, Steering
 from neurogloss.records import (
     Answer,
     Candidate,

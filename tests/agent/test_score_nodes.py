@@ -18,8 +18,7 @@ from neurogloss.agent.nodes.score import Score as ScoreNode
 from neurogloss.agent.state import ScorerState, ScoreState
 from neurogloss.errors import TransportError, UserError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import SteeredText, Steering
-from neurogloss.protocols import Answered, HeldOut, Instruments
+from neurogloss.protocols import Answered, HeldOut, Instruments, SteeredText, Steering
 from neurogloss.records import (
     Answer,
     Context,

@@ -14,9 +14,8 @@ import pytest
 
 from neurogloss.errors import EmptyAnswerError, RefusalError, TransportError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import SteeredText
 from neurogloss.llm import Features, Reply, Request
-from neurogloss.protocols import Answered, DirectScorer, Float32, HeldOut, Instruments
+from neurogloss.protocols import Answered, DirectScorer, Float32, HeldOut, Instruments, SteeredText
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure
 from neurogloss.scorers.intruder import Intruder
 from neurogloss.scorers.measure import measure

@@ -13,10 +13,10 @@ from neurogloss.ids import UnitId
 from neurogloss.llm import Likelihood
 from neurogloss.protocols import DirectScorer, HeldOut, Instruments
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
+from neurogloss.scorers.answering import UNWORDED, ask_in_words
 from neurogloss.scorers.embedding import Embedding
 from neurogloss.scorers.judges.lexical import LexicalJudge
 from neurogloss.scorers.judges.likelihood import LikelihoodJudge
-from neurogloss.scorers.judges.words import UNWORDED, ask_in_words
 from neurogloss.scorers.surprisal import Surprisal
 
 GRID = (2, 2)

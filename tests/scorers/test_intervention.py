@@ -7,8 +7,7 @@ from collections import Counter
 import pytest
 
 from neurogloss.ids import UnitId
-from neurogloss.interventions import SteeredText
-from neurogloss.protocols import HeldOut, QuestionScorer
+from neurogloss.protocols import HeldOut, QuestionScorer, SteeredText
 from neurogloss.records import EvidenceHalf, Passage
 from neurogloss.scorers.intervention import Intervention
 

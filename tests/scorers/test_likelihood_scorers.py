@@ -12,9 +12,8 @@ import pytest
 
 from neurogloss.errors import RefusalError, TransportError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import SteeredText
 from neurogloss.llm import Likelihood
-from neurogloss.protocols import Answered, DirectScorer, Float32, HeldOut, Instruments
+from neurogloss.protocols import Answered, DirectScorer, Float32, HeldOut, Instruments, SteeredText
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.embedding import Embedding

@@ -12,11 +12,10 @@ from numpy.testing import assert_allclose
 from scipy.stats import spearmanr
 
 from neurogloss.ids import UnitId
-from neurogloss.protocols import DetailedScorer, Float32, HeldOut, Instruments
+from neurogloss.protocols import DetailedScorer, Float32, HeldOut, Instruments, Measured
 from neurogloss.records import EvidenceHalf
 from neurogloss.scorers.measure import measure
 from neurogloss.scorers.voxels import VoxelPrediction
-from neurogloss.voxels import Measured
 
 UNIT = UnitId("s1", "measured", "voxels", 0)
 HELD_OUT = HeldOut(UNIT, EvidenceHalf((), (), ()), (), 0)

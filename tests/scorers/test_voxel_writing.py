@@ -15,12 +15,11 @@ from numpy.testing import assert_allclose
 from neurogloss.errors import TransportError, UserError
 from neurogloss.ids import UnitId
 from neurogloss.llm import Choice, Features, Message, Reply, Request
-from neurogloss.protocols import Float32, HeldOut, Instruments
+from neurogloss.protocols import Float32, HeldOut, Instruments, Measured, Readout
 from neurogloss.records import EvidenceHalf, Failure
 from neurogloss.scorers.answering import require
 from neurogloss.scorers.measure import measure
 from neurogloss.scorers.voxels_written import VoxelWriting
-from neurogloss.voxels import Measured, Readout
 
 HELD_OUT = HeldOut(UnitId("s1", "measured", "voxels", 0), EvidenceHalf((), (), ()), (), 0)
 STIMULI = ("0.5", "1.0", "", "2.0")

@@ -11,7 +11,7 @@ from scipy.stats import kurtosis
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.interventions import Steering
+from neurogloss.protocols import Steering
 from neurogloss.sources import source
 from neurogloss.sources.cache import Site
 from neurogloss.sources.dictionaries.activations import Relu

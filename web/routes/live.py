@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from neurogloss.interventions import Steering
+from neurogloss.protocols import Steering
 from neurogloss.web import schemas, views
 from neurogloss.web.problems import RESPONSES
 from neurogloss.web.requests import ActivationsRequest, SteerRequest
