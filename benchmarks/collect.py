@@ -44,9 +44,9 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",
     "THP_MEM_ALLOC_ENABLE": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**22),
 }
-"""Of each process that is measured, delphi's too: one thread, and torch's large tensors on huge pages, as our
-commands set it."""
+"""Of each process that is measured, delphi's too: one thread, and the memory allocation of our commands."""
 UNITS, LOTS = 1_000, 3
 """Units whose evidence is read, so many times others: 90 examples and 50 negatives each, over both halves, as
 delphi's records have."""

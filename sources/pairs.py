@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,18 +77,6 @@ class Entries:
         units = at[1] if codes.units is None else codes.units[at]
         values = codes.values[at].float()
         return cls(at[0].cpu().numpy(), units.long().cpu().numpy(), values.cpu().numpy())
-
-
-def joined(parts: Sequence[tuple[Entries, Cut]]) -> tuple[Entries, Cut]:
-    """The entries of several batches and where their contexts lie, as if all were one batch."""
-    starts = np.cumsum([0, *(int(cut.lengths.sum()) for _, cut in parts)])[:-1]
-    lengths = np.concatenate([cut.lengths for _, cut in parts])
-    entries = Entries(
-        np.concatenate([each.vectors + start for (each, _), start in zip(parts, starts, strict=True)]),
-        np.concatenate([each.units for each, _ in parts]),
-        np.concatenate([each.values for each, _ in parts]),
-    )
-    return entries, Cut(np.concatenate([cut.hashes for _, cut in parts]), np.cumsum(lengths) - lengths, lengths)
 
 
 def pairs_of_entries(entries: Entries, cut: Cut, n_units: int, signed: bool, width: int) -> Pairs:

@@ -10,7 +10,6 @@ for the codes, moves them and sorts them, while the device is given more to do.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import Half
 from neurogloss.sources.dictionaries.activations import Codes, rows_at_once
-from neurogloss.sources.pairs import Cut, Entries, Int, Pairs, joined, pairs_of_dense, pairs_of_entries
+from neurogloss.sources.pairs import Cut, Entries, Int, Pairs, pairs_of_dense, pairs_of_entries
 from neurogloss.sources.sketch import Sketch
 from neurogloss.sources.source import Batch, Listener
 
@@ -55,6 +54,43 @@ def encode(listener: Listener, batch: Batch) -> Iterator[tuple[Codes, Cut, Int]]
         first = last
 
 
+class Gathered:
+    """Buffer of sparse activations awaiting a sort. It reuses its arrays: arrays for each batch, which outlive the
+    batch, would fragment the heap."""
+
+    def __init__(self) -> None:
+        self._held = Entries(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        self.clear()
+
+    def clear(self) -> None:
+        self.size = self._n_vectors = 0
+        self.cuts: list[Cut] = []
+        self.is_score: list[NDArray[np.bool_]] = []
+
+    def add(self, entries: Entries, cut: Cut, is_score: NDArray[np.bool_]) -> None:
+        first, last = self.size, self.size + len(entries.values)
+        if last > len(self._held.values):
+            self._grow(last + ENTRIES)
+        held = self._held
+        np.add(entries.vectors, self._n_vectors, out=held.vectors[first:last])
+        held.units[first:last], held.values[first:last] = entries.units, entries.values
+        self.size = last
+        self._n_vectors += int(cut.lengths.sum())
+        self.cuts.append(cut)
+        self.is_score.append(is_score)
+
+    def _grow(self, size: int) -> None:
+        held = self._held
+        self._held = Entries(
+            np.resize(held.vectors, size), np.resize(held.units, size), np.resize(held.values, size)
+        )
+
+    def entries(self) -> Entries:
+        """All of them, until `clear`."""
+        held = self._held
+        return Entries(held.vectors[: self.size], held.units[: self.size], held.values[: self.size])
+
+
 class Reader:
     """Takes batches into sketches, which it changes."""
 
@@ -67,8 +103,7 @@ class Reader:
     ) -> None:
         """`beside`: whether codes are taken in while the next are made."""
         self._listeners, self._thresholds = listeners, thresholds
-        self._waiting: defaultdict[str, tuple[list[tuple[Entries, Cut]], list[NDArray[np.bool_]]]]
-        self._waiting = defaultdict(lambda: ([], []))
+        self._gathered = {listener.site.name: Gathered() for listener in listeners}
         self.sketches = sketches
         self._beside = ThreadPoolExecutor(1) if beside else None
         self._running: Future[None] | None = None
@@ -97,23 +132,27 @@ class Reader:
             self._running = None
 
     def _gather(self, listener: Listener, codes: Codes, cut: Cut, is_score: NDArray[np.bool_]) -> None:
-        waiting, halves = self._waiting[listener.site.name]
-        waiting.append((Entries.of_codes(codes), cut))
-        halves.append(is_score)
-        if sum(len(entries.values) for entries, _ in waiting) >= ENTRIES:
+        gathered = self._gathered[listener.site.name]
+        gathered.add(Entries.of_codes(codes), cut, is_score)
+        if gathered.size >= ENTRIES:
             self._sort(listener)
 
     def _sort(self, listener: Listener) -> None:
-        waiting, halves = self._waiting.pop(listener.site.name, ([], []))
-        if waiting:
-            entries, cut = joined(waiting)
-            n_units, signed, width = listener.dictionary.n_units, listener.dictionary.signed, listener.site.window
-            self._take(
-                listener,
-                cut,
-                np.concatenate(halves),
-                lambda mine: pairs_of_entries(entries, mine, n_units, signed, width),
-            )
+        gathered = self._gathered[listener.site.name]
+        if not gathered.cuts:
+            return
+        entries = gathered.entries()
+        lengths = np.concatenate([cut.lengths for cut in gathered.cuts])
+        cut = Cut(np.concatenate([c.hashes for c in gathered.cuts]), np.cumsum(lengths) - lengths, lengths)
+        is_score = np.concatenate(gathered.is_score)
+        n_units, signed = listener.dictionary.n_units, listener.dictionary.signed
+        self._take(
+            listener,
+            cut,
+            is_score,
+            lambda mine: pairs_of_entries(entries, mine, n_units, signed, listener.site.window),
+        )
+        gathered.clear()
 
     def _take_dense(self, listener: Listener, codes: Codes, cut: Cut, is_score: NDArray[np.bool_]) -> None:
         limits = self._thresholds[listener.site.name]

@@ -20,7 +20,6 @@ A folder that is read takes the place of a subject:
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +143,7 @@ class Exemplars:
     def images(self) -> Iterator[shipped.Image]:
         """Each image once, without a caption."""
         for name, ((row, i), *_) in self._listed.items():
-            yield name, partial(_png, np.asarray(self._images[row, i]).transpose(1, 2, 0)), ""
+            yield name, partial(shipped.png, np.asarray(self._images[row, i]).transpose(1, 2, 0)), ""
 
     def cells(self, name: str) -> NDArray[np.float32]:
         """(49, width): every unit's activations in an image, along the grid's rows."""
@@ -242,9 +241,3 @@ def _cells(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _pixels(path: str) -> NDArray[np.uint8]:
     image = require_pillow()
     return np.asarray(open_picture(Path(path)).resize((SIDE, SIDE), image.Resampling.BILINEAR))
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    out = io.BytesIO()
-    require_pillow().fromarray(pixels).save(out, "PNG")
-    return out.getvalue()

@@ -111,11 +111,6 @@ class Histogram:
             self.counts[:] += torch.bincount(keys, minlength=sides * BINS).cpu().numpy().reshape(sides, BINS)
         self.cells[0] += len(codes.values)
 
-    def merge(self, other: Histogram) -> None:
-        """Take in what another has counted."""
-        self.counts[:] += other.counts
-        self.cells[:] += other.cells
-
     def quantile(self, share: float) -> Float32:
         """(sides,): the value that `share` of the cells do not exceed; 0 where it is at most 2^-16."""
         above = np.cumsum(self.counts[:, ::-1], 1)[:, ::-1]

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurogloss.ids import derive_seed
 
@@ -143,12 +144,11 @@ def shapes(n: int = IMAGES, first: int = 0) -> Iterator[Image]:
     """Rendered images of n seeds, in a folder a class."""
     for seed in range(first, first + n):
         drawn = shape(seed)
-        yield f"{drawn.label}/{seed:06}.png", partial(_png, partial(draw, drawn)), drawn.caption
+        yield f"{drawn.label}/{seed:06}.png", partial(_file, drawn), drawn.caption
 
 
 def digits() -> Iterator[Image]:
     """The 1,797 digits of scikit-learn, 8 x 8 and grey, in a folder a class."""
-    from PIL import Image as Pillow
     from sklearn.datasets import load_digits
 
     names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -157,12 +157,19 @@ def digits() -> Iterator[Image]:
         grey = (pixels * 255 / 16).astype(np.uint8)
         name = names[value]
         caption = f"the handwritten digit {name}"
-        yield f"{name}/{number:04}.png", partial(_png, partial(Pillow.fromarray, grey)), caption
+        yield f"{name}/{number:04}.png", partial(png, grey), caption
 
 
-def _png(image: Callable[[], Picture]) -> bytes:
+def _file(drawn: Shape) -> bytes:
+    return png(np.asarray(draw(drawn)))
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """The PNG file of an image, (height, width) or (height, width, 3)."""
+    from PIL import Image as Pillow
+
     out = io.BytesIO()
-    image().save(out, "PNG")
+    Pillow.fromarray(pixels).save(out, "PNG")
     return out.getvalue()
 
 

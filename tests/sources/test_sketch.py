@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from neurogloss.sources import reader
 from neurogloss.sources.dictionaries.activations import Codes
-from neurogloss.sources.pairs import Cut, Entries, Pairs, joined, pairs_of_dense, pairs_of_entries
+from neurogloss.sources.pairs import Cut, Entries, Pairs, pairs_of_dense, pairs_of_entries
+from neurogloss.sources.reader import Gathered
 from neurogloss.sources.sketch import BINS, EMPTY, FIXED_POINT, Sketch, certified_below, histogram_edges
 
 LARGEST = 2**64 - 2
@@ -137,12 +140,15 @@ def test_sparse_codes_give_the_pairs_of_dense_ones(reading: Reading, data: st.Da
     signed = len(reading.thresholds) == 2 * units
     codes, cut = codes_of(reading.activations), cut_of(reading.hashes, width)
     wanted = pairs_of_dense(codes, cut, np.zeros_like(reading.thresholds), width)
-    read = [
-        (Entries.of_codes(codes_of(reading.activations[batch])), cut_of(reading.hashes[batch], width))
-        for batch in parts(data, list(range(len(reading.hashes))))
-    ]
-    entries, _ = joined(read)
-    assert listed(pairs_of_entries(entries, cut, units, signed, width)) == listed(wanted)
+    gathered = Gathered()
+    for spare in data.draw(st.permutations([0, 1_000])):
+        gathered.clear()
+        with patch.object(reader, "ENTRIES", spare):
+            for batch in parts(data, list(range(len(reading.hashes)))):
+                entries = Entries.of_codes(codes_of(reading.activations[batch]))
+                gathered.add(entries, cut_of(reading.hashes[batch], width), np.zeros(len(batch), bool))
+        joined = gathered.entries()
+        assert listed(pairs_of_entries(joined, cut, units, signed, width)) == listed(wanted)
     top = torch.topk(codes.values, units, dim=1)
     kept = Entries.of_codes(Codes(top.values, top.indices, units))
     assert listed(pairs_of_entries(kept, cut, units, signed, width)) == listed(wanted)

@@ -31,9 +31,6 @@ def test_order_and_division_change_nothing() -> None:
     values = torch.randn(1_000, 4, generator=torch.Generator().manual_seed(1))
     whole, parts = taken(values, True), taken(values.flip(0), True, 7)
     assert np.array_equal(whole.counts, parts.counts) and whole.cells == parts.cells
-    halves = taken(values[:300], True)
-    halves.merge(taken(values[300:], True))
-    assert np.array_equal(halves.counts, whole.counts) and halves.cells == whole.cells
 
 
 def test_sparse_codes_count_as_their_dense_form() -> None:
