@@ -35,68 +35,13 @@ from shutil import which
 import aiohttp
 import numpy as np
 
-from benchmarks.store import LAYERS, WORDS, vectors
+from benchmarks.store import WORDS, fill, unit
 from benchmarks.table import Row, report
-from neurogloss.engines.embedder import MiniLM
 from neurogloss.folder import RunFolder
-from neurogloss.ids import UnitId
-from neurogloss.records import Explanation, Interval, Score, State, UnitStatistics
-from neurogloss.store import rows
-from neurogloss.store.catalogue import Catalogue
-from neurogloss.store.database import connect, marks, transaction
-from neurogloss.store.documents import documents
-from neurogloss.store.ledger import Ledger
 
 CLIENTS, VISITS = 8, 5
 SEARCH, PAGE = 200.0, 1.0
 """Goals: p95 of a search in ms, seconds until the page shows labels."""
-METHOD = "import-benchmark"
-
-
-# --- the run ------------------------------------------------------------------------------------------
-
-
-def unit(i: int) -> UnitId:
-    return UnitId("org/subject", f"model.layers.{i % LAYERS}.mlp", "sae", i)
-
-
-def fill(folder: Path, n: int) -> None:
-    """A run of n labels, each with two scores, indexed."""
-    run, rng = RunFolder(folder), np.random.default_rng(4)
-    with Ledger(run.ledger) as ledger:
-        said = [Explanation(unit(i), " ".join(rng.choice(WORDS, 6)), METHOD) for i in range(n)]
-        active = rng.integers(1, 500, n).tolist()
-        statistics = {unit(i): UnitStatistics(1000, active[i], 0.0, 1.0, 1.0, (active[i],)) for i in range(n)}
-        ledger.record_imported({METHOD: {}}, statistics, said)
-        with contextlib.closing(connect(run.ledger, read_only=False)) as connection, transaction(connection):
-            connection.executemany(
-                f"INSERT INTO scores VALUES ({marks(range(17))})",
-                (rows.score_row(each.id, score) for each in said for score in scores(rng)),
-            )
-            connection.execute("UPDATE labels SET state = ?", (State.ACCEPTED.value,))
-        catalogue, found = Catalogue(run.index, MiniLM()), documents(ledger)
-        for some in vectors(n, 2):
-            catalogue.add(list(islice(found, len(some))), some)
-        catalogue.close()
-
-
-def scores(rng: np.random.Generator) -> Iterator[Score]:
-    for scorer in ("detection", "fuzzing"):
-        value, *recalls = rng.random(11).tolist()
-        metrics = {"auroc": value, **{f"recall_decile_{i}": recall for i, recall in enumerate(recalls, 1)}}
-        floor, excess = Interval(0.5, 0.45, 0.55), Interval(value - 0.5, value - 0.6, value - 0.4)
-        yield Score(
-            scorer,
-            "judge",
-            "auroc",
-            Interval(value, value - 0.1, value + 0.1),
-            floor,
-            excess,
-            0.01,
-            metrics,
-            100,
-            {},
-        )
 
 
 # --- what is asked ------------------------------------------------------------------------------------

@@ -71,13 +71,13 @@ def ablate(
 
 def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
     """The chosen units, sorted."""
-    from neurogloss.runs.filtering import units_where
     from neurogloss.runs.select import select
+    from neurogloss.store.search import units_where
 
     if units:
         return list(select(opened.cache, units, 1, seed))
     with opened.ledger() as ledger:
-        return units_where(ledger, where)
+        return sorted(units_where(ledger.documents, where))
 
 
 def _tell(found: Ablated) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from neurogloss.protocols import Embedder
     from neurogloss.runs.run import Run
 
-app = typer.Typer(help="The Chroma index against the ledger.", no_args_is_help=True)
+app = typer.Typer(help="Check and rebuild the Chroma index.", no_args_is_help=True)
 
 
 def chosen(embedder: str) -> Embedder | None:
@@ -33,7 +33,7 @@ def open_run(run: Path, embedder: str) -> Run:
 
 @app.command()
 def check(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption = False) -> int:
-    """Compare index and ledger row by row; exit code 1 where they differ."""
+    """Compare the index with the ledger, document by document; exit code 1 if they differ."""
     from neurogloss.cli import render
     from neurogloss.store.index import Index
 
@@ -47,21 +47,26 @@ def check(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption = Fa
             "index and ledger agree"
             if found.ok
             else f"{len(found.missing)} missing, {len(found.stale)} stale, {len(found.extra)} extra. "
-            f"Mend it with:  neurogloss index rebuild {run}",
+            f"Fix it with:  neurogloss index rebuild {run}",
             soft_wrap=True,
         )
     return 0 if found.ok else 1
 
 
 @app.command()
-def contexts(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption = False) -> None:
+def contexts(
+    run: RunArgument,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Embed all contexts again.")] = False,
+    embedder: EmbedderOption = "",
+    json: JsonOption = False,
+) -> None:
     """Make the contexts searchable too (search --kind contexts): about 30 a second."""
     from neurogloss.cli import progress, render
     from neurogloss.runs.passages import index_contexts
 
     opened = open_run(run, embedder)
     with progress.shown() as bars, opened.folder.writing():
-        added = index_contexts(opened.folder, opened.cache, opened.embedder, bars)
+        added = index_contexts(opened.folder, opened.cache, opened.embedder, bars, rebuild)
     if json:
         render.print_json([{"added": added}])
     else:
@@ -71,23 +76,20 @@ def contexts(run: RunArgument, embedder: EmbedderOption = "", json: JsonOption =
 @app.command()
 def rebuild(
     run: RunArgument,
-    chroma: Annotated[
+    server: Annotated[
         str, typer.Option(help="Keep the collection on this Chroma server from now on.", metavar="URL")
     ] = "",
     embedder: EmbedderOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Make the index anew out of the ledger, which is brought up to date where an earlier version wrote it."""
+    """Make the index anew from the ledger. The old one serves until the new one is complete."""
     from neurogloss.cli import progress, render
     from neurogloss.store.index import Index
-    from neurogloss.store.ledger import Ledger
 
     opened = open_run(run, embedder)
     with progress.shown() as bars, opened.folder.writing():
-        if opened.folder.ledger.is_file():
-            Ledger(opened.folder.ledger).close()  # one of an earlier format is brought up to date
         with opened.ledger() as ledger, Index(opened.folder.index, opened.embedder) as index:
-            report = index.rebuild(ledger, bars, chroma or None)
+            report = index.rebuild(ledger, bars, server or None)
     if json:
         render.print_json([report])
     else:

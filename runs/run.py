@@ -54,6 +54,11 @@ class Run:
         """The embedding model; MiniLM unless another was given."""
         return self._embedder or MiniLM()
 
+    @cached_property
+    def index(self) -> Index:
+        """The index, opened when it is first asked and kept open: several threads may use it."""
+        return Index(self.folder.index, self.embedder)
+
     def ledger(self) -> Ledger:
         """The ledger, opened read only; a context manager. Raises UserError where nothing was labelled yet."""
         if not self.folder.ledger.is_file():
@@ -190,8 +195,8 @@ class Run:
             where: a filter, as `layer >= 10 and detection.auroc > 0.8` (`neurogloss.store.where`).
             by: `dense` (meaning), `lexical` (words) or `hybrid` (both).
         """
-        with self.ledger() as ledger, Index(self.folder.index, self.embedder) as index:
-            return searching.search(index, ledger, query, k, states, where=where, by=searching.By(by))
+        with self.ledger() as ledger:
+            return searching.search(self.index, ledger, query, k, states, where=where, by=searching.By(by))
 
     def search_contexts(
         self, query: str, k: int = 10, *, where: str = "", by: str = "hybrid"
@@ -208,8 +213,8 @@ class Run:
         """
         units = None
         if where:
-            with Index(self.folder.index, self.embedder) as index:
-                units = searching.units(index, where)
+            with self.ledger() as ledger:
+                units = searching.units_where(ledger.documents, where)
         found = firing(self.cache, text, k, units, reader)
         if not self.folder.ledger.is_file():
             return found
@@ -243,5 +248,9 @@ def search(
     if len(paths) > 1 and by == "lexical":
         raise UserError("Expected one run to search by words, found several. Search them by dense or hybrid.")
     embedder = embedder or MiniLM()
-    found = [hit for path in paths for hit in Run(path, embedder).search(query, k, states, where=where, by=by)]
+    found = []
+    for path in paths:
+        opened = Run(path, embedder)
+        with opened.index:
+            found += opened.search(query, k, states, where=where, by=by)
     return sorted(found, key=lambda hit: -hit.similarity)[:k] if len(paths) > 1 else found

@@ -28,6 +28,7 @@ from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache, Site, read_sketch, sketch_folder
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.dictionaries import directions_of, open_dictionary
+from neurogloss.store.index import Index
 from neurogloss.store.measures import Directions, Int, Measure, Texts, unit_rows
 from neurogloss.store.overlaps import Overlap, Samples
 from neurogloss.store.similarity import Member
@@ -86,7 +87,7 @@ def side_of(run: Run, where: Where, by: Collection[By], min_active: int) -> Side
     if set(by) == {"text"}:
         texts = _texts(run)
         units = [u for u in texts if held is None or (u.dictionary == VOXELS and u.index in held)]
-        return Side(run, [Member(u, texts[u]) for u in _at(place, units, run, "explanations")], [])
+        return Side(run, [Member(u, *texts[u]) for u in _at(place, units, run, "explanations")], [])
     cache = run.cache
     sites = _at(place, cache.sites, run, "units")
     texts = _texts(run) if run.folder.ledger.is_file() else {}
@@ -102,7 +103,7 @@ def side_of(run: Run, where: Where, by: Collection[By], min_active: int) -> Side
         for row in rows.tolist():
             sign = 1 if row < site.units else -1
             unit = UnitId(cache.subject, site.hookpoint, site.dictionary, row % site.units, sign)
-            members.append(Member(unit, texts.get(unit)))
+            members.append(Member(unit, *texts.get(unit, ())))
     if not members:
         raise UserError(
             f"Expected units of {run.folder.path} that were active in {min_active} contexts, found none of "
@@ -111,9 +112,10 @@ def side_of(run: Run, where: Where, by: Collection[By], min_active: int) -> Side
     return Side(run, members, found, rare)
 
 
-def _texts(run: Run) -> dict[UnitId, str]:
-    """What is said of each unit that has an explanation."""
-    return {label.unit: label.explanation.text for label in run.labels() if label.explanation is not None}
+def _texts(run: Run) -> dict[UnitId, tuple[str, str]]:
+    """Text and id of the explanation of each unit that has one."""
+    found = ((label.unit, label.explanation) for label in run.labels())
+    return {unit: (explanation.text, explanation.id) for unit, explanation in found if explanation is not None}
 
 
 def _at(place: Place, where: Sequence[Any], run: Run, what: str) -> list[Any]:
@@ -167,8 +169,9 @@ def _by_text(a: Side, b: Side) -> Texts:
         if not any(member.text for member in side.members):
             raise _Absent(f"no unit of {side.run.folder.path} that is compared has an explanation.")
     embedder = a.run.embedder
-    first, second = (_embedded([member.text for member in side.members], embedder) for side in (a, b))
-    again = _embedded(_second_texts(a), embedder)
+    known = _indexed(a, embedder) | _indexed(b, embedder)
+    first, second = (_embedded([member.text for member in side.members], embedder, known) for side in (a, b))
+    again = _embedded(_second_texts(a), embedder, known)
     return Texts("text", first, second, None if np.isnan(again).all() else again)
 
 
@@ -186,15 +189,25 @@ def _second_texts(side: Side) -> list[str | None]:
         ]
 
 
-def _embedded(texts: Sequence[str | None], embedder: Embedder) -> Float32:
-    """(len(texts), d): each distinct text is embedded once; NaN where there is none."""
-    place = {text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text))}
-    found = np.full((len(texts), embedder.dimension), np.nan, np.float32)
-    if place:
-        vectors = embedder.embed(list(place))
-        rows = [i for i, text in enumerate(texts) if text]
-        found[rows] = vectors[[place[text] for text in texts if text]]
-    return found
+def _indexed(side: Side, embedder: Embedder) -> dict[str, Float32]:
+    """Vectors by text that the index of the side's run has, made with this embedder."""
+    said = {member.document: member.text for member in side.members if member.document and member.text}
+    index = Index(side.run.folder.index, embedder)
+    if not said or not index.exists():
+        return {}
+    try:
+        with index, side.run.ledger() as ledger:
+            return {said[id]: vector for id, vector in index.vectors(ledger.documents, said).items()}
+    except UserError:
+        return {}  # another embedder made it, or it is damaged: the texts are embedded anew
+
+
+def _embedded(texts: Sequence[str | None], embedder: Embedder, known: Mapping[str, Float32]) -> Float32:
+    """(len(texts), d): vectors that are known, each other text embedded once; NaN where there is no text."""
+    new = [text for text in dict.fromkeys(texts) if text and text not in known]
+    vectors = {**known, **dict(zip(new, embedder.embed(new) if new else (), strict=True))}
+    nothing = np.full(embedder.dimension, np.nan, np.float32)
+    return np.stack([vectors[text] if text else nothing for text in texts]).astype(np.float32)
 
 
 # --- decoder --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from neurogloss.records import Explanation, State
-from neurogloss.store import rows
+from neurogloss.store import documents, rows
 from neurogloss.store.database import marks
 
 
@@ -17,6 +17,7 @@ def replace(connection: sqlite3.Connection, candidates: Sequence[Explanation]) -
     """
     chosen = candidates[0]
     label, ids = (chosen.method, str(chosen.unit)), [candidate.id for candidate in candidates]
+    documents.remove(connection, chosen.unit, chosen.method, keep=chosen.id)
     connection.execute(
         f"DELETE FROM explanations WHERE method = ? AND unit = ? AND id NOT IN ({marks(ids)})", (*label, *ids)
     )
@@ -32,3 +33,4 @@ def replace(connection: sqlite3.Connection, candidates: Sequence[Explanation]) -
         "reason = '', explanation = excluded.explanation, changed_at = excluded.changed_at",
         (*label, State.EXPLAINED.value, chosen.id),
     )
+    documents.write(connection, chosen.unit, chosen.method)

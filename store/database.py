@@ -94,7 +94,7 @@ def is_full(path: Path) -> bool:
     return path.parent.is_dir() and shutil.disk_usage(path.parent).free < _ROOM
 
 
-def no_room(path: Path, error: Exception) -> UserError:
+def no_room(path: Path, error: Exception | str) -> UserError:
     """What is said where the disk is full."""
     return UserError(
         f"Expected room to write {path}, found: {error}. Make room, and give the same command again; what was "

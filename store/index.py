@@ -1,16 +1,21 @@
-"""The index: one document for each explanation that a unit has in the ledger, in two parts.
+"""The index: a Chroma collection with one document, and its vector, for each row of a `Documents` table.
 
-The Chroma collection has vectors, texts and metadata for approximate neighbours and for other programs; the
-catalogue has the same for filters, words and exact neighbours. Both can be rebuilt from the ledger at any time.
-One process writes to them at a time (`RunFolder.writing`): two corrupt Chroma's files without an error.
+`index/KIND.json` names the collection in use. A rebuild fills another collection, then replaces that file:
+whatever kills it leaves the old index. One process writes at a time (`RunFolder.writing`); others notice that the
+file has changed, and open the collection anew.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -19,20 +24,18 @@ import numpy as np
 from neurogloss.errors import UserError
 from neurogloss.folder import replace_file
 from neurogloss.protocols import Embedder, Float32, Progress, Quiet
-from neurogloss.store.catalogue import Catalogue
-from neurogloss.store.chroma import Chroma
-from neurogloss.store.documents import Document, documents
+from neurogloss.store.chroma import Collection, checksums, drop_others
+from neurogloss.store.documents import BROAD, Document, Documents
 from neurogloss.store.ledger import Ledger
 from neurogloss.store.where import Condition
 
 Item = TypeVar("Item")
 
-EXACT_ROWS = 200_000
-"""Exact cosines up to so many documents that pass a filter: importing Chroma alone takes longer than they do."""
-_ASKED = (1, 4, 16)
-"""Times as many as are wanted."""
+FEW = 0.01
+"""Share of the documents up to which every cosine is computed."""
+LEAST = 300
+"""Neighbours that Chroma is asked for if there is a filter: with fewer, its graph misses one in fifty."""
 _BATCH = 1000
-_SERVER = "server.url"
 _QUIET = Quiet()
 
 
@@ -48,10 +51,10 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True)
 class IndexCheck:
-    """Ids of the documents in which a part of the index differs from the ledger."""
+    """Ids of the documents in which the index differs from the ledger."""
 
     missing: tuple[str, ...]
-    """In the ledger, not in both parts."""
+    """In the ledger only."""
     stale: tuple[str, ...]
     """With other metadata."""
     extra: tuple[str, ...]
@@ -62,22 +65,64 @@ class IndexCheck:
         return not (self.missing or self.stale or self.extra)
 
 
-class Index:
-    """The index in the folder `path`, opened on first use.
+@dataclass(frozen=True, slots=True)
+class _Pointer:
+    """What `index/KIND.json` says."""
 
-    Methods raise UserError where the folder cannot be read as an index, or where another embedder made it.
+    collection: str
+    """Its name, and that of its folder."""
+    server: str | None = None
+    edition: int = 0
+    """Changes with every write to the collection."""
+    checksums: dict[str, int] | None = None
+    """Of the graph's files; None while they are written, and on a server."""
+
+
+class Index:
+    """The index of that kind in the folder `path`, opened on first use; for several threads.
+
+    Args:
+        remake: the command that makes it, without the run.
+
+    Raises:
+        UserError: every method that reads, if there is no index, another embedder or another run made it, or it
+        cannot
+            be read.
     """
 
-    def __init__(self, path: Path, embedder: Embedder) -> None:
+    def __init__(
+        self, path: Path, embedder: Embedder, kind: str = "explanations", remake: str = "index rebuild"
+    ) -> None:
         self.path = Path(path)
         self.embedder = embedder
-        self.catalogue = Catalogue(self.path, embedder)
-        remembered = self.path / _SERVER
-        self._chroma = Chroma(self.path, embedder, remembered.read_text() if remembered.is_file() else None)
+        self.pointer = self.path / f"{kind}.json"
+        """Replaced whenever the index changes."""
+        self._kind = kind
+        self._advice = f"Make it anew with:  neurogloss {remake} {self.path.parent}"
+        self._lock = RLock()
+        self._opened: tuple[_Pointer, Collection] | None = None
+
+    def erase(self) -> None:
+        """Remove the index from its folder."""
+        with self._lock:
+            self.close()
+            self.pointer.unlink(missing_ok=True)
+            for folder in self.path.glob(f"{self._kind}-*/"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def exists(self) -> bool:
+        return self.pointer.is_file()
+
+    def require(self) -> None:
+        """Raises UserError if there is no index."""
+        if not self.exists():
+            raise UserError(f"Expected an index at {self.path}, found none. {self._advice}")
 
     def close(self) -> None:
-        for part in self._parts:
-            part.close()
+        with self._lock:
+            if self._opened is not None:
+                self._opened[1].close()
+            self._opened = None
 
     def __enter__(self) -> Self:
         return self
@@ -87,120 +132,222 @@ class Index:
     ) -> None:
         self.close()
 
-    @property
-    def _parts(self) -> tuple[Chroma | Catalogue, ...]:
-        return (self._chroma, self.catalogue)
-
-    # --- keeping it like the ledger ---------------------------------------------------------------
+    # --- keeping it equal to the documents ----------------------------------------------------------------
 
     def sync(self, ledger: Ledger, progress: Progress = _QUIET) -> SyncReport:
-        """Make the index equal to the ledger. Only texts that are new are embedded."""
-        added: set[str] = set()
-        changed: set[str] = set()
-        known: set[str] = set()
-        progress.start("index", ledger.n_explained(), "explanations")
-        for batch in _batches(documents(ledger)):
-            self._write(batch, added, changed)
-            known.update(document.id for document in batch)
-            progress.advance(len(batch))
-        removed = self._remove_but(known)
-        return SyncReport(len(added), len(changed - added), removed, len(known - added - changed))
+        """Make the index equal to the ledger. Only new texts are embedded; a kill loses one batch at most."""
+        with self._writable(ledger.documents.run) as collection:
+            return self._fill(collection, ledger.documents, progress)
+
+    def add(self, run: str, batches: Iterable[list[Document]]) -> Iterator[list[Document]]:
+        """Add documents to the index, or make it, a batch at a time; yields each batch once it is stored."""
+        with self._writable(run) as collection:
+            for batch in batches:
+                collection.add(batch, self.embedder.embed([document.text for document in batch]))
+                yield batch
 
     def check(self, ledger: Ledger) -> IndexCheck:
         """Compare every document with the ledger. Writes nothing."""
-        found = {part: part.exists() for part in self._parts}
+        documents = ledger.documents
+        if not self.exists():
+            return IndexCheck(tuple(document.id for document in documents), (), ())
         missing: list[str] = []
         stale: list[str] = []
         known: set[str] = set()
-        for batch in _batches(documents(ledger)):
-            compared = [_compare(part, batch) if exists else (batch, []) for part, exists in found.items()]
-            lacking = {document.id for new, _ in compared for document in new}
-            other = {document.id for _, changed in compared for document in changed}
-            missing += [document.id for document in batch if document.id in lacking]
-            stale += [document.id for document in batch if document.id in other]
-            known.update(document.id for document in batch)
-        extra = dict.fromkeys(
-            id for part, exists in found.items() if exists for id in part.ids() if id not in known
-        )
-        return IndexCheck(tuple(missing), tuple(stale), tuple(extra))
+        with self._open(documents.run) as collection:
+            for batch in _batches(documents):
+                new, changed = _compare(collection, batch)
+                missing += [document.id for document in new]
+                stale += [document.id for document in changed]
+                known.update(document.id for document in batch)
+            extra = tuple(id for id in collection.ids() if id not in known)
+        return IndexCheck(tuple(missing), tuple(stale), extra)
 
     def rebuild(self, ledger: Ledger, progress: Progress = _QUIET, server: str | None = None) -> SyncReport:
-        """Make the index anew, whatever is in the folder now and whichever embedder made it.
+        """Make the index anew, whatever is there and whichever embedder made it.
 
         Args:
-            server: URL of the Chroma server that is to have the collection from now on; the folder has it if None.
+            server: URL of a Chroma server that keeps the collection from now on; None keeps it in the folder.
 
         Raises:
-            UserError: the folder holds something that is no index, or there is no such server.
+            UserError: there is no such server.
         """
-        known = (*self.path.glob("*.sqlite*"), self.path / _SERVER)
-        if self.path.exists() and (
-            self.path.is_file() or (any(self.path.iterdir()) and not any(path.is_file() for path in known))
-        ):
-            raise UserError(f"Expected an index at {self.path}, found other files. Move them away first.")
-        self.close()
-        self.catalogue.erase()
-        # A server that the index leaves may be gone: what is on it stays.
-        for place in dict.fromkeys((None, server)):
-            self._chroma = Chroma(self.path, self.embedder, place)
-            self._chroma.erase()
-        if server is None:
-            (self.path / _SERVER).unlink(missing_ok=True)
-        else:
-            replace_file(self.path / _SERVER, server.encode())
-        return self.sync(ledger, progress)
+        with self._lock:
+            self.close()
+            try:
+                before = self._read()
+            except UserError:
+                before = None
+            name, run = self._name(), ledger.documents.run
+            self._create(run, server, name)
+            with closing(Collection(self.path / name, name, server, self._advice)) as collection:
+                report = self._fill(collection, ledger.documents, progress)
+            self._finish(_Pointer(name, server))
+            for folder in self.path.glob(f"{self._kind}-*/"):
+                if folder.name != name:
+                    shutil.rmtree(folder, ignore_errors=True)
+            for place in {server, before.server if before else None} - {None}:
+                drop_others(str(place), name, {"run": run, "kind": self._kind})
+            return report
 
-    def _write(self, batch: Sequence[Document], added: set[str], changed: set[str]) -> None:
-        """Bring one batch up to date in both parts, each text embedded once."""
-        differing = [(part, *(_compare(part, batch) if part.exists() else (batch, []))) for part in self._parts]
-        new = {document.id: document for _, some, _ in differing for document in some}
-        vectors = self.embedder.embed([document.text for document in new.values()]) if new else None
-        place = {id: i for i, id in enumerate(new)}
-        for part, some, stale in differing:
-            if some and vectors is not None:
-                part.add(some, vectors[[place[document.id] for document in some]])
+    def _fill(self, collection: Collection, documents: Documents, progress: Progress) -> SyncReport:
+        added = changed = 0
+        known: set[str] = set()
+        progress.start("index", len(documents), "explanations")
+        for batch in _batches(documents):
+            new, stale = _compare(collection, batch)
+            if new:
+                collection.add(new, self.embedder.embed([document.text for document in new]))
             if stale:
-                part.change(stale)
-            changed.update(document.id for document in stale)
-        added.update(new)
+                collection.change(stale)
+            added, changed = added + len(new), changed + len(stale)
+            known.update(document.id for document in batch)
+            progress.advance(len(batch))
+        extra = [id for id in collection.ids() if id not in known]
+        for ids in _batches(extra):
+            collection.remove(ids)
+        collection.settle()
+        return SyncReport(added, changed, len(extra), len(known) - added - changed)
 
-    def _remove_but(self, known: set[str]) -> int:
-        """Remove what the ledger has not; returns how many documents that were."""
-        removed: set[str] = set()
-        for part in self._parts:
-            extra = [id for id in part.ids() if id not in known] if part.exists() else []
-            for ids in _batches(extra):
-                part.remove(ids)
-            removed.update(extra)
-        return len(removed)
+    # --- asking -------------------------------------------------------------------------------------------
 
-    # --- asking -----------------------------------------------------------------------------------
+    def nearest(
+        self, documents: Documents, vector: Float32, n: int, condition: Condition | None = None
+    ) -> dict[str, float]:
+        """Cosines of the n documents that meet the condition nearest to a vector (dimension,), nearest first.
 
-    def nearest(self, vector: Float32, n: int, condition: Condition | None = None) -> list[int]:
-        """The n rows of the catalogue that meet the condition, nearest to a vector (dimension,) first.
-
-        1. Beyond EXACT_ROWS rows that meet it, Chroma's graph is asked: approximate, but in a time that hardly
-           grows. Of its answer the rows that meet the condition remain; it is asked for more until there are n.
-        2. Up to so many rows, and where those near to the vector do not meet the condition, the cosine of each row
-           that does is computed.
+        1. If most documents meet it, Chroma is asked for more than n, and those that meet the condition stay.
+        2. If that leaves fewer than n, or fewer documents meet it, Chroma gets the ids of those that do.
+        3. If these are very few, all their cosines are computed: Chroma's graph is slow for them.
         """
-        rows = self.catalogue.rows(condition)
-        for asked in _ASKED if len(rows) > EXACT_ROWS else ():
-            ids = self._chroma.nearest(vector, min(asked * n, len(self.catalogue)))
-            known = self.catalogue.rows_of(ids)
-            near = np.array([known[id] for id in ids if id in known], np.int64)
-            found = near[np.isin(near, rows)][:n]
-            if len(found) == min(n, len(rows)):
-                return [int(row) for row in found]
-        return self.catalogue.nearest_of(rows, vector, n)
+        with self._open(documents.run) as collection:
+            if condition is None:
+                return collection.nearest(vector, n)
+            if documents.share(condition) >= BROAD:
+                near = collection.nearest(vector, max(3 * n, LEAST))
+                met = documents.entries(near, condition)
+                found = {id: cosine for id, cosine in near.items() if id in met}
+                if len(found) >= n:
+                    return dict(islice(found.items(), n))
+            ids = documents.ids(condition)
+            if len(ids) <= len(documents) * FEW:
+                near = self.cosines(documents, vector, ids)
+                return dict(sorted(near.items(), key=lambda each: -each[1])[:n])
+            return dict(islice(collection.nearest(vector, max(n, LEAST), ids).items(), n))
+
+    def cosines(self, documents: Documents, vector: Float32, ids: Iterable[str]) -> dict[str, float]:
+        """Cosines of a vector of unit length with documents, of those that are indexed."""
+        found = self.vectors(documents, ids)
+        if not found:
+            return {}
+        values = np.stack([*found.values()]) @ vector
+        return dict(zip(found, values.tolist(), strict=True))
+
+    def vectors(self, documents: Documents, ids: Iterable[str]) -> dict[str, Float32]:
+        """Vectors of unit length by document, of those that are indexed."""
+        with self._open(documents.run) as collection:
+            return collection.vectors(list(ids))
+
+    # --- which collection it is ---------------------------------------------------------------------------
+
+    @contextmanager
+    def _open(self, run: str) -> Iterator[Collection]:
+        with self._lock:
+            self.require()
+            pointer = self._read()
+            assert pointer is not None
+            opened = self._opened
+            if opened is None or (opened[0].collection, opened[0].edition) != (
+                pointer.collection,
+                pointer.edition,
+            ):
+                self.close()
+                name, server = pointer.collection, pointer.server
+                self._opened = (
+                    pointer,
+                    Collection(self.path / name, name, server, self._advice, checksums=pointer.checksums),
+                )
+            collection = self._opened[1] if self._opened else None
+            assert collection is not None
+            try:
+                self._require_own(collection, run, pointer)
+                yield collection
+            except UserError:
+                self.close()
+                raise
+
+    def _require_own(self, collection: Collection, run: str, pointer: _Pointer) -> None:
+        made = collection.metadata
+        place = pointer.server or self.path
+        if made.get("run") != run:
+            raise UserError(
+                f"Expected the index of this run at {place}, found that of another run "
+                f"({made.get('run')}, this is {run}). {self._advice}"
+            )
+        if (made.get("embedder"), made.get("dimension")) != (self.embedder.name, self.embedder.dimension):
+            raise UserError(
+                f"The index at {place} was made with the embedder {made.get('embedder')} ({made.get('dimension')} "
+                f"dimensions), this is {self.embedder.name} ({self.embedder.dimension}). Give the same --embedder "
+                f"again, or begin anew. {self._advice}"
+            )
+
+    def _name(self) -> str:
+        return f"{self._kind}-{uuid.uuid4().hex[:12]}"
+
+    def _create(self, run: str, server: str | None, name: str) -> str:
+        """Makes an empty collection; returns its name."""
+        (self.path / name).mkdir(parents=True)
+        metadata = {
+            "run": run,
+            "kind": self._kind,
+            "embedder": self.embedder.name,
+            "dimension": self.embedder.dimension,
+        }
+        Collection(self.path / name, name, server, self._advice, metadata=metadata).close()
+        return name
+
+    @contextmanager
+    def _writable(self, run: str) -> Iterator[Collection]:
+        """The collection, made if it does not exist. Other processes open it anew after that."""
+        with self._lock:
+            if not self.exists():
+                self._write(_Pointer(self._create(run, None, self._name())))
+            with self._open(run) as collection:
+                pointer = self._read()
+                assert pointer is not None
+                self._write(replace(pointer, checksums=None))
+                yield collection
+                self._finish(replace(pointer, edition=pointer.edition + 1), collection)
+
+    def _finish(self, pointer: _Pointer, collection: Collection | None = None) -> None:
+        """Name a collection, open or not, as the one in use, with the checksums of its files as they are now."""
+        now = replace(pointer, checksums=None if pointer.server else checksums(self.path / pointer.collection))
+        self._write(now)
+        if collection is not None:
+            self._opened = now, collection
+
+    def _read(self) -> _Pointer | None:
+        try:
+            pointer = _Pointer(**json.loads(self.pointer.read_text("utf-8")))
+            if Path(pointer.collection).name != pointer.collection:
+                raise ValueError(pointer.collection)
+            return pointer
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError):
+            found = f"{self.pointer.name} damaged"
+            raise UserError(f"Expected an index at {self.path}, found {found}. {self._advice}") from None
+
+    def _write(self, pointer: _Pointer) -> None:
+        replace_file(self.pointer, json.dumps(asdict(pointer)).encode())
 
 
-def _compare(part: Chroma | Catalogue, batch: Sequence[Document]) -> tuple[list[Document], list[Document]]:
-    """The documents that the part has not, and those that it has with other metadata.
+def _compare(collection: Collection, batch: Sequence[Document]) -> tuple[list[Document], list[Document]]:
+    """The documents that the collection has not, and those that it has with other metadata.
 
     An id is the hash of unit, method, rank and text: under one id the text is the same.
     """
-    stored = part.stored([document.id for document in batch])
+    stored = collection.stored([document.id for document in batch])
     new = [document for document in batch if document.id not in stored]
     stale = [document for document in batch if stored.get(document.id, document.metadata) != document.metadata]
     return new, stale

@@ -20,7 +20,7 @@ _AFTER = "(u.subject, u.hookpoint, u.dictionary, u.idx, -u.sign) > (?, ?, ?, ?, 
 
 
 def read(
-    connection: sqlite3.Connection, condition: str, parameters: Sequence[Any], limit: int = -1, skip: int = 0
+    connection: sqlite3.Connection, condition: str, parameters: Sequence[Any], limit: int = -1
 ) -> Iterator[Label]:
     """Those that meet an SQL condition on l (labels) and u (units), ordered by method, then unit."""
     cursor = connection.execute(
@@ -28,8 +28,8 @@ def read(
         "e.rank, e.text, e.validation, e.provenance, e.side, e.facets "
         "FROM labels l JOIN methods m ON m.id = l.method JOIN units u ON u.id = l.unit "
         f"LEFT JOIN explanations e ON e.id = l.explanation WHERE {condition} "
-        f"ORDER BY m.position, {UNIT_ORDER} LIMIT ? OFFSET ?",
-        (*parameters, limit, skip),
+        f"ORDER BY m.position, {UNIT_ORDER} LIMIT ?",
+        (*parameters, limit),
     )
     while page := cursor.fetchmany(_PAGE):
         ids = [row["explanation"] for row in page if row["explanation"] is not None]
@@ -42,17 +42,11 @@ def read(
             yield rows.label_of(row, scores.get(row["explanation"], ()))
 
 
-def page(
-    connection: sqlite3.Connection,
-    method: str,
-    states: Collection[State] | None,
-    explained: bool,
-    after: UnitId | None,
-    limit: int,
-    skip: int,
+def failed(
+    connection: sqlite3.Connection, method: str, states: Collection[State] | None, after: UnitId | None, limit: int
 ) -> tuple[list[Label], int]:
-    """As `Ledger.page`."""
-    condition = f"l.method = ? AND l.explanation IS {'NOT ' if explained else ''}NULL"
+    """As `Ledger.failed`."""
+    condition = "l.method = ? AND l.explanation IS NULL"
     parameters: list[Any] = [method]
     if states is not None:
         condition += f" AND l.state IN ({marks(states)})"
@@ -61,7 +55,7 @@ def page(
     if after is not None:
         condition += f" AND {_AFTER}"
         parameters += [after.subject, after.hookpoint, after.dictionary, after.index, -after.sign]
-    return list(read(connection, condition, parameters, limit, skip)), int(total)
+    return list(read(connection, condition, parameters, limit)), int(total)
 
 
 def scores(connection: sqlite3.Connection, method: str) -> Iterator[tuple[str, Score]]:

@@ -23,14 +23,16 @@ from neurogloss.store import labels, rows
 from neurogloss.store import work as works
 from neurogloss.store.candidates import replace as replace_candidates
 from neurogloss.store.database import connect, contents, marks, moment, readable, transaction
-from neurogloss.store.migrations import migrate, pending
+from neurogloss.store.documents import Documents, number
+from neurogloss.store.documents import write as write_document
 from neurogloss.store.outcomes import read as read_outcomes
 from neurogloss.store.outcomes import replace as replace_outcomes
+from neurogloss.store.schema import prepare, require_version
 
 FAILURES = frozenset(State(failure.value) for failure in Failure)
 """The states that stand for a failure and carry a reason."""
 
-_TABLES = ("migrations", "methods", "units", "explanations", "labels", "scores", "questions", "answers")
+_TABLES = ("methods", "units", "explanations", "labels", "scores", "questions", "answers")
 
 
 class Ledger:
@@ -57,19 +59,21 @@ class Ledger:
                 raise
 
     def _prepare(self, read_only: bool) -> None:
+        self.documents = Documents(self._connection, self.path)
+        """What filters, orders and words are looked up in."""
         if read_only:
-            if pending(self._connection, str(self.path)):
+            if not require_version(self._connection, self.path):
                 raise UserError(
-                    f"Expected a ledger of this version at {self.path}, found an older or unfinished one. "
-                    f"Bring it up to date with:  neurogloss index rebuild {self.path.parent}"
+                    f"Expected a ledger at {self.path}, found an unfinished one. Make it with:  "
+                    f"neurogloss label {self.path.parent}"
                 )
             return
-        pending(self._connection, str(self.path))
+        require_version(self._connection, self.path)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         with transaction(self._connection):
-            migrate(self._connection, str(self.path))
+            prepare(self._connection, self.path)
 
     def close(self) -> None:
         self._connection.close()
@@ -139,11 +143,14 @@ class Ledger:
             ValueError: a unit whose id does not read back.
         """
         with self._writing() as connection:
-            connection.executemany(
-                "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET statistics = excluded.statistics",
-                (rows.unit_row(unit, statistics) for unit, statistics in items),
-            )
+            for unit, statistics in items:
+                connection.execute(
+                    "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?) "
+                    "ON CONFLICT (id) DO UPDATE SET statistics = excluded.statistics",
+                    rows.unit_row(unit, statistics),
+                )
+                density = number(statistics.density)
+                connection.execute("UPDATE documents SET density = ? WHERE unit = ?", (density, str(unit)))
 
     def units(self) -> Iterator[UnitId]:
         """Every unit, ordered by subject, hookpoint, dictionary, index, the positive side first."""
@@ -210,6 +217,7 @@ class Ledger:
                 "attempts = attempts + 1, changed_at = excluded.changed_at",
                 (method, str(unit), state.value, reason),
             )
+            write_document(connection, unit, method)
             if work:
                 works.add(connection, method, unit, work)
 
@@ -246,6 +254,7 @@ class Ledger:
                 f"INSERT INTO scores VALUES ({marks(range(17))})",
                 [rows.score_row(explanation.id, score) for score in scores],
             )
+            write_document(connection, explanation.unit, explanation.method)
             if work:
                 works.add(connection, explanation.method, explanation.unit, work)
 
@@ -315,21 +324,16 @@ class Ledger:
             found = list(labels.read(self._connection, chosen, (json.dumps(list(ids)),)))
         return {label.explanation.id: label for label in found if label.explanation}
 
-    def page(
-        self,
-        method: str,
-        states: Collection[State] | None = None,
-        *,
-        explained: bool,
-        after: UnitId | None = None,
-        limit: int = 100,
-        skip: int = 0,
+    def failed(
+        self, method: str, states: Collection[State] | None = None, after: UnitId | None = None, limit: int = 100
     ) -> tuple[list[Label], int]:
-        """Labels of a method with an explanation or without, ordered as `units`, and how many there are of all.
+        """Labels of a method without an explanation, ordered as `units`, and how many there are in all.
 
-        Of the units that come after that one, `skip` are passed over, and `limit` given at most."""
+        Args:
+            after: only units that come later; at most `limit` labels are returned.
+        """
         with readable(self.path):
-            return labels.page(self._connection, method, states, explained, after, limit, skip)
+            return labels.failed(self._connection, method, states, after, limit)
 
     def candidates(self, unit: UnitId, method: str) -> list[Explanation]:
         """The unit's explanation and the losers, by rank."""

@@ -1,7 +1,7 @@
-"""Search over explanations, where the index finds and the ledger answers, and over contexts.
+"""Search over explanations, and over contexts.
 
-1. Dense: documents by the cosine of their vectors with the query's.
-2. Lexical: documents by BM25 of the query's words.
+1. Dense: documents by the cosine of their vectors with the query's (Chroma).
+2. Lexical: documents by BM25 of the query's words (FTS5).
 3. Hybrid: the sum over both lists of 1 / (60 + place), reciprocal rank fusion (Cormack, Clarke & Büttcher 2009).
 4. A filter decides before any of it which documents take part.
 5. Documents whose texts differ in case, white space and full stop only count as one; the best stands for all.
@@ -11,26 +11,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
-from typing import TypeAlias
-
-import numpy as np
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
-from neurogloss.protocols import Embedder, Float32
+from neurogloss.protocols import Float32
 from neurogloss.records import Label, State
-from neurogloss.store.catalogue import Catalogue, Entry
+from neurogloss.store.documents import Documents, Entry
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
 from neurogloss.store.where import Comparison, Condition, Joined, parse
 
 _FUSION = 60
 _LEAST = 100
-"""Of each list so many at least are fused."""
+"""Entries of each list that are fused at least."""
 
 
 class By(StrEnum):
@@ -41,19 +37,15 @@ class By(StrEnum):
     LEXICAL = "lexical"
 
 
-Nearest: TypeAlias = Callable[[Float32, int, Condition | None], list[int]]
-"""Rows nearest to a vector, how many at most, and the condition that they meet."""
-
-
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """A label whose explanation is near to the query."""
 
     label: Label
     similarity: float
-    """Cosine of query and explanation, in [-1, 1], to three digits; NaN where search went by words alone."""
+    """Cosine of query and explanation, in [-1, 1], to three digits; NaN if search went by words alone."""
     same: int = 1
-    """Labels that say the same, this one among them, as far as they pass the filter."""
+    """Labels that say the same and pass the filter, with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +54,9 @@ class ContextResult:
 
     id: str
     similarity: float
-    """As a SearchResult's."""
+    """As in SearchResult."""
     same: int = 1
-    """Contexts of the same text, this one among them."""
+    """Contexts of the same text, with this one."""
 
 
 def search(
@@ -77,133 +69,97 @@ def search(
     where: str = "",
     by: By = By.HYBRID,
 ) -> list[SearchResult]:
-    """The k labels whose explanations are nearest to `query`, best first.
+    """Returns the k labels whose explanations are nearest to `query`, best first.
 
-    Documents that the ledger no longer has so are left out, and others asked for in their place; labels
-    that the index does not have yet cannot be found, and filters see what it has of them (`Index.check` tells).
+    Labels that are not indexed yet are found by their words alone (`Index.check` counts them).
 
     Args:
-        query: words; or a unit, to whose explanation others are to be near. It is not found itself.
+        query: words; or a unit, whose explanation the others are compared with. The unit itself is not returned.
         states: only these.
         where: a filter, as in `neurogloss.store.where`.
 
     Raises:
-        UserError: there is no index yet, it cannot be read, the filter is none, or the unit is not in it.
+        UserError: there is no index, it cannot be read, `where` is not a filter, or the unit is not indexed.
     """
     if k < 1 or (states is not None and not states):
         return []
-    catalogue = index.catalogue
-    condition = condition_of(catalogue, states, where)
-    asked = _unit(catalogue, query) if isinstance(query, UnitId) else _words(index.embedder, query, by)
-    n = max(_LEAST, 4 * k)
-    while True:
-        lists = _lists(catalogue, index.nearest, asked, n, condition)
-        found = _current(ledger, _fused(catalogue, lists, asked.itself), k)
-        if len(found) >= k or all(len(rows) < n for rows in lists):
-            break
-        n *= 4
-    same, near = _measured(catalogue, asked, condition, [(row, entry) for row, entry, _ in found])
-    return [SearchResult(label, near[row], same[entry.words]) for row, entry, label in found]
+    condition = condition_of(ledger.documents, states, where)
+    found = _find(index, ledger.documents, query, k, condition, by)
+    labels = ledger.explained([entry.id for entry, _, _ in found])
+    return [SearchResult(labels[entry.id], near, same) for entry, near, same in found if entry.id in labels]
 
 
 def search_contexts(
-    catalogue: Catalogue, embedder: Embedder, query: str, k: int = 10, *, where: str = "", by: By = By.HYBRID
+    index: Index, contexts: Documents, query: str, k: int = 10, *, where: str = "", by: By = By.HYBRID
 ) -> list[ContextResult]:
-    """The k contexts nearest to `query`, best first, of a catalogue of contexts.
+    """Returns the k contexts nearest to `query`, best first.
 
     Raises:
-        UserError: there is none yet, it cannot be read, or the filter is none.
+        UserError: they are not indexed, the index cannot be read, or `where` is not a filter.
     """
-    condition = condition_of(catalogue, None, where)
-    asked = _words(embedder, query, by)
-    n = max(_LEAST, 4 * k)
-    groups = _fused(catalogue, _lists(catalogue, catalogue.nearest, asked, n, condition), None)
-    found = [group[0] for group in groups[:k]]
-    same, near = _measured(catalogue, asked, condition, found)
-    return [ContextResult(entry.id, near[row], same[entry.words]) for row, entry in found]
+    found = _find(index, contexts, query, k, condition_of(contexts, None, where), by)
+    return [ContextResult(entry.id, near, same) for entry, near, same in found]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the documents are to be near to."""
-
-    vector: Float32 | None
-    """None: by words alone."""
-    words: str = ""
-    """Empty: by the vector alone."""
-    itself: int | None = None
-    """A row that is not to be found."""
-
-
-def _words(embedder: Embedder, query: str, by: By) -> _Asked:
-    vector = None if by is By.LEXICAL else embedder.embed([query])[0]
-    return _Asked(vector, "" if by is By.DENSE else query)
-
-
-def _unit(catalogue: Catalogue, unit: UnitId) -> _Asked:
-    row = catalogue.row_of(unit)
-    if row is None:
-        raise UserError(f"Expected a unit with an explanation in the index, found none of {unit}.")
-    return _Asked(catalogue.vector(row), itself=row)
-
-
-def units(index: Index, where: str) -> set[UnitId]:
-    """Those with a label that passes the filter. Raises UserError where there is no index, or no filter."""
-    rows = index.catalogue.rows(parse(where, index.catalogue.fields()))
-    entries = index.catalogue.entries(rows.tolist()).values()
-    return {UnitId.parse(entry.unit) for entry in entries if entry.unit}
-
-
-def condition_of(catalogue: Catalogue, states: Collection[State] | None, where: str) -> Condition | None:
-    """That labels are in one of the states and pass the filter. Raises UserError where it is none."""
-    conditions = [parse(where, catalogue.fields())] if where else []
+def condition_of(documents: Documents, states: Collection[State] | None, where: str) -> Condition | None:
+    """That labels are in one of the states and pass the filter. Raises UserError if `where` is not a filter."""
+    conditions = [parse(where, documents.fields())] if where else []
     if states is not None:
         conditions.append(Comparison("state", "in", tuple(sorted(state.value for state in states))))
     return Joined(True, tuple(conditions)) if conditions else None
 
 
-def _lists(
-    catalogue: Catalogue, nearest: Nearest, asked: _Asked, n: int, condition: Condition | None
-) -> list[list[int]]:
-    """Rows, best first, of each way to search."""
-    dense = [] if asked.vector is None else [nearest(asked.vector, n, condition)]
-    lexical = [catalogue.matching(asked.words, n, condition)] if asked.words else []
-    return dense + lexical
+def units_where(documents: Documents, where: str) -> set[UnitId]:
+    """Units with a label that passes the filter. Raises UserError if `where` is not a filter."""
+    return documents.units(parse(where, documents.fields()))
 
 
-def _fused(catalogue: Catalogue, lists: list[list[int]], itself: int | None) -> list[list[tuple[int, Entry]]]:
-    """Groups of rows that say the same, best first; in each the rows in the order they were found."""
-    entries = catalogue.entries({row for rows in lists for row in rows} - {itself})
-    groups: dict[int, dict[int, Entry]] = {}
+def _find(
+    index: Index, documents: Documents, query: str | UnitId, k: int, condition: Condition | None, by: By
+) -> list[tuple[Entry, float, int]]:
+    """The k best entries, each with its cosine and how many say the same."""
+    vector, words, itself = _asked(index, documents, query, by)
+    n = max(_LEAST, 4 * k)
+    while True:
+        near = {} if vector is None else index.nearest(documents, vector, n, condition)
+        known = documents.entries(near)
+        dense = [known[id] for id in near if id in known]
+        lexical = documents.matching(words, n, condition) if words else []
+        found = _fused([dense, lexical], itself)
+        if len(found) >= k or max(len(near), len(lexical)) < n:
+            break
+        n *= 4
+    best = found[:k]
+    if vector is not None:
+        near |= index.cosines(documents, vector, [entry.id for entry in best if entry.id not in near])
+    same = documents.same([entry.words for entry in best], condition)
+    return [(entry, near.get(entry.id, math.nan), same.get(entry.words, 1)) for entry in best]
+
+
+def _asked(
+    index: Index, documents: Documents, query: str | UnitId, by: By
+) -> tuple[Float32 | None, str, int | None]:
+    """The vector to be near to, the words to look up, and the row that is not to be found."""
+    index.require()
+    if isinstance(query, str):
+        vector = None if by is By.LEXICAL else index.embedder.embed([query])[0]
+        return vector, "" if by is By.DENSE else query, None
+    entry = documents.of_unit(query)
+    known = index.vectors(documents, [entry.id]) if entry else {}
+    if entry is None or entry.id not in known:
+        raise UserError(f"Expected a unit with an explanation in the index, found none of {query}.")
+    return known[entry.id], "", entry.row
+
+
+def _fused(lists: Sequence[Sequence[Entry]], itself: int | None) -> list[Entry]:
+    """One entry for each text, the first that was found, best first."""
+    first: dict[int, Entry] = {}
     worth: Counter[int] = Counter()
-    for rows in lists:
-        words = dict.fromkeys(entries[row].words for row in rows if row in entries)
-        worth.update({word: 1 / (_FUSION + place) for place, word in enumerate(words, 1)})
-        for row in rows:
-            if row in entries:
-                groups.setdefault(entries[row].words, {})[row] = entries[row]
-    # The sort is stable: of equals, the first found stands first.
-    return [list(groups[word].items()) for word in sorted(groups, key=lambda word: -worth[word])]
-
-
-def _current(ledger: Ledger, groups: list[list[tuple[int, Entry]]], k: int) -> list[tuple[int, Entry, Label]]:
-    """Of each group the first that the ledger still has so, until there are k."""
-    found: list[tuple[int, Entry, Label]] = []
-    rest = iter(groups)
-    while len(found) < k and (some := list(islice(rest, k))):
-        labels = ledger.explained([entry.id for group in some for _, entry in group])
-        current = (
-            [(row, entry, labels[entry.id]) for row, entry in group if entry.id in labels] for group in some
-        )
-        found += [rows[0] for rows in current if rows]
-    return found[:k]
-
-
-def _measured(
-    catalogue: Catalogue, asked: _Asked, condition: Condition | None, found: list[tuple[int, Entry]]
-) -> tuple[Mapping[int, int], Mapping[int, float]]:
-    """How many say the same, by words; and the cosine, by row."""
-    rows = np.array(sorted(row for row, _ in found), np.int64)
-    cosines = np.full(len(rows), math.nan) if asked.vector is None else catalogue.cosines(asked.vector, rows)
-    near = dict(zip(rows.tolist(), cosines.tolist(), strict=True))
-    return catalogue.count([entry.words for _, entry in found], condition), near
+    for entries in lists:
+        others = [entry for entry in entries if entry.row != itself]
+        for entry in others:
+            first.setdefault(entry.words, entry)
+        for place, words in enumerate(dict.fromkeys(entry.words for entry in others), 1):
+            worth[words] += 1 / (_FUSION + place)  # type: ignore[assignment]
+    # The sort is stable: of equals, the first found comes first.
+    return sorted(first.values(), key=lambda entry: -worth[entry.words])

@@ -45,7 +45,9 @@ class Member:
 
     unit: UnitId
     text: str | None = None
-    """None where it has no explanation."""
+    """None if it has no explanation."""
+    document: str | None = None
+    """The explanation's id, by which its vector is found in the run's index."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,69 +1,77 @@
-"""Filters on labels, as people write them: `layer >= 10 and detection.auroc > 0.8 and state == "accepted"`.
+"""Filters on labels: `layer >= 10 and detection.auroc > 0.8 and state == "accepted"`.
 
-1. The text is parsed by Python's own grammar, in which `~` (text contains) takes the place of `@`; nothing is run.
-2. Only `and`, `or`, `not`, parentheses and comparisons of one field with constants are taken.
-3. Field and constants are checked: the field is known, a number stands where a number is, a state is a state.
-4. `not` goes down to the comparisons, each of which has its opposite: left are comparisons, `and` and `or`.
+`parse` checks a filter against the fields that exist and returns a `Condition`; `sql` turns that into a
+parametrised SQL expression over the table `documents d` (`neurogloss.store.schema`).
 
-What a label has no value for fits no comparison with it, nor the negation of one.
+A label without a value for a field meets no comparison with that field, and no negation of one: `not` is pushed
+down to the comparisons, each of which has an opposite.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
-import io
-import tokenize
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from neurogloss.errors import UserError
 from neurogloss.records import Side, State
 
-Constant: TypeAlias = str | int | float
+Constant: TypeAlias = str | float
 Fields: TypeAlias = Mapping[str, type]
-"""Name and type, `str` or `float`, of what can be filtered on."""
+"""Name and type (`str` or `float`) of each field."""
 
 CHOICES: Mapping[str, Collection[str]] = {
     "state": [state.value for state in State],
     "side": [side.value for side in Side],
 }
-_OPS = {
-    ast.Lt: "<",
-    ast.LtE: "<=",
-    ast.Gt: ">",
-    ast.GtE: ">=",
-    ast.Eq: "in",
-    ast.NotEq: "not in",
-    ast.In: "in",
-    ast.NotIn: "not in",
+COLUMNS: Mapping[str, type] = {
+    "unit": str,
+    "subject": str,
+    "hookpoint": str,
+    "layer": float,
+    "dictionary": str,
+    "method": str,
+    "state": str,
+    "side": str,
+    "density": float,
 }
+"""Fields that every label has or may have; each is a column of `documents`. Scores add more."""
+EXPLANATION = "explanation"
+"""The explanation's text, as a field."""
+_OPS = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "==": "in", "!=": "not in", "~": "~"}
 _OPPOSITE = {"<": ">=", "<=": ">", "in": "not in", "~": "not ~"}
 _OPPOSITE |= {opposite: op for op, opposite in _OPPOSITE.items()}
 _LARGEST = 1e300
 _LONGEST = 2000
-"""Characters: bounds how deep a filter nests."""
+"""Characters of a filter."""
+_DEEPEST = 100
+"""Nested parentheses and negations."""
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    | (?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    | (?P<word>[^\W\d][\w.-]*)
+    | (?P<sign><=|>=|==|!=|[<>~()\[\],]))""",
+    re.VERBOSE,
+)
 _FORM = 'FIELD == "text", FIELD >= 0.5, FIELD in ("a", "b") or FIELD ~ "part of it", joined by and, or, not'
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of one field with constants; false where the field has no value."""
+    """Compares one field with constants; false if the field has no value."""
 
     field: str
     op: str
     """`<`, `<=`, `>`, `>=` with one number; `in`, `not in` with any values; `~`, `not ~` with one text."""
     values: tuple[Constant, ...]
 
-    @property
-    def negated(self) -> bool:
-        return self.op.startswith("not ")
-
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Every part holds, or any of them: at least one part."""
+    """All of at least one part (`every`), or any of them."""
 
     every: bool
     parts: tuple[Condition, ...]
@@ -73,109 +81,177 @@ Condition: TypeAlias = Comparison | Joined
 
 
 def parse(text: str, fields: Fields) -> Condition:
-    """The condition that `text` states.
+    """Returns the condition that `text` states.
 
     Raises:
-        UserError: it is none, or names a field that is not there, or compares with what cannot be there.
+        UserError: `text` is not a filter, names an unknown field, or compares a field with the wrong type.
     """
-    text = text.strip()
-    source = _with_at_signs(text)
-    try:
-        tree = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        _refuse(text, "")
-    return _Compiler(source, text, fields).condition(tree, True)
+    parser = _Parser(text.strip(), fields)
+    condition = parser.any_of(True, 0)
+    if parser.next is not None:
+        parser.refuse()
+    return condition
 
 
-def _with_at_signs(text: str) -> str:
-    """`~` replaced by `@`, which Python reads between two operands; not within strings."""
-    try:
-        tokens = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type == tokenize.OP]
-    except (tokenize.TokenError, SyntaxError):
-        _refuse(text, "")
-    if "\n" in text or len(text) > _LONGEST or any(token.string == "@" for token in tokens):
-        _refuse(text, "")
-    characters = list(text)
-    for token in tokens:
-        if token.string == "~":
-            characters[token.start[1]] = "@"
-    return "".join(characters)
+class _Parser:
+    """Recursive descent, one token ahead. `holds` is False inside an odd number of `not`."""
 
+    def __init__(self, text: str, fields: Fields) -> None:
+        self._text, self._fields, self._at = text, fields, 0
+        if len(text) > _LONGEST or "\n" in text:
+            self.refuse()
+        self.advance()
 
-def _refuse(text: str, found: str) -> NoReturn:
-    raise UserError(f"Expected a filter of the form {_FORM}; found {found or text!r}. Mend what follows --where.")
+    def refuse(self, found: str = "") -> NoReturn:
+        raise UserError(f"Expected a filter of the form {_FORM}; found {found or repr(self._text)}. Fix --where.")
 
+    def advance(self) -> str:
+        """Returns the current token and reads the next one; its `kind` is a group of `_TOKEN`."""
+        current = getattr(self, "next", None) or ""
+        match = _TOKEN.match(self._text, self._at)
+        if match is None:
+            if self._text[self._at :].strip():
+                self.refuse()
+            self.next, self.kind = None, ""
+        else:
+            self.kind = match.lastgroup or ""
+            self.next, self._at = match[self.kind], match.end()
+        return current
 
-@dataclass(frozen=True, slots=True)
-class _Compiler:
-    source: str
-    text: str
-    fields: Fields
+    def take(self, *wanted: str) -> bool:
+        """Skips the current token if it is one of these."""
+        found = self.kind != "text" and self.next in wanted
+        if found:
+            self.advance()
+        return found
 
-    def condition(self, node: ast.expr, holds: bool) -> Condition:
-        """That the node holds, or that it does not."""
-        match node:
-            case ast.BoolOp(op=op, values=values):
-                every = isinstance(op, ast.And) is holds
-                return Joined(every, tuple(self.condition(value, holds) for value in values))
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return self.condition(operand, not holds)
-            case ast.Compare(left=left, ops=[op], comparators=[right]):
-                found = self.comparison(left, op, right)
-            case ast.BinOp(left=left, op=ast.MatMult(), right=right):
-                found = self.contains(left, right)
-            case _:
-                _refuse(self.text, self.written(node))
+    def any_of(self, holds: bool, depth: int) -> Condition:
+        parts = [self.all_of(holds, depth)]
+        while self.take("or"):
+            parts.append(self.all_of(holds, depth))
+        return parts[0] if len(parts) == 1 else Joined(not holds, tuple(parts))
+
+    def all_of(self, holds: bool, depth: int) -> Condition:
+        parts = [self.one(holds, depth)]
+        while self.take("and"):
+            parts.append(self.one(holds, depth))
+        return parts[0] if len(parts) == 1 else Joined(holds, tuple(parts))
+
+    def one(self, holds: bool, depth: int) -> Condition:
+        if depth > _DEEPEST:
+            self.refuse()
+        if self.take("not"):
+            return self.one(not holds, depth + 1)
+        if self.take("("):
+            inner = self.any_of(holds, depth + 1)
+            if not self.take(")"):
+                self.refuse()
+            return inner
+        found = self.comparison()
         return found if holds else replace(found, op=_OPPOSITE[found.op])
 
-    def comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Comparison:
-        field, written = self.field(left), _OPS.get(type(op), "")
-        if isinstance(op, ast.In | ast.NotIn):
-            if not isinstance(right, ast.Tuple | ast.List | ast.Set):
-                _refuse(self.text, self.written(right))
-            return Comparison(field, written, tuple(self.constant(field, item) for item in right.elts))
-        if not written:
-            _refuse(self.text, self.written(right))
-        if not isinstance(op, ast.Eq | ast.NotEq) and self.fields[field] is str:
-            raise UserError(f"{field} is text: compare it with ==, !=, in or ~, not with {written}.")
-        return Comparison(field, written, (self.constant(field, right),))
-
-    def contains(self, left: ast.expr, right: ast.expr) -> Comparison:
-        field = self.field(left)
-        if self.fields[field] is not str:
+    def comparison(self) -> Comparison:
+        if self.kind != "word":
+            self.refuse()
+        field = self.advance()
+        if self.kind == "text" or self.next not in (*_OPS, "in", "not"):
+            self.refuse()
+        written = self.advance()
+        if self.next is None or (written == "not" and not self.take("in")):
+            self.refuse()
+        self._require(field)
+        if written in ("in", "not"):
+            return Comparison(field, "in" if written == "in" else "not in", self.several(field))
+        op, is_text = _OPS[written], self._fields[field] is str
+        if op == "~" and not is_text:
             raise UserError(f"{field} is a number: compare it with ==, !=, <, <=, >, >= or in, not with ~.")
-        if not isinstance(right, ast.Constant) or not isinstance(right.value, str):
-            raise UserError(f"Expected text in quotes after {field} ~, found {self.written(right)}.")
-        return Comparison(field, "~", (right.value,))
+        if op in ("<", "<=", ">", ">=") and is_text:
+            raise UserError(f"{field} is text: compare it with ==, !=, in or ~, not with {op}.")
+        if op == "~":
+            if self.kind != "text":
+                raise UserError(f"Expected text in quotes after {field} ~, found {self.next or 'nothing'}.")
+            return Comparison(field, op, (self.quoted(self.advance()),))
+        return Comparison(field, op, (self.constant(field),))
 
-    def field(self, node: ast.expr) -> str:
-        name = self.written(node)
-        if name in self.fields:
-            return name
-        if not isinstance(node, ast.Name | ast.Attribute | ast.BinOp):
-            _refuse(self.text, name)
-        near = difflib.get_close_matches(name, self.fields, n=3, cutoff=0.5)
-        raise UserError(
-            f"Expected a field to filter on, found {name}; the nearest are {', '.join(near)}."
-            if near
-            else f"Expected a field to filter on, found {name}; there are {', '.join(sorted(self.fields))}."
-        )
+    def several(self, field: str) -> tuple[Constant, ...]:
+        closing = {"(": ")", "[": "]"}.get(self.next or "") if self.kind == "sign" else None
+        if closing is None:
+            self.refuse(self.next or "")
+        self.advance()
+        values: list[Constant] = []
+        while not self.take(closing):
+            values.append(self.constant(field))
+            if not self.take(",") and self.next != closing:
+                self.refuse()
+        return tuple(values)
 
-    def constant(self, field: str, node: ast.expr) -> Constant:
-        sign = 1
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            sign, node = -1, node.operand
-        value = node.value if isinstance(node, ast.Constant) else None
-        if self.fields[field] is str:
-            if not isinstance(value, str) or sign < 0:
-                raise UserError(f"{field} is text: compare it with text in quotes, not with {self.written(node)}.")
+    def constant(self, field: str) -> Constant:
+        if self.next is None or self.kind == "sign":
+            self.refuse()
+        kind, written = self.kind, self.advance()
+        if self._fields[field] is str:
+            if kind != "text":
+                raise UserError(f"{field} is text: compare it with text in quotes, not with {written}.")
+            value = self.quoted(written)
             if value not in CHOICES.get(field, (value,)):
                 raise UserError(f"{field} is one of {', '.join(CHOICES[field])}; found {value!r}.")
             return value
-        if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > _LARGEST:
-            raise UserError(f"{field} is a number: compare it with a number, not with {self.written(node)}.")
-        return sign * float(value)
+        if kind != "number" or abs(float(written)) > _LARGEST:
+            raise UserError(f"{field} is a number: compare it with a number, not with {written}.")
+        return float(written)
 
-    def written(self, node: ast.expr) -> str:
-        """As it stands in the text."""
-        return (ast.get_source_segment(self.source, node) or "").replace("@", "~")
+    def quoted(self, written: str) -> str:
+        """What a text in quotes says, with Python's escapes. SQLite takes no half surrogates."""
+        try:
+            return str(ast.literal_eval(written)).encode(errors="replace").decode()
+        except (SyntaxError, ValueError):
+            self.refuse(written)
+
+    def _require(self, name: str) -> None:
+        if name in self._fields:
+            return
+        near = difflib.get_close_matches(name, self._fields, n=3, cutoff=0.5)
+        raise UserError(
+            f"Expected a field to filter on, found {name}; the nearest are {', '.join(near)}."
+            if near
+            else f"Expected a field to filter on, found {name}; there are {', '.join(sorted(self._fields))}."
+        )
+
+
+def sql(condition: Condition | None, numbers: Mapping[str, int], few: bool = False) -> tuple[str, list[Any]]:
+    """Returns an SQL expression over `documents d`, and its parameters.
+
+    Args:
+        condition: None lets every row pass.
+        numbers: the id in `fields` of each field that is in the table `numbers`.
+        few: for a query that looks at few rows only: scores are looked up row by row, not in their index.
+    """
+    if condition is None:
+        return "1", []
+    if isinstance(condition, Joined):
+        parts = [sql(part, numbers, few) for part in condition.parts]
+        joint = " AND " if condition.every else " OR "
+        return f"({joint.join(part for part, _ in parts)})", [each for _, some in parts for each in some]
+    name = condition.field
+    if name == EXPLANATION:
+        return _compare("(SELECT text FROM document_texts t WHERE t.id = d.id)", condition)
+    if name in COLUMNS or name not in numbers:
+        return _compare(f"d.{name}", condition)
+    compared, parameters = _compare("value", condition)
+    start = (
+        "EXISTS (SELECT 1 FROM numbers WHERE document = d.id AND"
+        if few
+        else "d.id IN (SELECT document FROM numbers WHERE"
+    )
+    return f"{start} field = ? AND {compared})", [numbers[name], *parameters]
+
+
+def _compare(value: str, comparison: Comparison) -> tuple[str, list[Any]]:
+    negated, op = comparison.op.startswith("not "), comparison.op.removeprefix("not ")
+    if op == "~":
+        return f"instr(lower({value}), lower(?)) {'=' if negated else '>'} 0", [comparison.values[0]]
+    if op == "in":
+        marks = ", ".join("?" * len(comparison.values))
+        known = f"{value} IS NOT NULL AND " if negated else ""
+        return f"({known}{value} {comparison.op.upper()} ({marks}))", [*comparison.values]
+    return f"{value} {op} ?", [comparison.values[0]]

@@ -1,8 +1,8 @@
 """The runs that are served, open for reading by several threads at once.
 
-1. Ledger and index of a run are opened by pairs, kept open, and lent to one request at a time: their statements,
-   columns and vectors stay warm.
-2. What lies on disk under their names is looked at before each: where it is another file, the pair is opened anew.
+1. A run's ledger is opened several times; each connection is kept open and lent to one request at a time. The
+   index is opened once, and serves all requests.
+2. If another file lies under the ledger's name, it is opened anew. The index looks after itself.
 3. The embedding model is one for all, used by one thread at a time; the latest queries' vectors are kept.
 """
 
@@ -34,7 +34,7 @@ from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
 from neurogloss.web.problems import not_found
 
-PAIRS = 4
+OPEN = 4
 """Requests that read one run at a time; others wait."""
 QUERIES = 1_000
 """Vectors kept."""
@@ -64,14 +64,6 @@ class Opened:
     ledger: Ledger
     index: Index
 
-    @property
-    def indexed(self) -> bool:
-        return self.index.catalogue.exists()
-
-    def close(self) -> None:
-        self.ledger.close()
-        self.index.close()
-
 
 class Reader:
     """One run."""
@@ -80,8 +72,9 @@ class Reader:
         self.name = name
         self.folder = RunFolder(path).require()
         self._embedder = embedder
-        self._room, self._lock = Semaphore(PAIRS), Lock()
-        self._idle: list[tuple[object, Opened]] = []
+        self._index = Index(self.folder.index, embedder)
+        self._room, self._lock = Semaphore(OPEN), Lock()
+        self._idle: list[tuple[object, Ledger]] = []
         self._collected: tuple[object, Run] | None = None
         self._remembered: dict[object, tuple[str, Any]] = {}
         self._making: dict[object, Lock] = {}
@@ -89,49 +82,40 @@ class Reader:
 
     def state(self) -> str:
         """Changes with whatever is written to the run: ledger, index, cache."""
-        found = [
-            _stamp(Path(f"{path}{end}")) for path in (self.folder.ledger, self._catalogue) for end in ("", "-wal")
-        ]
-        return blake2b(repr([*found, _stamp(self._manifest)]).encode(), digest_size=9).hexdigest()
+        ledger = self.folder.ledger
+        files = (ledger, Path(f"{ledger}-wal"), self._index.pointer, self._manifest)
+        return blake2b(repr([_stamp(path) for path in files]).encode(), digest_size=9).hexdigest()
 
     @contextmanager
     def opened(self) -> Iterator[Opened | None]:
         """Ledger and index, what is read of the ledger being of one moment; None where nothing was labelled."""
         with self._room, ExitStack() as stack:
-            files = self._files()
-            pair = self._take(files)
-            if pair is None:
+            file = _stamp(self.folder.ledger)[:2]
+            ledger = self._take(file)
+            if ledger is None:
                 yield None
                 return
             try:
-                stack.enter_context(pair.ledger.reading())
-                yield pair
+                stack.enter_context(ledger.reading())
+                yield Opened(ledger, self._index)
                 stack.close()
             except BaseException:
                 stack.close()
-                pair.close()
+                ledger.close()
                 raise
             with self._lock:
-                self._idle.append((files, pair))
+                self._idle.append((file, ledger))
 
-    def _take(self, files: object) -> Opened | None:
+    def _take(self, file: object) -> Ledger | None:
         with self._lock:
-            old, self._idle = self._idle, [each for each in self._idle if each[0] == files]
+            old, self._idle = self._idle, [each for each in self._idle if each[0] == file]
             found = self._idle.pop()[1] if self._idle else None
-        for made_of, pair in old:
-            if made_of != files:
-                pair.close()
+        for made_of, ledger in old:
+            if made_of != file:
+                ledger.close()
         if found is None and self.folder.ledger.is_file():
-            found = Opened(Ledger(self.folder.ledger, read_only=True), Index(self.folder.index, self._embedder))
+            found = Ledger(self.folder.ledger, read_only=True)
         return found
-
-    def _files(self) -> object:
-        """Which files lie there: while one is open, its number goes to no other."""
-        return [_stamp(path)[:2] for path in (self.folder.ledger, self._catalogue)]
-
-    @property
-    def _catalogue(self) -> Path:
-        return self.folder.index / "explanations.sqlite"
 
     @property
     def _manifest(self) -> Path:
@@ -140,8 +124,9 @@ class Reader:
     def close(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
-        for _, pair in idle:
-            pair.close()
+        for _, ledger in idle:
+            ledger.close()
+        self._index.close()
 
     # --- what was collected -----------------------------------------------------------------------
 
@@ -234,7 +219,7 @@ def _pictures(cache: Cache) -> dict[str, str]:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Identity, time and size of a file; empty if it is missing or holds nothing, as a new write-ahead log does."""
+    """Identity, time and size of a file; empty if it is missing or empty, as a new write-ahead log is."""
     try:
         found = os.stat(path)
     except OSError:

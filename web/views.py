@@ -177,7 +177,7 @@ def run(reader: Reader, live: bool) -> schemas.Run:
     with reader.opened() as opened:
         methods = [_method(opened.ledger, *each) for each in _newest_first(opened.ledger)] if opened else []
         places = opened.ledger.places() if opened and not manifest else {}
-        fields = opened.index.catalogue.fields() if opened and opened.indexed else {}
+        fields = opened.ledger.documents.fields() if opened else {}
     if manifest:
         # A signed unit has two sides.
         sites = [(at["hookpoint"], at["dictionary"], at["units"] * (1 + at["signed"])) for at in manifest["sites"]]

@@ -244,7 +244,7 @@ def test_the_index_is_checked_and_mended(invoke: Invoke, run_copy: Path, small_l
     accept(run_copy, small_labels[0])
     stale = invoke("index", "check", run_copy)
     assert stale.code == 1
-    assert stale.out == f"0 missing, 1 stale, 0 extra. Mend it with:  neurogloss index rebuild {run_copy}\n"
+    assert stale.out == f"0 missing, 1 stale, 0 extra. Fix it with:  neurogloss index rebuild {run_copy}\n"
     (row,) = invoke("index", "check", run_copy, "--json").rows
     assert small_labels[0].explanation is not None
     assert row == {"missing": [], "stale": [small_labels[0].explanation.id], "extra": []}
@@ -301,18 +301,11 @@ def test_help(invoke: Invoke, arguments: list[str]) -> None:
     assert "Usage: neurogloss" in shown.out
 
 
-def test_labels_of_an_earlier_version_are_read_again_after_index_rebuild(invoke: Invoke, tmp_path: Path) -> None:
-    written = Path(__file__).parents[1] / "store" / "formats" / "ledger-0001.sql"
+def test_labels_of_an_earlier_version_are_refused_with_the_way_out(invoke: Invoke, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     with closing(sqlite3.connect(run / "ledger.sqlite")) as connection:
-        connection.executescript(written.read_text(encoding="utf-8"))
-    (run / "cache").mkdir()
-    (run / "cache" / "manifest.json").write_text('{"version": 1, "complete": true}', encoding="utf-8")
-    refused = invoke("status", run, "--labels")
-    assert refused.code == 2 and f"neurogloss index rebuild {run}" in refused.err
-    assert invoke("index", "rebuild", run).code == 0
-    assert "the words v, ee, c" in invoke("status", run, "--labels").out
-    assert [row["label"]["state"] for row in invoke("search", "words", "--run", run, "--json").rows] == 2 * [
-        "rejected"
-    ]
+        connection.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_at TEXT)")
+    for command in (["status", run, "--labels"], ["search", "words", "--run", run], ["index", "rebuild", run]):
+        refused = invoke(*command)
+        assert refused.code == 2 and f"neurogloss export {run} labels.jsonl --format jsonl" in refused.err

@@ -80,7 +80,7 @@ def test_one_thing_to_search_by(invoke: Invoke, small_run: Path, arguments: list
 
 def test_a_server_that_is_not_there(invoke: Invoke, run_copy: Path) -> None:
     for url, found in (("http://127.0.0.1:9", "Expected a Chroma server"), ("nowhere", "Expected the URL")):
-        ended = invoke("index", "rebuild", run_copy, "--chroma", url)
+        ended = invoke("index", "rebuild", run_copy, "--server", url)
         assert ended.code == 2 and found in ended.err
     assert invoke("index", "rebuild", run_copy).code == 0
     assert invoke("index", "check", run_copy).out == "index and ledger agree\n"

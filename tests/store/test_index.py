@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from neurogloss.errors import UserError
 from neurogloss.records import Interval, State
-from neurogloss.store.chroma import COLLECTION
 from neurogloss.store.index import Index, IndexCheck, SyncReport
 from neurogloss.store.ledger import Ledger
 from neurogloss.store.where import parse
@@ -38,16 +41,20 @@ def index(tmp_path, embedder) -> Iterator[Index]:
 
 def collection(index: Index):
     """Chroma's own handle, to see and to spoil what is stored."""
-    return index._chroma._client.get_collection(COLLECTION, embedding_function=None)
+    return index._opened[1]._collection
 
 
-def texts(index: Index, vector, k: int = 10, where: str = "") -> list[str]:
-    """What is nearest, in words; of both parts alike."""
-    rows = index.nearest(vector, k, parse(where, index.catalogue.fields()) if where else None)
-    ids = [index.catalogue.entries([row])[row].id for row in rows]
-    found = collection(index).get(ids=ids)
-    said = dict(zip(found["ids"], found["documents"], strict=True))
-    return [said[id] for id in ids]
+def nearest(index: Index, ledger: Ledger, text: str, k: int = 10, where: str = "") -> list[str]:
+    """What is nearest to a text, in words."""
+    condition = parse(where, ledger.documents.fields()) if where else None
+    found = index.nearest(ledger.documents, index.embedder.embed([text])[0], k, condition)
+    assert [*found.values()] == sorted(found.values(), reverse=True)
+    said = {document.id: document.text for document in ledger.documents}
+    return [said[id] for id in found if id in said]
+
+
+def folders(index: Index) -> list[Path]:
+    return [path for path in index.path.iterdir() if path.is_dir()]
 
 
 def test_sync_stores_the_chosen_explanations_with_flat_metadata(ledger, index, explanation, score, unit):
@@ -74,8 +81,6 @@ def test_sync_stores_the_chosen_explanations_with_flat_metadata(ledger, index, e
         "detection.floor": 0.5,
         "detection.excess_low": 0.1,
     }
-    assert index.catalogue.stored(metadata) == metadata
-    assert index.catalogue.fields()["detection.floor"] is float and index.catalogue.fields()["unit"] is str
     assert "layer" not in metadata[explanation(0, CODE, hookpoint="embed").id]
     assert index.check(ledger).ok
 
@@ -93,10 +98,11 @@ def test_sync_embeds_only_new_texts(ledger, index, embedder, explanation, score,
     assert index.sync(ledger) == SyncReport(0, 2, 0, 1)
     assert embedder.embedded == []
     ids = [explanation(0, DAYS).id, explanation(1, CITIES).id]
-    for found in (index.catalogue.stored(ids), index._chroma.stored(ids)):
-        assert found[ids[0]]["state"] == "rejected" and found[ids[0]]["detection"] == 0.9
-        assert "detection.floor" not in found[ids[0]] and "detection.excess_low" not in found[ids[0]]
-        assert found[ids[1]]["state"] == "transport"
+    found = collection(index).get(ids=ids)
+    metadata = dict(zip(found["ids"], found["metadatas"], strict=True))
+    assert metadata[ids[0]]["state"] == "rejected" and metadata[ids[0]]["detection"] == 0.9
+    assert "detection.floor" not in metadata[ids[0]] and "detection.excess_low" not in metadata[ids[0]]
+    assert metadata[ids[1]]["state"] == "transport"
 
     ledger.record_explained(explanation(0, "months"), [])
     assert index.sync(ledger) == SyncReport(added=1, changed=0, removed=1, unchanged=2)
@@ -106,6 +112,8 @@ def test_sync_embeds_only_new_texts(ledger, index, embedder, explanation, score,
 
 def test_batches_and_pages_lose_nothing(ledger, index, statistics, unit, explanation, monkeypatch):
     monkeypatch.setattr("neurogloss.store.index._BATCH", 2)
+    monkeypatch.setattr("neurogloss.store.documents._PAGE", 2)
+    monkeypatch.setattr("neurogloss.store.chroma._PAGE", 2)
     index.sync(ledger)
     ledger.record_explained(explanation(2, "months"), [])
     for i in range(2):
@@ -128,39 +136,37 @@ def test_check_finds_a_missing_a_stale_and_an_extra_row_and_writes_nothing(ledge
     assert index.check(ledger).ok
 
 
-def test_without_an_index_everything_is_missing_and_nothing_is_made(ledger, index, embedder):
+def test_without_an_index_everything_is_missing_and_nothing_is_made(ledger, index):
     assert len(index.check(ledger).missing) == 3
     assert not index.path.exists()
     with pytest.raises(UserError, match=r"found none.*neurogloss index rebuild .*run$"):
-        index.nearest(embedder.embed([DAYS])[0], 1)
+        nearest(index, ledger, DAYS)
 
 
-def test_either_part_that_differs_is_found_and_mended(ledger, index, explanation, embedder):
+@pytest.mark.parametrize(
+    ("few", "broad"), [(1, 2), (0, 2), (0, 0)], ids=["every cosine", "by ids", "filtered after"]
+)
+def test_each_road_to_what_passes_a_filter_gives_the_same(ledger, index, monkeypatch, few, broad):
+    monkeypatch.setattr("neurogloss.store.index.FEW", few)
+    monkeypatch.setattr("neurogloss.store.index.BROAD", broad)
     index.sync(ledger)
-    days, cities = explanation(0, DAYS).id, explanation(1, CITIES).id
-    index.catalogue.remove([days])
-    collection(index).delete(ids=[cities])
-    assert index.check(ledger) == IndexCheck(missing=(days, cities), stale=(), extra=())
-    embedder.embedded.clear()
-    assert index.sync(ledger) == SyncReport(added=2, changed=0, removed=0, unchanged=1)
-    assert sorted(embedder.embedded) == sorted([DAYS, CITIES])
-    assert index.check(ledger).ok
+    asked = "the day of the names"
+    assert nearest(index, ledger, asked) == [DAYS, CITIES, CODE]
+    assert nearest(index, ledger, asked, where="layer >= 1") == [DAYS, CITIES]
+    assert nearest(index, ledger, asked, 1, where="layer >= 1 and not state == 'accepted'") == [CITIES]
+    assert nearest(index, ledger, asked, 1, where="hookpoint == 'embed'") == [CODE], (
+        "it is not among the nearest two"
+    )
+    assert nearest(index, ledger, asked, where="layer == 99") == []
 
 
-def test_exact_and_approximate_neighbours_agree(ledger, index, embedder, monkeypatch):
+@pytest.mark.parametrize("few", [1, 0])
+def test_labels_that_are_not_indexed_yet_are_passed_over(ledger, index, explanation, monkeypatch, few):
+    monkeypatch.setattr("neurogloss.store.index.FEW", few)
     index.sync(ledger)
-    [vector] = embedder.embed(["the day of the names"])
-    exact = texts(index, vector)
-    assert exact[0] == DAYS and len(exact) == 3
-    assert texts(index, vector, where="layer >= 1") == [DAYS, CITIES]
-    assert texts(index, vector, 1, where="layer >= 1 and not state == 'accepted'") == [CITIES]
-    monkeypatch.setattr("neurogloss.store.index.EXACT_ROWS", 0)
-    assert texts(index, vector) == exact
-    assert texts(index, vector, where="layer >= 1") == [DAYS, CITIES]
-    assert exact[2] == CODE, "it is not in the graph's first answer, of one"
-    assert texts(index, vector, 1, where="hookpoint == 'embed'") == [CODE]
-    monkeypatch.setattr("neurogloss.store.index._ASKED", (1,))
-    assert texts(index, vector, 1, where="hookpoint == 'embed'") == [CODE], "exact where the graph has none"
+    ledger.record_explained(explanation(2, "months of the year"), [])
+    assert nearest(index, ledger, DAYS, where="layer >= 1") == [DAYS, CITIES]
+    assert nearest(index, ledger, DAYS, where="unit ~ 'neurons/2'") == []
 
 
 def test_another_embedder_is_refused_until_the_index_is_rebuilt(ledger, index, make_embedder):
@@ -168,67 +174,77 @@ def test_another_embedder_is_refused_until_the_index_is_rebuilt(ledger, index, m
     index.close()
     for other in (make_embedder("other"), make_embedder("words", dimension=32)):
         with Index(index.path, other) as second:
-            for use in (second.sync, second.check, lambda _, second=second: second.catalogue.rows()):
+            for use in (second.sync, second.check, lambda _, second=second: nearest(second, ledger, DAYS)):
                 with pytest.raises(UserError, match=r"words \(64 dimensions\).*index rebuild"):
                     use(ledger)
     with Index(index.path, make_embedder("words", dimension=32)) as second:
         assert second.rebuild(ledger) == SyncReport(3, 0, 0, 0)
-        assert texts(second, second.embedder.embed([DAYS])[0], 1) == [DAYS]
-        assert len([path for path in index.path.iterdir() if path.is_dir()]) <= 1
+        assert nearest(second, ledger, DAYS, 1) == [DAYS]
+        assert len(folders(index)) == 1, "the old one is gone"
 
 
-def test_a_folder_that_chroma_cannot_read_is_named_and_can_be_rebuilt(ledger, index):
-    index.path.mkdir(parents=True)
-    (index.path / "chroma.sqlite3").write_text("no database " * 500, encoding="utf-8")
-    for use in (index.sync, index.check):
-        with pytest.raises(UserError, match=r"cannot read.*neurogloss index rebuild .*run$"):
-            use(ledger)
-    assert index.rebuild(ledger) == SyncReport(3, 0, 0, 0)
-    assert index.check(ledger).ok
-
-
-def test_a_truncated_index_is_named_and_can_be_rebuilt(ledger, index, embedder):
+def test_the_index_of_another_run_is_refused(tmp_path, ledger, index, unit, statistics, explanation, embedder):
     index.sync(ledger)
     index.close()
-    file = index.path / "chroma.sqlite3"
-    file.write_bytes(file.read_bytes()[:100_000])
-    for _ in range(2):
-        with Index(index.path, embedder) as again, pytest.raises(UserError, match="cannot read"):
-            again.check(ledger)
-    with Index(index.path, embedder) as again:
-        assert again.rebuild(ledger) == SyncReport(3, 0, 0, 0)
-        assert texts(again, embedder.embed([DAYS])[0], 1) == [DAYS]
+    with Ledger(tmp_path / "other" / "ledger.sqlite") as other:
+        other.add_method("m1", {})
+        other.add_units([(unit(0), statistics)])
+        other.record_explained(explanation(0, DAYS), [])
+        shutil.copytree(index.path, tmp_path / "other" / "index")
+        with Index(tmp_path / "other" / "index", embedder) as copied:
+            for use in (copied.sync, copied.check, lambda ledger: nearest(copied, ledger, DAYS)):
+                with pytest.raises(UserError, match=r"another run.*neurogloss index rebuild .*other$"):
+                    use(other)
+            copied.rebuild(other)
+            assert copied.check(other).ok
 
 
-@pytest.mark.parametrize(
-    ("file", "kept", "found"),
-    [("explanations.sqlite", 30_000, "SQLite cannot read"), ("explanations.f16", 100, "Expected 3 vectors")],
-)
-def test_a_truncated_catalogue_is_named_and_can_be_rebuilt(ledger, index, embedder, file, kept, found):
+def test_a_moved_run_takes_its_index_along(tmp_path, ledger, index, embedder):
     index.sync(ledger)
     index.close()
-    path = index.path / file
-    path.write_bytes(path.read_bytes()[:kept])
-    with Index(index.path, embedder) as again, pytest.raises(UserError, match=f"{found}.*index rebuild"):
-        again.check(ledger)
-    with Index(index.path, embedder) as again:
-        assert again.rebuild(ledger) == SyncReport(3, 0, 0, 0)
-        assert again.check(ledger).ok
+    shutil.copytree(tmp_path / "run", tmp_path / "moved")
+    with (
+        Ledger(tmp_path / "moved" / "ledger.sqlite") as moved,
+        Index(tmp_path / "moved" / "index", embedder) as there,
+    ):
+        assert there.check(moved).ok and nearest(there, moved, DAYS, 1) == [DAYS]
 
 
-def test_rebuild_leaves_files_alone_that_are_no_index(ledger, index):
+def test_rebuild_leaves_other_files_alone(ledger, index):
     index.path.mkdir(parents=True)
     (index.path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(UserError, match="other files"):
-        index.rebuild(ledger)
-    assert (index.path / "thesis.txt").exists()
+    index.rebuild(ledger)
+    assert (index.path / "thesis.txt").exists() and index.check(ledger).ok
 
 
-def test_an_index_is_brought_up_to_date_by_another_process(ledger, index, embedder, explanation):
+def test_an_index_that_another_process_changed_is_opened_anew(ledger, index, embedder, explanation):
     index.sync(ledger)
-    index.close()
-    ledger.record_explained(explanation(2, "months"), [])
-    with Index(index.path, embedder) as again:
-        assert again.check(ledger).missing == (explanation(2, "months").id,)
-        assert again.sync(ledger) == SyncReport(added=1, changed=0, removed=0, unchanged=3)
-        assert again.check(ledger).ok
+    with Index(index.path, embedder) as reader:
+        assert nearest(reader, ledger, "months", 1, "unit ~ 'neurons/'") in ([DAYS], [CITIES])
+        ledger.record_explained(explanation(2, "months"), [])
+        command = [sys.executable, "-c", SYNC, str(ledger.path), str(index.path), str(Path(__file__).parents[2])]
+        subprocess.run(command, check=True)
+        assert nearest(reader, ledger, "months", 1) == ["months"]
+        index.rebuild(ledger)
+        assert nearest(reader, ledger, "months", 1) == ["months"]
+        assert index.check(ledger).ok and reader.check(ledger).ok
+
+
+SYNC = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from neurogloss.store.index import Index
+from neurogloss.store.ledger import Ledger
+from tests.store.conftest import WordEmbedder
+
+with Ledger(Path(sys.argv[1])) as ledger, Index(Path(sys.argv[2]), WordEmbedder()) as index:
+    index.sync(ledger)
+"""
+
+
+def test_vectors_are_those_of_the_texts(ledger, index, embedder, explanation):
+    index.sync(ledger)
+    found = index.vectors(ledger.documents, [explanation(0, DAYS).id, "b2:stranger"])
+    assert [*found] == [explanation(0, DAYS).id]
+    assert found[explanation(0, DAYS).id] == pytest.approx(embedder.embed([DAYS])[0], abs=1e-6)

@@ -334,10 +334,22 @@ def test_a_folder_and_an_unfinished_ledger_are_refused(tmp_path):
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_ledger_of_a_newer_version_is_refused(ledger, read_only):
     with sqlite3.connect(ledger.path) as connection:
-        connection.execute("INSERT INTO migrations (name) VALUES ('9999_future')")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(UserError, match=r"9999_future.*pip install --upgrade"):
+    with pytest.raises(UserError, match=r"newer version .*format 3.*pip install --upgrade"):
         Ledger(ledger.path, read_only=read_only)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_ledger_of_an_earlier_version_is_refused_with_the_way_out(tmp_path, read_only):
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_at TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"earlier version .*neurogloss export .* neurogloss import"):
+        Ledger(path, read_only=read_only)
+    assert path.read_bytes() == before
 
 
 WRITER = """
@@ -434,21 +446,20 @@ def paged(ledger, unit, explanation, score) -> Ledger:
     return ledger
 
 
-def test_pages_follow_the_order_of_units(paged, unit):
+def test_failed_labels_come_in_pages_in_the_order_of_units(paged, unit):
+    paged.record_failure(unit(2), "m1", State.TRANSPORT, "down")  # it keeps its explanation
+
     def ask(**more):
-        labels, total = paged.page("m1", **{"explained": True, **more})
+        labels, total = paged.failed("m1", **more)
         return [(label.unit.index, label.unit.sign) for label in labels], total
 
-    assert ask() == ([(0, 1), (0, -1), (2, 1), (2, -1)], 4)
-    assert ask(limit=2) == ([(0, 1), (0, -1)], 4)
-    assert ask(after=unit(0, -1), limit=1) == ([(2, 1)], 4)
-    assert ask(after=unit(0), skip=1, limit=9) == ([(2, 1), (2, -1)], 4)
-    assert ask(after=unit(1)) == ([(2, 1), (2, -1)], 4)  # a unit that is not there has its place, too
-    assert ask(states=[State.ACCEPTED]) == ([(2, 1)], 1)
-    assert ask(explained=False) == ([(10, 1), (10, -1)], 2)
-    assert ask(explained=False, states=[State.REFUSAL]) == ([(10, 1)], 1)
+    assert ask() == ([(10, 1), (10, -1)], 2)
+    assert ask(limit=1) == ([(10, 1)], 2)
+    assert ask(after=unit(10)) == ([(10, -1)], 2)
+    assert ask(after=unit(3)) == ([(10, 1), (10, -1)], 2)  # a unit without a label has its place, too
+    assert ask(states=[State.REFUSAL]) == ([(10, 1)], 1)
     assert ask(states=[]) == ([], 0)
-    assert paged.page("m0", explained=True) == ([], 0)
+    assert paged.failed("m0") == ([], 0)
 
 
 def test_scores_are_those_of_the_labels_in_their_order(paged):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from neurogloss.errors import UserError
-from neurogloss.records import State
+from neurogloss.records import Explanation, State
 from neurogloss.store.database import busy_or_full
-from neurogloss.store.documents import Document, documents
 from neurogloss.store.index import Index
 from neurogloss.store.ledger import Ledger
+from neurogloss.store.search import By, search
 
 UNITS = 300
 
@@ -54,36 +53,6 @@ def test_a_full_disk_is_named_and_what_was_recorded_stays(ledger, unit, explanat
         assert opened.label(unit(0)).explanation.text == "long " * 10_000
 
 
-def test_a_disk_that_fills_up_under_the_catalogue_leaves_it_as_it_was(tmp_path, ledger, embedder):
-    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
-        some = list(documents(opened))
-        catalogue = index.catalogue
-        catalogue.add(some[:10], embedder.embed([document.text for document in some[:10]]))
-        fill_up(catalogue._connection)
-        vectors = embedder.embed([document.text for document in some[10:]])
-        with pytest.raises(UserError, match=r"Expected room to write .*explanations.sqlite"):
-            catalogue.add(some[10:], vectors)
-        assert len(catalogue) == 10 and catalogue.rows().tolist() == list(range(10))
-        catalogue.add(some[10:], vectors)
-        assert len(catalogue) == UNITS
-        assert catalogue.cosines(vectors[-1], np.array([UNITS - 1])) == pytest.approx([1], abs=1e-3)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-def test_no_room_for_vectors_leaves_no_row_without_one(tmp_path, ledger, embedder):
-    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
-        [document, other, *_] = documents(opened)
-        index.catalogue.add([document], embedder.embed([document.text]))
-        vectors = index.path / "explanations.f16"
-        vectors.rename(vectors.with_suffix(".kept"))
-        vectors.symlink_to("/dev/full")
-        with pytest.raises(OSError, match="No space left"):
-            index.catalogue.add([other], embedder.embed([other.text]))
-        vectors.unlink()
-        vectors.with_suffix(".kept").rename(vectors)
-        assert [*index.catalogue.ids()] == [document.id]
-
-
 def spoil(path: Path, pages: Callable[[int], bool]) -> None:
     """Overwrite pages of an SQLite file."""
     connection = sqlite3.connect(path)
@@ -99,7 +68,7 @@ def spoil(path: Path, pages: Callable[[int], bool]) -> None:
 
 @pytest.mark.parametrize("read_only", [True, False])
 def test_damaged_pages_of_a_ledger_are_named_by_whatever_meets_them(ledger, unit, explanation, read_only):
-    spoil(ledger, lambda page: page > 20)
+    spoil(ledger, lambda page: page > 60)
     before = ledger.read_bytes()
 
     def uses(opened):
@@ -116,17 +85,6 @@ def test_damaged_pages_of_a_ledger_are_named_by_whatever_meets_them(ledger, unit
             with pytest.raises(UserError, match=r"ledger.sqlite, found: .*malformed.*\.recover"):
                 use()
     assert ledger.read_bytes() == before
-
-
-def test_a_catalogue_with_damaged_pages_is_named_and_can_be_rebuilt(tmp_path, ledger, embedder):
-    with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
-        index.sync(opened)
-        index.close()
-        spoil(index.path / "explanations.sqlite", lambda page: page > 20)
-        with pytest.raises(UserError, match=r"SQLite cannot read: .*malformed.*neurogloss index rebuild"):
-            index.check(opened)
-        index.rebuild(opened)
-        assert index.check(opened).ok
 
 
 HOLDING = """
@@ -153,69 +111,6 @@ def test_a_ledger_that_another_process_holds_is_named(ledger, unit, monkeypatch)
         opened.record_failure(unit(0), "m1", State.TRANSPORT, "down")
 
 
-DYING = """
-import os, signal, sqlite3, sys
-from pathlib import Path
-import numpy as np
-from neurogloss.store.catalogue import Catalogue
-from neurogloss.store.documents import Document
-
-class Embedder:
-    name, dimension = "words", 64
-
-def write(folder, moment):
-    folder.mkdir(parents=True)
-    left, connect = moment, sqlite3.connect
-    def counted(statement):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    def traced(*arguments, **named):
-        connection = connect(*arguments, **named)
-        connection.set_trace_callback(counted)
-        return connection
-    sqlite3.connect = traced
-    written = Catalogue(folder, Embedder())
-    for batch in range(3):
-        some = [Document(f"b2:{batch}-{i}", f"text {i}", {"layer": batch}) for i in range(3)]
-        written.add(some, np.eye(3, 64, dtype=np.float32))
-        (folder / "batches").write_text(str(batch + 1))
-
-moment, status = 0, None
-while status != 0:
-    moment += 1
-    if (child := os.fork()) == 0:
-        write(Path(sys.argv[1]) / str(moment) / "index", moment)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL), status
-"""
-
-
-def test_a_catalogue_s_writer_killed_before_any_statement(tmp_path, make_embedder):
-    """Batches before the kill are whole, of the one at the kill there is nothing, and writing goes on."""
-    subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], check=True)
-    seen = Counter()
-    for folder in tmp_path.glob("*/index"):
-        batches = int((folder / "batches").read_text()) if (folder / "batches").exists() else 0
-        with Index(folder, make_embedder()) as index:
-            catalogue = index.catalogue
-            ids = [f"b2:{batch}-{i}" for batch in range(batches) for i in range(3)]
-            seen[batches, catalogue.exists()] += 1
-            if catalogue.exists():
-                assert [*catalogue.ids()] == ids
-                assert len(catalogue) == len(catalogue.rows()) == len(ids)
-                assert catalogue.stored(["b2:0-2", "b2:1-0"]) == {
-                    id: {"layer": int(id[3])} for id in ids if id in ("b2:0-2", "b2:1-0")
-                }
-            catalogue.add([Document("b2:later", "a text", {"layer": 9})], np.eye(1, 64, dtype=np.float32))
-            assert [*catalogue.ids()] == [*ids, "b2:later"]
-            assert catalogue.stored(["b2:later"]) == {"b2:later": {"layer": 9}}
-    assert seen.keys() == {(0, False), (0, True), (1, True), (2, True), (3, True)}
-    assert seen[0, False] > 5 and seen[3, True] == 1
-
-
 def test_an_error_of_a_full_disk_is_named_as_one(tmp_path, ledger, monkeypatch):
     """SQLite says of a file that it cannot map only that something failed."""
     error = sqlite3.OperationalError("disk I/O error")
@@ -224,6 +119,17 @@ def test_an_error_of_a_full_disk_is_named_as_one(tmp_path, ledger, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=0)
     monkeypatch.setattr("neurogloss.store.database.shutil.disk_usage", lambda path: usage)
     assert "Make room" in str(busy_or_full(ledger, error))
+
+
+def test_text_that_is_no_text_is_named(ledger, unit):
+    with sqlite3.connect(ledger) as connection:
+        connection.execute("UPDATE explanations SET text = CAST(x'6cfffe65' AS TEXT)")
+    connection.close()
+    with Ledger(ledger, read_only=True) as opened, pytest.raises(UserError, match="Could not decode"):
+        opened.candidates(unit(0), "m1")
+
+
+# --- the index ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -237,20 +143,21 @@ def test_no_room_for_chroma_is_named(tmp_path, ledger, embedder, monkeypatch, sa
     """In the words that its folder on a full file system gave; of some of them only the file system knows why."""
     from chromadb.errors import InternalError
 
-    def full(self, create):
+    def full(self, **_):
         raise InternalError(said)
 
-    monkeypatch.setattr("neurogloss.store.chroma.Chroma._open", full)
     usage = shutil.disk_usage(tmp_path)._replace(free=free)
-    monkeypatch.setattr("neurogloss.store.database.shutil.disk_usage", lambda path: usage)
     with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
-        with pytest.raises(UserError, match=r"Expected room to write .*index, found: .*\. Make room"):
+        monkeypatch.setattr("chromadb.api.models.Collection.Collection.upsert", full)
+        monkeypatch.setattr("neurogloss.store.database.shutil.disk_usage", lambda path: usage)
+        with pytest.raises(UserError, match=r"Expected room to write .*index.*, found: .*\. Make room"):
             index.sync(opened)
 
 
-def chroma_of(index: Index) -> sqlite3.Connection:
-    index.close()
-    return sqlite3.connect(index.path / "chroma.sqlite3", isolation_level=None)
+def chroma(index: Path) -> Path:
+    """The folder of the collection in use."""
+    [file] = index.glob("*/chroma.sqlite3")
+    return file.parent
 
 
 @pytest.mark.parametrize(
@@ -264,7 +171,8 @@ def chroma_of(index: Index) -> sqlite3.Connection:
 def test_a_chroma_folder_of_another_version_is_named_and_can_be_rebuilt(tmp_path, ledger, embedder, change):
     with Ledger(ledger) as opened, Index(tmp_path / "run" / "index", embedder) as index:
         index.sync(opened)
-        connection = chroma_of(index)
+        index.close()
+        connection = sqlite3.connect(chroma(index.path) / "chroma.sqlite3", isolation_level=None)
         connection.execute(change)
         connection.close()
         with pytest.raises(UserError, match=r"that Chroma cannot read.*neurogloss index rebuild"):
@@ -273,9 +181,207 @@ def test_a_chroma_folder_of_another_version_is_named_and_can_be_rebuilt(tmp_path
         assert index.check(opened).ok
 
 
-def test_text_that_is_no_text_is_named(ledger, unit):
-    with sqlite3.connect(ledger) as connection:
-        connection.execute("UPDATE explanations SET text = CAST(x'6cfffe65' AS TEXT)")
-    connection.close()
-    with Ledger(ledger, read_only=True) as opened, pytest.raises(UserError, match="Could not decode"):
-        opened.candidates(unit(0), "m1")
+@pytest.fixture
+def small(tmp_path, unit, statistics, explanation, embedder) -> Path:
+    """A run of three labels, with its index."""
+    with Ledger(tmp_path / "small" / "ledger.sqlite") as ledger:
+        ledger.add_method("m1", {})
+        ledger.add_units((unit(i), statistics) for i in range(3))
+        for i, text in enumerate(("parts of the day", "names of cities", "python code")):
+            ledger.record_explained(explanation(i, text), [])
+        with Index(tmp_path / "small" / "index", embedder) as index:
+            index.sync(ledger)
+    return tmp_path / "small"
+
+
+def uses(index: Index, ledger: Ledger) -> list[Callable[[], object]]:
+    """What `index check`, `search` and `label` do."""
+    return [
+        lambda: index.check(ledger),
+        lambda: search(index, ledger, "day"),
+        lambda: search(index, ledger, "day", where="layer >= 1"),
+        lambda: index.sync(ledger),
+    ]
+
+
+def damaged_pages(folder: Path) -> Iterator[int]:
+    """Zero each page of Chroma's database in turn; the file is whole again in the end."""
+    file = folder / "chroma.sqlite3"
+    whole = file.read_bytes()
+    for start in range(0, len(whole), 4096):
+        file.write_bytes(whole[:start] + bytes(4096) + whole[start + 4096 :])
+        yield start // 4096
+    file.write_bytes(whole)
+
+
+def test_any_page_of_chroma_s_database_that_is_lost_is_named_and_mended_by_rebuild(small, embedder, capfd):
+    with Ledger(small / "ledger.sqlite") as ledger:
+        pages = 0
+        for page in damaged_pages(chroma(small / "index")):
+            pages += 1
+            with Index(small / "index", embedder) as index:
+                for use in uses(index, ledger):
+                    with pytest.raises(UserError, match=r"cannot read: .*neurogloss index rebuild \S+$") as said:
+                        use()
+                    assert "\n" not in str(said.value), page
+        assert pages > 40
+        (chroma(small / "index") / "chroma.sqlite3").write_bytes(bytes(100_000))
+        with Index(small / "index", embedder) as index:
+            index.rebuild(ledger)
+            assert index.check(ledger).ok and len(search(index, ledger, "day")) == 3
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_chroma_makes_of_damage_that_was_not_found_before_is_a_sentence_too(small, embedder, monkeypatch):
+    """Its library panics on some pages, with a BaseException of its own."""
+    monkeypatch.setattr("neurogloss.store.chroma.Collection._require_whole", lambda self, known: None)
+    panics = 0
+    with Ledger(small / "ledger.sqlite") as ledger:
+        for _ in damaged_pages(chroma(small / "index")):
+            with Index(small / "index", embedder) as index:
+                for use in uses(index, ledger)[:2]:
+                    try:
+                        use()
+                    except UserError as error:
+                        panics += type(error.__cause__).__name__ == "PanicException"
+    assert panics > 0
+
+
+@pytest.mark.parametrize("change", ["cut", "gone", "empty"])
+def test_a_chroma_database_that_is_cut_is_named(small, embedder, change):
+    file = chroma(small / "index") / "chroma.sqlite3"
+    data = file.read_bytes()
+    file.unlink()
+    if change != "gone":
+        file.write_bytes(data[:100_000] if change == "cut" else b"")
+    with Ledger(small / "ledger.sqlite") as ledger, Index(small / "index", embedder) as index:
+        for use in uses(index, ledger):
+            with pytest.raises(UserError, match=r"cannot read: .*neurogloss index rebuild"):
+                use()
+        index.rebuild(ledger)
+        assert index.check(ledger).ok
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b'{"collection": "../../x"}', b'{"collection": 5}', b"\xff\xfe"]
+)
+def test_a_damaged_pointer_is_named(small, embedder, content):
+    (small / "index" / "explanations.json").write_bytes(content)
+    with Ledger(small / "ledger.sqlite") as ledger, Index(small / "index", embedder) as index:
+        for use in uses(index, ledger):
+            with pytest.raises(UserError, match="explanations.json damaged.*neurogloss index rebuild"):
+                use()
+        index.rebuild(ledger)
+        assert index.check(ledger).ok and len([*(small / "index").glob("*/chroma.sqlite3")]) == 1
+
+
+def test_a_damaged_graph_is_named_before_chroma_reads_it(tmp_path, embedder, unit, statistics):
+    """Chroma's library ends the process on some of these."""
+    with (
+        Ledger(tmp_path / "run" / "ledger.sqlite") as ledger,
+        Index(tmp_path / "run" / "index", embedder) as index,
+    ):
+        units = [unit(i) for i in range(1200)]
+        said = [Explanation(each, f"number {each.index}", "m1") for each in units]
+        ledger.record_imported({"m1": {}}, dict.fromkeys(units, statistics), said)
+        index.sync(ledger)
+        assert index.sync(ledger).unchanged == 1200
+        files = sorted(chroma(index.path).glob("*/*"))
+        assert [file.name for file in files if file.stat().st_size] == [
+            "data_level0.bin",
+            "header.bin",
+            "index_metadata.pickle",
+            "length.bin",
+            "link_lists.bin",
+        ]
+        for file in files:
+            index.close()
+            whole = file.read_bytes()
+            for damaged in (bytes(len(whole)), whole[:-1], whole[:50] + b"\xff" + whole[51:], None):
+                file.unlink()
+                if damaged is not None:
+                    file.write_bytes(damaged)
+                with pytest.raises(UserError, match=r"has changed.*neurogloss index rebuild"):
+                    index.check(ledger)
+                file.write_bytes(whole)
+        assert index.check(ledger).ok
+
+
+def test_a_run_that_cannot_be_written_to_is_searched(small, embedder, monkeypatch):
+    """Chroma writes to a folder when it opens it; the index is copied then."""
+    before = {path: path.read_bytes() for path in (small / "index").rglob("*") if path.is_file()}
+    access = os.access
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    with Ledger(small / "ledger.sqlite", read_only=True) as ledger, Index(small / "index", embedder) as index:
+        assert len(search(index, ledger, "day")) == 3 and index.check(ledger).ok
+    assert {path: path.read_bytes() for path in (small / "index").rglob("*") if path.is_file()} == before
+
+
+DYING = """
+import os, shutil, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[4])
+import chromadb
+import neurogloss.store.index as module
+from neurogloss.store.chroma import Collection
+from neurogloss.store.index import Index
+from neurogloss.store.ledger import Ledger
+from tests.store.conftest import WordEmbedder
+
+left = step = 0
+module._BATCH = 1
+copytree = shutil.copytree
+
+def dying(call):
+    def counted(*arguments, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments, **named)
+    return counted
+
+Collection.__init__, Collection.add = dying(Collection.__init__), dying(Collection.add)
+Collection.close, Collection.remove = dying(Collection.close), dying(Collection.remove)
+module.replace_file, shutil.rmtree = dying(module.replace_file), dying(shutil.rmtree)
+status = None
+while status != 0:
+    step += 1
+    run = Path(sys.argv[2]) / str(step)
+    copytree(sys.argv[1], run)
+    if (child := os.fork()) == 0:
+        left = step
+        with Ledger(run / "ledger.sqlite") as ledger, Index(run / "index", WordEmbedder()) as index:
+            getattr(index, sys.argv[3])(ledger)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL), status
+"""
+
+
+@pytest.mark.parametrize("what", ["rebuild", "sync"])
+def test_a_writer_that_is_killed_at_any_step_leaves_an_index_that_works(
+    tmp_path, small, embedder, explanation, what
+):
+    """A rebuild leaves the old index until the new one is complete; a sync keeps all that it added."""
+    if what == "sync":
+        with Ledger(small / "ledger.sqlite") as ledger:
+            for i in range(3):
+                ledger.record_explained(explanation(i, f"anew {i}"), [])
+    (tmp_path / "killed").mkdir()
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", DYING, small, tmp_path / "killed", what, root], check=True)
+    runs = sorted((tmp_path / "killed").iterdir())
+    for run in runs:
+        with Ledger(run / "ledger.sqlite") as ledger, Index(run / "index", embedder) as index:
+            embedder.embedded.clear()
+            if what == "rebuild":
+                assert index.check(ledger).ok, run.name
+                index.rebuild(ledger)
+                assert len([*run.glob("index/*/chroma.sqlite3")]) == 1
+            else:
+                missing = len(index.check(ledger).missing)
+                index.sync(ledger)
+                assert len(embedder.embedded) == missing <= 3
+            assert index.check(ledger).ok and len(search(index, ledger, "anew", by=By.DENSE)) == 3
+    assert len(runs) > 6

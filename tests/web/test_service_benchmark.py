@@ -9,6 +9,7 @@ import pytest
 
 import neurogloss as ng
 from benchmarks import service
+from benchmarks.store import METHOD
 from neurogloss.records import State
 
 LABELS = 40
@@ -28,7 +29,7 @@ def test_it_asks_everything_of_a_run_that_it_makes(
     goals = [row["met"] for row in found.values() if row["goal"]]
     assert len(goals) == 4 and code == int(not all(goals))
     opened = ng.open_run(run)
-    assert opened.status() == {service.METHOD: {State.ACCEPTED: LABELS}}
+    assert opened.status() == {METHOD: {State.ACCEPTED: LABELS}}
     assert all([score.scorer for score in label.scores] == ["detection", "fuzzing"] for label in opened.labels())
 
 

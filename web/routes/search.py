@@ -109,20 +109,17 @@ def units(
     cursor: Cursor = "",
     skip: Annotated[int, Query(ge=0, le=10_000_000, description="Passed over after the cursor")] = 0,
 ) -> Response:
-    """Labels of every method; without an index, of the newest, in the order of units."""
+    """Labels of every method."""
     reader = asked.reader
     with reader.opened() as opened:
         if opened is None:
             page = Hits(items=[], total=0)
-        elif opened.indexed or where or sort != "unit":
-            page = _indexed(reader, opened, where, state, sort, limit, cursor, skip)
         else:
-            labels, total, later = _of_ledger(opened, None, state, True, limit, cursor, skip)
-            page = Hits(items=[views.hit(reader, opened.ledger, each) for each in labels], total=total, next=later)
+            page = _page(reader, opened, where, state, sort, limit, cursor, skip)
     return asked.answer(Hits, page)
 
 
-def _indexed(
+def _page(
     reader: Reader,
     opened: Opened,
     where: str,
@@ -132,19 +129,12 @@ def _indexed(
     cursor: str,
     skip: int,
 ) -> schemas.Page[schemas.Hit]:
-    catalogue = opened.index.catalogue
-    condition = searching.condition_of(catalogue, states, where)
-    found = catalogue.page(sort, condition, cursor, skip, limit)
-    entries = catalogue.entries(found.rows)
-    labels = opened.ledger.explained([entry.id for entry in entries.values()])
-    # What the ledger has no longer is left out, as in a search.
-    known = [
-        (entries[row], labels[entries[row].id])
-        for row in found.rows
-        if row in entries and entries[row].id in labels
-    ]
-    same = catalogue.count([entry.words for entry, _ in known], condition)
-    hits = [views.hit(reader, opened.ledger, label, same=same[entry.words]) for entry, label in known]
+    ledger, documents = opened.ledger, opened.ledger.documents
+    condition = searching.condition_of(documents, states, where)
+    found = documents.page(sort, condition, cursor, skip, limit)
+    labels = ledger.explained([entry.id for entry in found.entries])
+    same = documents.same([entry.words for entry in found.entries], condition)
+    hits = [views.hit(reader, ledger, labels[entry.id], same=same[entry.words]) for entry in found.entries]
     return Hits(items=hits, total=found.total, next=found.next)
 
 
@@ -164,19 +154,13 @@ def failed(
     total, later = 0, None
     with asked.reader.opened() as opened:
         if opened is not None:
-            labels, total, later = _of_ledger(opened, method, state, False, limit, cursor, 0)
+            labels, total, later = _failed(opened, method, state, limit, cursor)
     kind = schemas.Page[Label]
     return asked.answer(kind, kind(items=labels, total=total, next=later))
 
 
-def _of_ledger(
-    opened: Opened,
-    method: str | None,
-    states: list[State] | None,
-    explained: bool,
-    limit: int,
-    cursor: str,
-    skip: int,
+def _failed(
+    opened: Opened, method: str | None, states: list[State] | None, limit: int, cursor: str
 ) -> tuple[list[Label], int, str | None]:
     """A page in the order of units; its cursor is its last unit."""
     chosen = method or opened.ledger.newest_method() or ""
@@ -184,5 +168,5 @@ def _of_ledger(
         after = UnitId.parse(cursor) if cursor else None
     except ValueError:
         raise UserError("Expected the cursor of a page, found another. Begin with the first page.") from None
-    labels, total = opened.ledger.page(chosen, states, explained=explained, after=after, limit=limit, skip=skip)
+    labels, total = opened.ledger.failed(chosen, states, after, limit)
     return labels, total, str(labels[-1].unit) if len(labels) == limit else None
