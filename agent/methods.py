@@ -24,9 +24,8 @@ from neurogloss.prompts.render import template_hash
 from neurogloss.protocols import Explainer, Instruments, Judge, Scorer
 from neurogloss.records import Passage
 from neurogloss.scorers import answering, registry
-from neurogloss.scorers.judges.likelihood import LikelihoodJudge
+from neurogloss.scorers.judges.embedded import LikelihoodJudge, SimilarityJudge
 from neurogloss.scorers.judges.llm import LLMJudge
-from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.scorers.sequential import Stop
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.brain.voxels import Voxels

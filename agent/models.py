@@ -20,7 +20,7 @@ from neurogloss.ids import UnitId, derive_seed
 from neurogloss.llm import CausalModel
 from neurogloss.protocols import Embedder, Judge, LiveSubject, Progress, ReadoutOf
 from neurogloss.records import Evidence, EvidenceHalf, Example
-from neurogloss.scorers.judges.lexical import LexicalJudge
+from neurogloss.scorers.judges.embedded import LexicalJudge
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings, ImageSettings, LabelSettings
 from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache

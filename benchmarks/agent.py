@@ -32,8 +32,7 @@ from benchmarks.table import Row, report
 from neurogloss.folder import RunFolder
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import HeldOut, Judge, QuestionScorer
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.fuzzing import Fuzzing
+from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.judges.llm import LLMJudge
 from neurogloss.scorers.metrics import auroc
 from neurogloss.sources.cache import Cache

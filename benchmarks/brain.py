@@ -37,9 +37,9 @@ from neurogloss.ids import UnitId, derive_seed, hash64
 from neurogloss.protocols import Explainer, Float32, HeldOut, Instruments, TokenVectors
 from neurogloss.records import Passage
 from neurogloss.runs.stages import explain_unit
-from neurogloss.scorers.judges.similarity import SimilarityJudge
+from neurogloss.scorers.judges.embedded import SimilarityJudge
 from neurogloss.scorers.measure import METRICS
-from neurogloss.scorers.resampling import mean_interval
+from neurogloss.scorers.metrics import mean_interval
 from neurogloss.scorers.voxels import VoxelPrediction
 from neurogloss.settings import ResponseSettings
 from neurogloss.sources.brain.collect import collect_experiment, collect_responses

@@ -31,8 +31,7 @@ from neurogloss.protocols import Embedder, HeldOut, Judge, Material, Quiet
 from neurogloss.records import Answer, Evidence, Label, Passage, Question
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.floors import draw
-from neurogloss.scorers.judges.likelihood import LikelihoodJudge
-from neurogloss.scorers.judges.similarity import SimilarityJudge
+from neurogloss.scorers.judges.embedded import LikelihoodJudge, SimilarityJudge
 from neurogloss.scorers.metrics import auroc
 from neurogloss.settings import LabelSettings
 

@@ -31,8 +31,7 @@ from neurogloss.folder import RunFolder
 from neurogloss.protocols import Instruments, LiveSubject, Material
 from neurogloss.records import Answer, Candidate, Evidence, Question
 from neurogloss.scorers import floors
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.fuzzing import Fuzzing
+from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.evidence import evidence
 from neurogloss.tasks import wait

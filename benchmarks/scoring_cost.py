@@ -35,13 +35,11 @@ from neurogloss.llm import Choice, Features, Message, Reply, Request
 from neurogloss.protocols import Answered, HeldOut, Instruments, Scorer
 from neurogloss.records import Context, EvidenceHalf, Example
 from neurogloss.scorers import answering
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.fuzzing import Fuzzing
-from neurogloss.scorers.intruder import Intruder
+from neurogloss.scorers.choosing import Intruder
+from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.judges.llm import LLMJudge
-from neurogloss.scorers.metrics import auroc
+from neurogloss.scorers.metrics import auroc, mean_interval
 from neurogloss.scorers.rated import Responsiveness
-from neurogloss.scorers.resampling import mean_interval
 from neurogloss.scorers.simulation import Simulation, WrittenSimulation
 from neurogloss.sources.corpus import cut, read_documents
 from neurogloss.sources.loading import packaged_folder

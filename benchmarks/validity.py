@@ -44,7 +44,7 @@ from neurogloss.protocols import HeldOut
 from neurogloss.records import Answer, Context, EvidenceHalf, Example
 from neurogloss.scorers.detection import Detection
 from neurogloss.scorers.measure import headline, measure
-from neurogloss.scorers.resampling import mean_interval
+from neurogloss.scorers.metrics import mean_interval
 
 Bools, Floats = NDArray[np.bool_], NDArray[np.float64]
 RATES = (0.1, 0.01, 0.001)

@@ -23,7 +23,7 @@ from neurogloss.records import Evidence, Label, Passage, State
 from neurogloss.runs.given import Activation, Text, UnitName, evidence_of
 from neurogloss.runs.stages import explain_unit, score_unit
 from neurogloss.scorers import answering, floors
-from neurogloss.scorers.judges.similarity import SimilarityJudge
+from neurogloss.scorers.judges.embedded import SimilarityJudge
 from neurogloss.settings import ContextSettings, LabelSettings, make
 from neurogloss.tasks import together, wait
 

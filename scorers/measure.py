@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from neurogloss.protocols import Answered
 from neurogloss.records import Interval, Question, Score
 from neurogloss.scorers import metrics
-from neurogloss.scorers.resampling import Draws, Floats, correlation_of_means, interval, p_value
+from neurogloss.scorers.metrics import Draws, Floats, correlation_of_means, interval, p_value
 
 AT_DENSITY = ("precision", "f1", "mcc", "auprc")
 """Metrics that are shown at the unit's natural rate as well, of contexts as they come."""

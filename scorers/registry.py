@@ -12,19 +12,13 @@ from inspect import signature
 from neurogloss.errors import UserError
 from neurogloss.protocols import DirectScorer, QuestionScorer, Scorer
 from neurogloss.registry import Registry
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.discrimination import Discrimination
-from neurogloss.scorers.embedding import Embedding
-from neurogloss.scorers.fuzzing import Fuzzing
-from neurogloss.scorers.intervention import Intervention
-from neurogloss.scorers.intervention_likelihood import InterventionLikelihood
-from neurogloss.scorers.intruder import Intruder
-from neurogloss.scorers.output import Output
+from neurogloss.scorers.choosing import Intruder, Output
+from neurogloss.scorers.detection import Detection, Discrimination, Fuzzing
+from neurogloss.scorers.embedding import Embedding, Surprisal
+from neurogloss.scorers.intervention import Intervention, InterventionLikelihood
 from neurogloss.scorers.rated import Faithfulness, Responsiveness
 from neurogloss.scorers.simulation import Simulation, WrittenSimulation
-from neurogloss.scorers.surprisal import Surprisal
-from neurogloss.scorers.voxels import VoxelPrediction
-from neurogloss.scorers.voxels_written import VoxelWriting
+from neurogloss.scorers.voxels import VoxelPrediction, VoxelWriting
 from neurogloss.scorers.written import Clarity, Sensitivity
 
 FEW = 20

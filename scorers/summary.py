@@ -12,7 +12,7 @@ import numpy as np
 from neurogloss.protocols import Answered
 from neurogloss.records import Failure, Interval, Number, Score
 from neurogloss.scorers import metrics
-from neurogloss.scorers.resampling import mean_interval
+from neurogloss.scorers.metrics import mean_interval
 
 MANY = 2000
 """Units above which a mean's interval is the normal one: a bootstrap of so many has the same limits."""

@@ -1,15 +1,4 @@
-"""Voxel prediction: does the explanation say how the voxel responds to stimuli that nobody fitted anything on?
-(LaVCa's sentence-level score: Matsuyama et al. 2025, arXiv:2502.13606)
-
-1. The predicted response to a held-out stimulus is the cosine of the sentence vectors of explanation and caption.
-2. The score is Spearman's correlation of predicted with measured responses: Pearson's of their ranks. Explanations
-   of other voxels are its floor.
-3. Beside it: what noise allows and the score as a share of that; the same explanation's mean correlation with
-   other voxels of the region, and the share of them that it predicts at least as well; and by how many standard
-   deviations the response to the nearest tenth of the stimuli exceeds that to the others (after SASC: Singh et al.
-   2023, arXiv:2305.09863, on stimuli that were measured and not on texts that were written); and how alike two
-   encoding models with features of two kinds predict the voxel, whatever the explanation.
-"""
+"""Scorers of explanations of voxels: prediction and writing."""
 
 from __future__ import annotations
 
@@ -22,9 +11,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from neurogloss.errors import AnswerError, UserError
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Answered, Embedder, Float32, HeldOut, Instruments, Measured
-from neurogloss.records import Answer, Passage, Question
+from neurogloss.records import Answer, Failure, Passage, Question
+from neurogloss.scorers.chats import failed, write
+from neurogloss.scorers.embedding import logistic
 
 FEWEST = 10
 """Stimuli with a text, at least."""
@@ -34,7 +26,21 @@ NEAREST = 0.1
 
 @dataclass(frozen=True)
 class VoxelPrediction:
-    """Implements `neurogloss.protocols.DetailedScorer`."""
+    """Voxel prediction: does the explanation say how the voxel responds to stimuli that nobody fitted anything on?
+    (LaVCa's sentence-level score: Matsuyama et al. 2025, arXiv:2502.13606)
+
+    1. The predicted response to a held-out stimulus is the cosine of the sentence vectors of explanation and
+       caption.
+    2. The score is Spearman's correlation of predicted with measured responses: Pearson's of their ranks.
+       Explanations of other voxels are its floor.
+    3. Beside it: what noise allows and the score as a share of that; the same explanation's mean correlation with
+       other voxels of the region, and the share of them that it predicts at least as well; and by how many
+       standard deviations the response to the nearest tenth of the stimuli exceeds that to the others (after SASC:
+       Singh et al. 2023, arXiv:2305.09863, on stimuli that were measured and not on texts that were written); and
+       how alike two encoding models with features of two kinds predict the voxel, whatever the explanation.
+
+    Implements `neurogloss.protocols.DetailedScorer`.
+    """
 
     n_questions: int = 500
     """Stimuli at most: the same for all voxels."""
@@ -121,3 +127,66 @@ def _ranks(values: Float32) -> NDArray[np.float64]:
 
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) and np.ptp(y) else math.nan
+
+
+@dataclass(frozen=True)
+class VoxelWriting:
+    """Voxel writing: do texts written for the explanation drive the voxel, as its encoding model predicts?
+    (SASC: Singh et al. 2023, arXiv:2305.09863)
+
+    1. A chat model is told the explanation and writes texts that it fits.
+    2. The encoding model, which was fitted on the explain half, predicts the response to each of them.
+    3. The response is given in standard deviations of those that the model predicts to the held-out stimuli, from
+       their mean. The score is the mean over the texts; that of texts for other voxels' explanations is its floor,
+       so that the excess is SASC's difference.
+
+    What is tested is the model of the voxel: texts that nobody was shown have no measured responses.
+
+    Implements `neurogloss.protocols.DirectScorer`.
+    """
+
+    n_texts: int = 10
+    name: str = "voxel-writing"
+    prompt: str = "score/write-fitting"
+    needs_subject: bool = False
+    needs: ClassVar[frozenset[str]] = frozenset({"explanation", "chat", "embedder", "responses", "readout"})
+    metric: ClassVar[str] = "sigma"
+    chance: ClassVar[float | None] = None
+
+    async def answered(self, explanation: str, held_out: HeldOut, instruments: Instruments) -> list[Answered]:
+        """One written text each. The predicted response in standard deviations is each answer's value.
+
+        Raises:
+            TransportError: the model could not be reached.
+            UserError: the encoding model has features of another kind than the embedder's sentence vectors.
+        """
+        assert instruments.chat is not None and instruments.embedder is not None
+        assert instruments.readout is not None and instruments.responses is not None
+        readout = instruments.readout(held_out.unit)
+        if readout.embedder != instruments.embedder.name:
+            raise UserError(
+                f"Expected an encoding model over sentence vectors of {instruments.embedder.name}, found one over "
+                f"{readout.embedder}. Collect the responses without --features, or leave out {self.name}."
+            )
+        stimuli = [text for text in instruments.responses(held_out.unit).texts if text.strip()]
+        usual = instruments.embedder.embed(stimuli) @ readout.weights if stimuli else None
+        if usual is None or not usual.std():
+            return []
+        try:
+            written = await write(
+                instruments.chat, self.prompt, ("fitting",), self.n_texts, held_out.seed, explanation=explanation
+            )
+        except AnswerError as error:
+            return [(Question((), True, "written"), failed(error))] * self.n_texts
+        texts = written["fitting"]
+        found = (instruments.embedder.embed(texts) @ readout.weights - usual.mean()) / usual.std()
+        return [
+            (Question((Passage((text,)),), True, "written"), _answer(text, float(value)))
+            for text, value in zip(texts, found, strict=True)
+        ]
+
+
+def _answer(text: str, value: float) -> Answer:
+    if not text.strip():
+        return Answer(None, Failure.EMPTY, "a text without words")
+    return Answer(logistic(value), values=(value,))

@@ -19,13 +19,11 @@ from neurogloss.protocols import DirectScorer, Embedder, Float32, HeldOut, Instr
 from neurogloss.records import Passage
 from neurogloss.scorers import answering
 from neurogloss.scorers.choice import prompt_texts
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.discrimination import Discrimination
+from neurogloss.scorers.detection import Detection, Discrimination, Fuzzing
 from neurogloss.scorers.embedding import Embedding
-from neurogloss.scorers.fuzzing import Fuzzing
 from neurogloss.scorers.intervention import Intervention
+from neurogloss.scorers.judges.embedded import SimilarityJudge
 from neurogloss.scorers.judges.llm import LLMJudge
-from neurogloss.scorers.judges.similarity import SimilarityJudge
 from neurogloss.scorers.measure import METRICS, headline
 from neurogloss.scorers.rated import Faithfulness, Responsiveness
 from neurogloss.scorers.written import Clarity

@@ -25,7 +25,7 @@ from neurogloss.prompts.pictures import draw
 from neurogloss.prompts.render import template_hash
 from neurogloss.protocols import HeldOut, Instruments, Material
 from neurogloss.records import Answer, Candidate, Context, EvidenceHalf, Example, Failure, Passage, Question
-from neurogloss.scorers.intruder import Intruder
+from neurogloss.scorers.choosing import Intruder
 from neurogloss.scorers.judges.llm import LLMJudge
 from neurogloss.sources.vision.steering import Cut
 

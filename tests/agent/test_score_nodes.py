@@ -34,11 +34,10 @@ from neurogloss.records import (
     State,
 )
 from neurogloss.scorers.choice import LONG_ENOUGH, prompt_texts
-from neurogloss.scorers.detection import Detection
+from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.floors import Floor
-from neurogloss.scorers.fuzzing import Fuzzing
 from neurogloss.scorers.intervention import Intervention
-from neurogloss.scorers.judges.lexical import LexicalJudge
+from neurogloss.scorers.judges.embedded import LexicalJudge
 from neurogloss.scorers.sequential import Stop
 from neurogloss.settings import LabelSettings
 

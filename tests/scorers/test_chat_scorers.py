@@ -17,9 +17,8 @@ from neurogloss.ids import UnitId
 from neurogloss.llm import Features, Reply, Request
 from neurogloss.protocols import Answered, DirectScorer, Float32, HeldOut, Instruments, SteeredText
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure
-from neurogloss.scorers.intruder import Intruder
+from neurogloss.scorers.choosing import Intruder, Output
 from neurogloss.scorers.measure import measure
-from neurogloss.scorers.output import Output
 from neurogloss.scorers.rated import AT_ONCE, Faithfulness, Responsiveness
 from neurogloss.scorers.simulation import WrittenSimulation
 from neurogloss.scorers.written import Clarity, Sensitivity

@@ -14,8 +14,7 @@ from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut, QuestionScorer
 from neurogloss.records import Context, EvidenceHalf, Example, HardNegatives, Question
 from neurogloss.scorers.choice import active_level, in_turn, over_ranks, shuffled
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.discrimination import Discrimination
+from neurogloss.scorers.detection import Detection, Discrimination
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)
 

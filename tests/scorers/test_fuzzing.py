@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut, QuestionScorer
 from neurogloss.records import Context, EvidenceHalf, Example, Passage, Question
-from neurogloss.scorers.fuzzing import Fuzzing
+from neurogloss.scorers.detection import Fuzzing
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)
 WINDOWS = st.lists(st.lists(st.floats(0, 8, width=16), min_size=1, max_size=12), max_size=12)

@@ -14,10 +14,8 @@ from neurogloss.llm import Likelihood
 from neurogloss.protocols import DirectScorer, HeldOut, Instruments
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers.answering import UNWORDED, ask_in_words
-from neurogloss.scorers.embedding import Embedding
-from neurogloss.scorers.judges.lexical import LexicalJudge
-from neurogloss.scorers.judges.likelihood import LikelihoodJudge
-from neurogloss.scorers.surprisal import Surprisal
+from neurogloss.scorers.embedding import Embedding, Surprisal
+from neurogloss.scorers.judges.embedded import LexicalJudge, LikelihoodJudge
 
 GRID = (2, 2)
 UNIT = UnitId("cnn", "layer", "neurons", 0)

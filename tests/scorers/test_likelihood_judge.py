@@ -13,7 +13,7 @@ import pytest
 from neurogloss.llm import Likelihood
 from neurogloss.protocols import Judge
 from neurogloss.records import Passage, Question
-from neurogloss.scorers.judges.likelihood import GENERIC, PREFIX, LikelihoodJudge
+from neurogloss.scorers.judges.embedded import GENERIC, PREFIX, LikelihoodJudge
 
 
 class Written:

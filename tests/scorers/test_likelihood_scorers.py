@@ -16,11 +16,10 @@ from neurogloss.llm import Likelihood
 from neurogloss.protocols import Answered, DirectScorer, Float32, HeldOut, Instruments, SteeredText
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.embedding import Embedding
-from neurogloss.scorers.intervention_likelihood import InterventionLikelihood
-from neurogloss.scorers.judges.lexical import LexicalJudge
+from neurogloss.scorers.embedding import Embedding, Surprisal, logistic
+from neurogloss.scorers.intervention import InterventionLikelihood
+from neurogloss.scorers.judges.embedded import LexicalJudge
 from neurogloss.scorers.measure import measure
-from neurogloss.scorers.surprisal import Surprisal, logistic
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)
 

@@ -18,8 +18,7 @@ from neurogloss.llm import Features, Reply, Request
 from neurogloss.protocols import Answered, HeldOut
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
 from neurogloss.scorers import metrics
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.fuzzing import Fuzzing
+from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.judges.llm import LLMJudge
 from neurogloss.scorers.measure import measure
 from neurogloss.scorers.summary import macro, pooled

@@ -12,8 +12,7 @@ from neurogloss.errors import UserError
 from neurogloss.protocols import DirectScorer, HeldOut, Instruments, QuestionScorer
 from neurogloss.records import Question
 from neurogloss.scorers import answering, registry
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.fuzzing import Fuzzing
+from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.intervention import Intervention
 from neurogloss.scorers.measure import METRICS
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
 from neurogloss.records import Interval
-from neurogloss.scorers.metrics import UNDEFINED
-from neurogloss.scorers.resampling import (
+from neurogloss.scorers.metrics import (
+    UNDEFINED,
     Draws,
     correlation_of_means,
     interval,

@@ -14,7 +14,7 @@ import pytest
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.protocols import Embedder, Float32, Judge, TokenVectors
 from neurogloss.records import Answer, Passage, Question
-from neurogloss.scorers.judges.similarity import SimilarityJudge
+from neurogloss.scorers.judges.embedded import SimilarityJudge
 
 TEXTS = (
     "The meeting was moved to Thursday because the room was taken.",

@@ -19,7 +19,7 @@ from neurogloss.protocols import Float32, HeldOut, Instruments, Measured, Readou
 from neurogloss.records import EvidenceHalf, Failure
 from neurogloss.scorers.answering import require
 from neurogloss.scorers.measure import measure
-from neurogloss.scorers.voxels_written import VoxelWriting
+from neurogloss.scorers.voxels import VoxelWriting
 
 HELD_OUT = HeldOut(UnitId("s1", "measured", "voxels", 0), EvidenceHalf((), (), ()), (), 0)
 STIMULI = ("0.5", "1.0", "", "2.0")
