@@ -155,8 +155,8 @@ class Draws:
     1. A table has a row for each question; a metric that tells true questions from false ones has a table of each.
        The metric is a function of the tables' means: the mean itself, a correlation of means of products, a
        product of the one's and the other's.
-    2. Questions are drawn again with replacement, true and false ones apart. One fewer of each than there are: with
-       all of them the interval of few questions would be too narrow (Hesterberg 2015, arXiv:1411.5279).
+    2. Questions are drawn again with replacement, true and false ones apart. One fewer of each than there are: all
+       of them would make the interval of few questions too narrow (Hesterberg 2015, arXiv:1411.5279).
     3. The interval is that of the percentiles. Two explanations that answered the same questions share the draws,
        so that their difference is paired; those that answered questions of their own do not.
     """

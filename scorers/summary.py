@@ -1,4 +1,4 @@
-"""Scores of many units: macro (each unit counts the same) and pooled (each question does), kept apart."""
+"""Scores of many units: their mean, in which each unit counts the same, and how they compare with others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurogloss.protocols import Answered
 from neurogloss.records import Failure, Interval, Number, Score
 from neurogloss.scorers import metrics
 from neurogloss.scorers.metrics import mean_interval
@@ -46,13 +45,6 @@ def _defined(values: Iterable[float]) -> list[float]:
 def _normal(values: Sequence[float]) -> Interval:
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Interval(mean, mean - 1.96 * error, mean + 1.96 * error)
-
-
-def pooled(units: Sequence[Sequence[Answered]]) -> dict[str, float]:
-    """`metrics.classification` and AUROC over the answered questions of all units together."""
-    given = [(q.truth, a.probability) for unit in units for q, a in unit if a.probability is not None]
-    truths, probabilities = [truth for truth, _ in given], [p for _, p in given]
-    return {**metrics.classification(truths, probabilities), "auroc": metrics.auroc(truths, probabilities)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ Columns are only ever added; one that changes its meaning raises VERSION. docs/e
 from __future__ import annotations
 
 import importlib
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from neurogloss.errors import MissingExtra, UserError
 from neurogloss.ids import UnitId, canonical_json, layer_of
-from neurogloss.records import Facet, Interval, Score, Side, UnitStatistics
+from neurogloss.records import Facet, Interval, Score, Side
 from neurogloss.store.exchange.files import INSTALL, plain
 from neurogloss.store.exchange.records import Entry, Found
 
@@ -23,7 +24,7 @@ DERIVED = ("subject", "hookpoint", "layer", "dictionary", "index", "sign", "sett
 
 def row(entry: Entry) -> dict[str, Any]:
     """One label as JSON; undefined numbers are None."""
-    label, unit, told = entry.label, entry.label.unit, entry.label.explanation
+    label, unit, told, counted = entry.label, entry.label.unit, entry.label.explanation, entry.statistics
     values = {
         "version": VERSION,
         "unit": str(unit),
@@ -35,12 +36,12 @@ def row(entry: Entry) -> dict[str, Any]:
         "sign": unit.sign,
         "text": told.text if told else None,
         "side": told.side.value if told else None,
-        "facets": [{"text": facet.text, "share": facet.share} for facet in told.facets] if told else [],
+        "facets": list(map(asdict, told.facets)) if told else [],
         "state": label.state.value,
         "reason": label.reason,
         "scores": [_score(score) for score in label.scores],
         "validation": told.validation if told else None,
-        "statistics": _statistics(entry.statistics),
+        "statistics": {name: getattr(counted, name) for name in STATISTICS} if counted else None,
         "method": label.method,
         "provenance": canonical_json(plain(told.provenance)) if told else None,
         "settings": canonical_json(plain(entry.settings)),
@@ -66,20 +67,6 @@ def _score(score: Score) -> dict[str, Any]:
     }
 
 
-def _statistics(statistics: UnitStatistics | None) -> dict[str, Any] | None:
-    if statistics is None:
-        return None
-    return {
-        "n_contexts": statistics.n_contexts,
-        "n_active": statistics.n_active,
-        "density": statistics.density,
-        "threshold": statistics.threshold,
-        "maximum": statistics.maximum,
-        "mean": statistics.mean,
-        "histogram": list(statistics.histogram),
-    }
-
-
 def arrow() -> Any:
     """pyarrow. Raises MissingExtra where it is not installed."""
     try:
@@ -101,9 +88,8 @@ def schema() -> Any:
         ("failures", pa.list_(pa.struct([("name", text), ("count", whole)]))),
     ]
     statistics = [
-        *((name, whole) for name in ("n_contexts", "n_active")),
-        *((name, number) for name in ("density", "threshold", "maximum", "mean")),
-        ("histogram", pa.list_(whole)),
+        (name, pa.list_(whole) if name == "histogram" else whole if name.startswith("n_") else number)
+        for name in STATISTICS
     ]
     types = {
         "version": pa.int32(),
@@ -119,6 +105,8 @@ def schema() -> Any:
     return pa.schema(columns, metadata={"neurogloss_labels": str(VERSION)})
 
 
+STATISTICS = ("n_contexts", "n_active", "density", "threshold", "maximum", "mean", "histogram")
+"""Of a unit, in their order."""
 NAMES = (
     *("version", "unit", "subject", "hookpoint", "layer", "dictionary", "index", "sign", "text", "side", "facets"),
     *("state", "reason", "scores", "validation", "statistics", "method", "provenance", "settings"),

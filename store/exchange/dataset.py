@@ -1,7 +1,7 @@
 """A Hugging Face dataset: a folder with one Parquet file and a card that `datasets.load_dataset` reads.
 
 README.md              the card: what the labels are, how they were made, what the columns mean
-data/labels.parquet    `neurogloss.store.exchange.parquet`
+data/labels.parquet    Parquet (`neurogloss.store.exchange.tables`)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurogloss.store.exchange import columns, parquet
+from neurogloss.store.exchange import columns, tables
 from neurogloss.store.exchange.files import new_folder
 from neurogloss.store.exchange.records import Entry
 
@@ -33,7 +33,7 @@ def write(path: Path, entries: Iterable[Entry]) -> None:
     """A row an entry. Raises UserError where `path` exists, MissingExtra without pyarrow."""
     told = _Told()
     with new_folder(path) as folder:
-        parquet.write(folder / DATA, told.of(entries))
+        tables.write_parquet(folder / DATA, told.of(entries))
         (folder / "README.md").write_text(_card(path.name, told), encoding="utf-8")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from neurogloss.errors import UserError
-from neurogloss.store.exchange import circuit_tracer, dataset, delphi, jsonl, neuronpedia, parquet
+from neurogloss.store.exchange import circuit_tracer, dataset, delphi, neuronpedia, tables
 from neurogloss.store.exchange.records import Format, Read, Write
 
 FORMATS: dict[str, Format] = {
-    "jsonl": Format(jsonl.write, jsonl.read),
-    "parquet": Format(parquet.write, parquet.read),
+    "jsonl": Format(tables.write_jsonl, tables.read_jsonl),
+    "parquet": Format(tables.write_parquet, tables.read_parquet),
     "dataset": Format(dataset.write),
     "neuronpedia": Format(neuronpedia.write, neuronpedia.read, contexts=True),
     "circuit-tracer": Format(circuit_tracer.write, contexts=True),

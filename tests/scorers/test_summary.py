@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurogloss.records import Answer, Failure, Interval, Passage, Question, Score
+from neurogloss.records import Interval, Score
 from neurogloss.scorers.measure import measure
-from neurogloss.scorers.summary import MANY, by_scorer, compare, macro, paired_p_value, pooled
+from neurogloss.scorers.summary import MANY, by_scorer, compare, macro, paired_p_value
 
 EMPTY = measure("detection", "judge", [], [], 0.1, 0)
 
@@ -20,13 +20,6 @@ def test_undefined_units_are_counted_and_not_averaged() -> None:
     assert found.mean.value == pytest.approx(0.6) and (found.n, found.undefined) == (2, 1)
     nothing = macro([math.nan])
     assert not nothing.mean.defined and (nothing.n, nothing.undefined) == (0, 1)
-
-
-def test_pooled_leaves_failures_out() -> None:
-    questions = [Question((Passage((str(i),)),), i < 2) for i in range(4)]
-    answers = [Answer(0.9), Answer(None, Failure.REFUSAL, "no"), Answer(0.2), Answer(0.8)]
-    found = pooled([list(zip(questions, answers, strict=True))])
-    assert found["accuracy"] == pytest.approx(2 / 3) and found["auroc"] == 1.0
 
 
 def test_five_units_above_their_floors_are_one_chance_in_thirty_two() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import neurogloss as ng
 from neurogloss.errors import UserError
-from neurogloss.store.exchange import jsonl, neuronpedia, parquet
+from neurogloss.store.exchange import neuronpedia, tables
 from neurogloss.store.exchange.records import Entry
 
 DELPHI: dict[str, Any] = {
@@ -28,10 +28,10 @@ DELPHI: dict[str, Any] = {
 def write(format: str, entries: list[Entry], folder: Path) -> str:
     """What is to be imported, from the folder on."""
     if format == "jsonl":
-        jsonl.write(folder / "labels.jsonl", iter(entries))
+        tables.write_jsonl(folder / "labels.jsonl", iter(entries))
         return "labels.jsonl"
     if format == "parquet":
-        parquet.write(folder / "labels.parquet", iter(entries))
+        tables.write_parquet(folder / "labels.parquet", iter(entries))
         return "labels.parquet"
     if format == "neuronpedia":
         neuronpedia.write(folder / "np", iter(entries))

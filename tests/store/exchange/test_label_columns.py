@@ -14,7 +14,8 @@ import pytest
 
 from neurogloss.errors import UserError
 from neurogloss.records import Facet, Side, State
-from neurogloss.store.exchange import columns, dataset, jsonl, parquet
+from neurogloss.store.exchange import columns, dataset, tables
+from neurogloss.store.exchange.formats import FORMATS
 from neurogloss.store.exchange.records import Entry
 
 UNIT = "org/subject/model.layers.14.mlp/neurons/3"
@@ -22,7 +23,7 @@ FILES = ["labels.jsonl", "labels.jsonl.gz", "labels.parquet"]
 
 
 def module(name: str) -> Any:
-    return parquet if name.endswith("parquet") else jsonl
+    return FORMATS["parquet" if name.endswith("parquet") else "jsonl"]
 
 
 def test_a_label_is_one_row_with_everything(entries: list[Entry]) -> None:
@@ -98,7 +99,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(name: str, tmp_path: Pa
 
 def test_unit_and_text_are_enough(write_lines: Callable[..., Path]) -> None:
     path = write_lines({"unit": UNIT, "text": "cats"}, "", {"unit": f"{UNIT}-", "text": "dogs", "rating": 4})
-    first, second = jsonl.read(path).found
+    first, second = tables.read_jsonl(path).found
     assert (str(first.unit), first.text, first.side, first.facets) == (UNIT, "cats", Side.INPUT, ())
     assert (second.where, second.source) == (f"{path}, line 3", {"rating": 4})
 
@@ -123,7 +124,7 @@ def test_unit_and_text_are_enough(write_lines: Callable[..., Path]) -> None:
 def test_a_line_that_is_no_label_is_named(line: Any, found: str, write_lines: Callable[..., Path]) -> None:
     path = write_lines({"unit": UNIT, "text": "cats"}, line)
     with pytest.raises(UserError) as caught:
-        jsonl.read(path)
+        tables.read_jsonl(path)
     assert f"{path}, line 2" in str(caught.value) and found in str(caught.value)
 
 
@@ -136,20 +137,20 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, entries: list[Entry]) -> No
             module(name).read(tmp_path / name)
     (tmp_path / "latin.jsonl").write_bytes(b'{"unit": "\xe9"}\n')
     with pytest.raises(UserError, match=r"latin.jsonl, line 1.*utf-8"):
-        jsonl.read(tmp_path / "latin.jsonl")
+        tables.read_jsonl(tmp_path / "latin.jsonl")
 
 
 def test_parquet_without_the_columns_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"unit": [UNIT], "label": ["cats"]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match="found unit, label. Add text"):
-        parquet.read(tmp_path / "other.parquet")
+        tables.read_parquet(tmp_path / "other.parquet")
     pq.write_table(pa.table({"unit": [UNIT] * 2, "text": ["cats", ""]}), tmp_path / "empty.parquet")
     with pytest.raises(UserError, match="empty.parquet, row 2: expected a text"):
-        parquet.read(tmp_path / "empty.parquet")
+        tables.read_parquet(tmp_path / "empty.parquet")
 
 
 def test_parquet_has_the_documented_schema(tmp_path: Path, entries: list[Entry]) -> None:
-    parquet.write(tmp_path / "labels.parquet", entries)
+    tables.write_parquet(tmp_path / "labels.parquet", entries)
     schema = pq.read_schema(tmp_path / "labels.parquet")
     assert tuple(schema.names) == columns.NAMES
     assert schema.metadata[b"neurogloss_labels"] == b"1"

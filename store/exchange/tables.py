@@ -1,23 +1,39 @@
-"""Parquet in the columns of `neurogloss.store.exchange.columns`; to be read, `unit` and `text` are enough."""
+"""JSON lines and Parquet, a label a row in the columns of `neurogloss.store.exchange.columns`.
+
+A row needs `unit` and `text` alone to be read. JSON lines are gzipped if the file is named `.gz`.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from neurogloss.errors import UserError, first_line
 from neurogloss.store.exchange import columns
-from neurogloss.store.exchange.files import new_file, pages
+from neurogloss.store.exchange.files import gzipped, json_line, json_lines, new_file, pages
 from neurogloss.store.exchange.records import Entry, Reading
 
 _ROWS = 1024
-"""In memory at once; a row group of the file."""
+"""Parquet rows in memory at once; a row group of the file."""
 
 
-def write(path: Path, entries: Iterable[Entry]) -> None:
-    """One row an entry. Raises UserError where `path` exists, MissingExtra without pyarrow."""
+def write_jsonl(path: Path, entries: Iterable[Entry]) -> None:
+    """Write one line an entry. Raises UserError if `path` exists."""
+    with new_file(path) as file, gzipped(file) if path.suffix == ".gz" else nullcontext(file) as out:
+        for entry in entries:
+            out.write(json_line(columns.row(entry)))
+
+
+def read_jsonl(path: Path) -> Reading:
+    """Every line's explanation. Raises UserError for a line that holds none."""
+    return _reading(path, json_lines(path))
+
+
+def write_parquet(path: Path, entries: Iterable[Entry]) -> None:
+    """Write one row an entry. Raises UserError if `path` exists, MissingExtra without pyarrow."""
     schema = columns.schema()
     with new_file(path) as file, _parquet().ParquetWriter(file, schema, compression="zstd") as writer:
         for page in pages(entries, _ROWS):
@@ -25,15 +41,19 @@ def write(path: Path, entries: Iterable[Entry]) -> None:
             writer.write_table(columns.arrow().Table.from_pylist(rows, schema=schema))
 
 
-def read(path: Path) -> Reading:
+def read_parquet(path: Path) -> Reading:
     """Every row's explanation.
 
     Raises:
         UserError: no whole Parquet file, one without the columns `unit` and `text`, or a row that does not fit.
     """
-    rows = [columns.found(values, f"{path}, row {n}") for n, values in enumerate(_rows(path), 1)]
-    found = tuple(row for row in rows if row is not None)
-    return Reading(found, (path,), len(rows) - len(found))
+    return _reading(path, ((f"{path}, row {n}", values) for n, values in enumerate(_rows(path), 1)))
+
+
+def _reading(path: Path, rows: Iterable[tuple[str, dict[str, Any]]]) -> Reading:
+    read = [columns.found(values, where) for where, values in rows]
+    found = tuple(row for row in read if row is not None)
+    return Reading(found, (path,), len(read) - len(found))
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
