@@ -8,8 +8,8 @@
    session that it opened. An address that gave wrong ones is not listened to for a while.
 5. A body has a limit, whether it says its size or comes in chunks.
 
-Starlette's TrustedHostMiddleware refuses in plain text, not with a Problem, and its SessionMiddleware keeps the session
-in the cookie, so that the service could not end it.
+Starlette's TrustedHostMiddleware refuses in plain text, not with a Problem. Its SessionMiddleware keeps the
+session in the cookie, so the service could not end it.
 """
 
 from __future__ import annotations
