@@ -498,7 +498,7 @@ def test_after_max_attempts_a_unit_is_settled_and_the_rest_is_scored(
     [
         ({"explainer": "llm"}, "found none. Give one with --llm"),
         ({"judge": "llm"}, "found none. Give one with --llm"),
-        ({"scorers": ("detektion",)}, "found detektion"),
+        ({"scorers": ("detektion",)}, "found 'detektion'"),
         ({"scorers": ()}, "one scorer or more, each once; found none"),
         ({"scorers": ("fuzzing", "fuzzing")}, "each once; found fuzzing, fuzzing"),
         ({"units": "0-99"}, "0 to 47"),
