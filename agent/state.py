@@ -25,7 +25,7 @@ from neurogloss.records import (
     State,
     UnitStatistics,
 )
-from neurogloss.scorers.floors import Floor
+from neurogloss.scorers.choice import Floor
 
 
 @dataclass(frozen=True, slots=True)

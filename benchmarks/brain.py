@@ -44,8 +44,8 @@ from neurogloss.scorers.voxels import VoxelPrediction
 from neurogloss.settings import ResponseSettings
 from neurogloss.sources.brain.collect import collect_experiment, collect_responses
 from neurogloss.sources.brain.experiment import Experiment
+from neurogloss.sources.brain.reading import Row as Stimulus
 from neurogloss.sources.brain.simulate import Simulation, named, sentences, simulate
-from neurogloss.sources.brain.stimuli import Row as Stimulus
 from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.evidence import evidence

@@ -29,8 +29,8 @@ from neurogloss.cli.demo import DICTIONARIES, HOOKPOINTS, TOKENS, UNITS
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Embedder, HeldOut, Judge, Material, Quiet
 from neurogloss.records import Answer, Evidence, Label, Passage, Question
+from neurogloss.scorers.choice import draw
 from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.floors import draw
 from neurogloss.scorers.judges.embedded import LikelihoodJudge, SimilarityJudge
 from neurogloss.scorers.metrics import auroc
 from neurogloss.settings import LabelSettings

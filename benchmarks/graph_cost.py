@@ -30,7 +30,7 @@ from neurogloss.agent.nodes.screen import Screen
 from neurogloss.folder import RunFolder
 from neurogloss.protocols import Instruments, LiveSubject, Material
 from neurogloss.records import Answer, Candidate, Evidence, Question
-from neurogloss.scorers import floors
+from neurogloss.scorers import choice
 from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.evidence import evidence
@@ -140,7 +140,7 @@ def _to_score(found: Evidence, state: Mapping[str, Any]) -> dict[str, Any]:
         "half": found.score,
         "tuning_prompts": (),
         "density": found.statistics.density,
-        "floors": floors.draw(explanation, (), 1, 0),
+        "floors": choice.draw(explanation, (), 1, 0),
     }
 
 

@@ -37,8 +37,8 @@ from neurogloss.folder import RunFolder
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import HeldOut
 from neurogloss.records import Explanation
+from neurogloss.scorers.choice import Floor
 from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.floors import Floor
 from neurogloss.scorers.judges.llm import LLMJudge
 from neurogloss.scorers.measure import accepted
 from neurogloss.scorers.sequential import Stop

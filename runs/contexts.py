@@ -22,7 +22,7 @@ from neurogloss.protocols import Instruments, Judge, LiveSubject, Scorer
 from neurogloss.records import Evidence, Label, Passage, State
 from neurogloss.runs.given import Activation, Text, UnitName, evidence_of
 from neurogloss.runs.stages import explain_unit, score_unit
-from neurogloss.scorers import answering, floors
+from neurogloss.scorers import answering, choice
 from neurogloss.scorers.judges.embedded import SimilarityJudge
 from neurogloss.settings import ContextSettings, LabelSettings, make
 from neurogloss.tasks import together, wait
@@ -118,7 +118,7 @@ async def label_unit(
     scoring = methods.Scoring(judge, scorers, instruments, 1 if chat else 5, Hard(), {})
     compiled = score_graph(scoring, _no_subject, lambda unit: (), LabelSettings(seed=settings.seed))
     seed = derive_seed(settings.seed, str(evidence.unit))
-    drawn = floors.draw(label.explanation, (), scoring.n_floors, seed)
+    drawn = choice.draw(label.explanation, (), scoring.n_floors, seed)
     return (await score_unit(compiled, label, evidence, drawn)).label
 
 

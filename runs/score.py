@@ -22,7 +22,7 @@ from neurogloss.runs.cluster.labelling import open_cluster_stages
 from neurogloss.runs.select import select
 from neurogloss.runs.stages import LocalStages, Result, Stages
 from neurogloss.runs.sweep import Summary, Sweeps, Wanted
-from neurogloss.scorers import floors
+from neurogloss.scorers import choice
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.index import Index
@@ -113,7 +113,7 @@ async def score_units(sweeps: Sweeps, wanted: Wanted, n_floors: int, stages: Sta
         label = sweeps.explained(unit)
         assert label.explanation is not None
         return await stages.score(
-            label, floors.draw(label.explanation, pool, n_floors, derive_seed(seed, str(unit)))
+            label, choice.draw(label.explanation, pool, n_floors, derive_seed(seed, str(unit)))
         )
 
     await sweeps.run("scoring", wanted, work, stages.in_flight)

@@ -19,8 +19,7 @@ from neurogloss.engines.usage import Call, recording
 from neurogloss.errors import AnswerError
 from neurogloss.ids import UnitId
 from neurogloss.records import Evidence, Explanation, Label, Outcome, State
-from neurogloss.scorers.choice import prompt_texts
-from neurogloss.scorers.floors import Floor
+from neurogloss.scorers.choice import Floor, prompt_texts
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.brain.voxels import shortfalls
 from neurogloss.sources.cache import Cache

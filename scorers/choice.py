@@ -1,16 +1,21 @@
-"""Chooses examples for questions and prompts, and their order: seeded, and blind to what will be asked."""
+"""Chooses what questions and prompts are made of: examples, their order, and explanations of other units.
+
+All of it is seeded, and blind to what will be asked. A score's floor is what explanations of other units reach on
+the same questions.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 
-from neurogloss.ids import derive_seed
-from neurogloss.records import Context, EvidenceHalf, Example
+from neurogloss.ids import content_id, derive_seed
+from neurogloss.records import Context, EvidenceHalf, Example, Explanation
 
 Item = TypeVar("Item")
 LONG_ENOUGH = 20
@@ -52,3 +57,45 @@ def prompt_texts(contexts: Sequence[Context], n: int) -> tuple[str, ...]:
     """The first n texts that are long enough to be prompts; of images their paths."""
     fit = (context for context in contexts if context.picture or len(context.tokens) >= LONG_ENOUGH)
     return tuple(context.content for context in islice(fit, n))
+
+
+DECOYS = (
+    "names of people, and the verbs that follow them",
+    "numbers, dates and years",
+    "words about food and cooking",
+    "programming code and file names",
+    "the end of a sentence",
+    "words about weather and the seasons",
+    "legal and official language",
+    "parts of the body and illness",
+    "words for place and direction, such as under and behind",
+    "questions, and polite requests in letters",
+)
+"""What is asked where too few other units have been explained: plausible, and about no unit in particular."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """An explanation of something else."""
+
+    id: str
+    """Of the explanation, or `decoy:` and a hash."""
+    text: str
+
+
+def draw(own: Explanation, others: Sequence[Explanation], n: int, seed: int) -> list[Floor]:
+    """n explanations of other units that say something else, filled up with decoys.
+
+    Args:
+        others: in any order; may hold `own` and explanations of the same unit, which are never drawn.
+        seed: of the unit, so that one unit's draw does not depend on another's.
+    """
+    by_id = sorted(others, key=lambda e: e.id)
+    pool = {e.text: e for e in by_id if e.unit != own.unit and e.text != own.text}
+    texts = sorted(pool)
+    rng = np.random.default_rng(derive_seed(seed, "floors"))
+    drawn = [pool[texts[i]] for i in rng.permutation(len(texts))[:n]]
+    floors = [Floor(explanation.id, explanation.text) for explanation in drawn]
+    taken = {own.text, *(floor.text for floor in floors)}
+    decoys = [DECOYS[i] for i in rng.permutation(len(DECOYS)) if DECOYS[i] not in taken]
+    return floors + [Floor(f"decoy:{content_id(d)[3:11]}", d) for d in decoys[: n - len(floors)]]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from neurogloss.records import Interval
 
@@ -92,7 +92,7 @@ def recalls(truths: Truths, probabilities: Probabilities, strata: Sequence[str])
     return {stratum: sum(yes) / len(yes) for stratum, yes in sorted(found.items())}
 
 
-def pearson(xs: Sequence[float], ys: Sequence[float]) -> float:
+def pearson(xs: ArrayLike, ys: ArrayLike) -> float:
     """Pearson correlation; NaN where one of them does not vary."""
     x, y = np.asarray(xs, float), np.asarray(ys, float)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:

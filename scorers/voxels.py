@@ -17,6 +17,7 @@ from neurogloss.protocols import Answered, Embedder, Float32, HeldOut, Instrumen
 from neurogloss.records import Answer, Failure, Passage, Question
 from neurogloss.scorers.chats import failed, write
 from neurogloss.scorers.embedding import logistic
+from neurogloss.scorers.metrics import pearson
 
 FEWEST = 10
 """Stimuli with a text, at least."""
@@ -76,8 +77,8 @@ class VoxelPrediction:
             return {}
         measured = self._chosen(held_out, instruments)
         guesses = np.array([answer.values[0] for _, answer in answered])
-        own = _correlation(guesses, _ranks(measured.responses))
-        others = [_correlation(guesses, _ranks(each)) for each in measured.region]
+        own = pearson(guesses, _ranks(measured.responses))
+        others = [pearson(guesses, _ranks(each)) for each in measured.region]
         near = guesses > np.quantile(guesses, 1 - NEAREST)
         spread = float(measured.responses.std())
         gap = float(measured.responses[near].mean() - measured.responses[~near].mean())
@@ -123,10 +124,6 @@ def _ranks(values: Float32) -> NDArray[np.float64]:
 
     found: NDArray[np.float64] = rankdata(values) / len(values)
     return found
-
-
-def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    return float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) and np.ptp(y) else math.nan
 
 
 @dataclass(frozen=True)

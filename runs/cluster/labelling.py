@@ -27,7 +27,7 @@ from neurogloss.protocols import Quiet, Scorer
 from neurogloss.records import Label
 from neurogloss.runs.cluster.connection import Cluster, open_cluster, received_errors, sent_errors
 from neurogloss.runs.stages import LocalStages, Result
-from neurogloss.scorers.floors import Floor
+from neurogloss.scorers.choice import Floor
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 

@@ -24,10 +24,9 @@ from neurogloss.ids import derive_seed, hash64
 from neurogloss.protocols import Embedder, Float32, Progress, Quiet
 from neurogloss.settings import ResponseSettings
 from neurogloss.sources.brain import voxels
-from neurogloss.sources.brain.arrays import read_array
 from neurogloss.sources.brain.encoding import Encoding, fit
 from neurogloss.sources.brain.experiment import Experiment, read_experiment
-from neurogloss.sources.brain.stimuli import Row, read_rows
+from neurogloss.sources.brain.reading import Row, read_array, read_rows
 from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache
 from neurogloss.sources.collector import fill

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from neurogloss.errors import UserError
 from neurogloss.protocols import Float32
-from neurogloss.sources.brain.arrays import package
+from neurogloss.sources.brain.reading import package
 
 ALPHAS = np.logspace(-2, 5, 15)
 FOLDS = 5

@@ -24,9 +24,8 @@ from neurogloss.errors import UserError
 from neurogloss.ids import content_id
 from neurogloss.protocols import Float32
 from neurogloss.settings import ResponseSettings
-from neurogloss.sources.brain.arrays import is_nifti, read_array, read_named
 from neurogloss.sources.brain.matrix import read_table
-from neurogloss.sources.brain.stimuli import Row, read_rows
+from neurogloss.sources.brain.reading import Row, is_nifti, read_array, read_named, read_rows
 
 Floats = NDArray[np.float64]
 Int = NDArray[np.int64]

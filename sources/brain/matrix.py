@@ -23,8 +23,7 @@ from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.protocols import Float32
 from neurogloss.settings import ResponseSettings
-from neurogloss.sources.brain.arrays import is_nifti, read_array
-from neurogloss.sources.brain.stimuli import Row
+from neurogloss.sources.brain.reading import Row, is_nifti, read_array
 
 NSD_SCALE = 300.0
 """Volume betas of the Natural Scenes Dataset are percent signal change times this."""

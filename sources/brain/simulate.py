@@ -25,7 +25,7 @@ from neurogloss.protocols import Embedder, Float32
 from neurogloss.settings import DEMO_CORPUS
 from neurogloss.sources.brain.experiment import Experiment, average, ncsnr
 from neurogloss.sources.brain.matrix import windows
-from neurogloss.sources.brain.stimuli import Row
+from neurogloss.sources.brain.reading import Row
 from neurogloss.sources.corpus import read_documents
 
 TUNINGS: Mapping[str, tuple[str, ...]] = {

@@ -80,9 +80,7 @@ def write(
 
 def copy(source: Path, cache: Path) -> None:
     """The folder of one cache into another."""
-    for file in sorted((source / NAME).iterdir()):
-        (cache / NAME).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, cache / NAME / file.name)
+    shutil.copytree(source / NAME, cache / NAME, dirs_exist_ok=True)
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> None:

@@ -33,9 +33,8 @@ from neurogloss.records import (
     Score,
     State,
 )
-from neurogloss.scorers.choice import LONG_ENOUGH, prompt_texts
+from neurogloss.scorers.choice import LONG_ENOUGH, Floor, prompt_texts
 from neurogloss.scorers.detection import Detection, Fuzzing
-from neurogloss.scorers.floors import Floor
 from neurogloss.scorers.intervention import Intervention
 from neurogloss.scorers.judges.embedded import LexicalJudge
 from neurogloss.scorers.sequential import Stop

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurogloss.ids import UnitId
 from neurogloss.records import Explanation
-from neurogloss.scorers.floors import DECOYS, draw
+from neurogloss.scorers.choice import DECOYS, draw
 
 
 def explanation(index: int, text: str, rank: int = 0) -> Explanation:

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from neurogloss.errors import UserError
-from neurogloss.sources.brain.arrays import read_array, read_named
-from neurogloss.sources.brain.stimuli import read_rows
+from neurogloss.sources.brain.reading import read_array, read_named, read_rows
 from neurogloss.sources.corpus import read_documents, read_token_rows
 
 LINES = "".join(json.dumps({"text": f"Document {i} is about rain."}) + "\n" for i in range(4))

@@ -13,9 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurogloss.errors import UserError
 from neurogloss.ids import hash64
-from neurogloss.sources.brain.arrays import read_array
 from neurogloss.sources.brain.experiment import read_experiment, read_rois
-from neurogloss.sources.brain.stimuli import read_rows
+from neurogloss.sources.brain.reading import read_array, read_rows
 
 
 def refused(settings: Any, *parts: str) -> None:
