@@ -217,7 +217,12 @@ def _values(path: Path) -> Iterator[Mapping[str, Any]]:
                 yield from reader
         elif path.suffix.lower() in (".jsonl", ".ndjson"):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                value = read_json(line) if line.strip() else {}
+                try:
+                    value = read_json(line) if line.strip() else {}
+                except ValueError as error:
+                    raise UserError(
+                        f"Expected JSON in row {number} of {path}, found: {error}. Fix that line."
+                    ) from None
                 if not isinstance(value, dict):
                     raise UserError(f"Expected a JSON object in line {number} of {path}, found {line[:60]!r}.")
                 _require_columns(set(value), path)
@@ -241,12 +246,6 @@ def _row(values: Mapping[str, Any], where: str, folder: Path) -> Row:
         str(values.get(name) if values.get(name) is not None else "")
         for name in ("text", "path", "id", "split", "session")
     )
-    try:
-        "".join((text, path, id, session)).encode()
-    except UnicodeEncodeError:
-        raise UserError(
-            f"Expected text in {where}, found half a surrogate pair, which is none. Mend the file."
-        ) from None
     if split not in SPLITS:
         raise UserError(
             f"Expected train or test as the split in {where}, found {split!r}. Mend it, or leave it out."
