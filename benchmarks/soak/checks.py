@@ -68,6 +68,12 @@ def problems(run: Path, undisturbed: Path, spoilt: bool) -> Iterator[str]:
     with Ledger(folder.ledger, read_only=True) as ledger, Index(folder.index, ng.open_run(run).embedder) as index:
         if not (compared := index.check(ledger)).ok:
             yield f"index: {compared}"
+    with contextlib.closing(sqlite3.connect(folder.ledger)) as connection:
+        [behind] = connection.execute(
+            "SELECT count(*) FROM documents d JOIN labels l USING (explanation) WHERE d.state <> l.state"
+        ).fetchone()
+    if behind:
+        yield f"index: {behind} documents have another state than their label"
     if not spoilt and dump(run) != dump(undisturbed):
         yield "ledger: it differs from that of the undisturbed run"
 

@@ -35,7 +35,7 @@ def test_the_page_of_the_command_has_all_of_them(hooks: ModuleType) -> None:
     page = hooks.command_page()
     for heading in ("# The command", "## `neurogloss label`", "### `neurogloss index rebuild`"):
         assert f"\n{heading}\n" in f"\n{page}"
-    assert "* `--stop-error <float>`: Chance that such intervals do not hold." in page
+    assert "* `--stop-error <float>`: Error rate of the early-stopping intervals, over all scorers" in page
     assert "**Commands**" not in page and "...\n*" not in page
 
 

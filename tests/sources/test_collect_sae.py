@@ -15,12 +15,12 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.settings import CollectSettings
-from neurogloss.sources import calibration, codes, collector
+from neurogloss.sources import calibration, collector
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import collect
 from neurogloss.sources.contexts import HALVES
 from neurogloss.sources.corpus import context_id, half_of, read_token_rows
-from neurogloss.sources.dictionaries import open_dictionary
+from neurogloss.sources.dictionaries import activations, open_dictionary
 from neurogloss.sources.pairs import Pairs
 from neurogloss.sources.reader import Reader
 from neurogloss.sources.sketch import Sketch
@@ -143,7 +143,7 @@ def test_codes_that_are_taken_in_beside_the_next_leave_the_same_bytes(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(codes, "VALUES_CPU", 60 * UNITS)  # several parts a batch
+    monkeypatch.setattr(activations, "VALUES_CPU", 60 * UNITS)  # several parts a batch
     given = {"hookpoints": (LAYER,), "corpus": token_rows, "shard_tokens": 700}
     settings = make_settings(**given, dictionaries=(dictionaries["topk"], "neurons"))
     alone, threaded = RunFolder(tmp_path / "alone"), RunFolder(tmp_path / "threaded")
@@ -243,7 +243,7 @@ def test_codes_of_many_units_are_made_a_part_at_a_time(
         seen.append(len(inputs))
         return encode(bias, inputs, weight)
 
-    monkeypatch.setattr(codes, "VALUES_CPU", 100 * UNITS)
+    monkeypatch.setattr(activations, "VALUES_CPU", 100 * UNITS)
     monkeypatch.setattr("neurogloss.sources.reader.ENTRIES", 500)
     monkeypatch.setattr(torch, "addmm", counted)
     collect(parts, topk_settings, tiny_subject)
