@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurogloss.agent.drawing import Generator
-from neurogloss.agent.menu import Laboratory
+from neurogloss.agent.experiments import Generator, Laboratory
 from neurogloss.agent.nodes.score import Steered
 from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
 from neurogloss.engines.embedder import MiniLM

@@ -5,14 +5,17 @@ The explain graph is given the explain half and the score graph the score half; 
 
 from __future__ import annotations
 
+import json
 import math
 import operator
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from neurogloss.engines.usage import Call
-from neurogloss.ids import UnitId
+from neurogloss.errors import UserError
+from neurogloss.ids import UnitId, canonical_json
 from neurogloss.protocols import HeldOut, Material, Scorer
 from neurogloss.records import (
     Candidate,
@@ -58,6 +61,40 @@ class Step:
     """JSON: what the node found or decided."""
     calls: tuple[Call, ...] = ()
     """Requests that the node made."""
+
+
+def pack(steps: Sequence[Step]) -> bytes:
+    """A trace as the ledger stores it: compressed JSON."""
+    return zlib.compress(canonical_json([_plain(step) for step in steps]).encode(), 6)
+
+
+def unpack(data: bytes) -> list[dict[str, Any]]:
+    """Reads a packed trace: node, facts, and calls with messages, answer, failure and tokens.
+
+    Raises:
+        UserError: the trace is damaged.
+    """
+    try:
+        steps: list[dict[str, Any]] = json.loads(zlib.decompress(data))
+    except (zlib.error, ValueError) as error:
+        raise UserError(
+            f"Expected a whole trace in the ledger, found: {error}. Label the unit again to have one."
+        ) from None
+    return steps
+
+
+def _plain(step: Step) -> dict[str, Any]:
+    calls = [
+        {
+            "messages": [[message.role, message.content] for message in call.messages],
+            "answer": call.answer,
+            "failure": None if call.failure is None else call.failure.value,
+            "prompt_tokens": call.usage.prompt_tokens,
+            "completion_tokens": call.usage.completion_tokens,
+        }
+        for call in step.calls
+    ]
+    return {"node": step.node, "facts": step.facts, "calls": calls}
 
 
 # --- explain ----------------------------------------------------------------------------------------

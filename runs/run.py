@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurogloss.accounts import Usage
-from neurogloss.agent.trace import unpack
+from neurogloss.agent.state import unpack
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder

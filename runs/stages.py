@@ -13,8 +13,7 @@ from neurogloss.accounts import Usage, Work
 from neurogloss.agent.graph import ExplainGraph, ScoreGraph, explain_graph, score_graph
 from neurogloss.agent.methods import Method, Scoring
 from neurogloss.agent.models import Models
-from neurogloss.agent.state import ExplainInput, ScoreInput
-from neurogloss.agent.trace import pack
+from neurogloss.agent.state import ExplainInput, ScoreInput, pack
 from neurogloss.engines.usage import Call, recording
 from neurogloss.errors import AnswerError
 from neurogloss.ids import UnitId

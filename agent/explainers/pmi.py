@@ -1,8 +1,8 @@
-"""PMI: an explainer that needs no instruction-tuned model.
+"""Explainers that need no instruction-tuned model: PMI, and words among the promoted tokens (`PromotedExplainer`).
 
 1. Candidates are mined from the examples: lists of words under the active tokens, of words and phrases that
    the active contexts share, and of tokens that the unit promotes through the language-model head. Of images and
-   whole stimuli they are mined from what is said of them (`neurogloss.agent.explainers.captions`).
+   whole stimuli they are mined from what is said of them (`neurogloss.agent.explainers.words.of_stimuli`).
 2. They are ranked by log p(d | examples) - lambda log p(d) under a small causal language model, per token: what
    the examples make likelier than it is anyway (the objective of MILAN, Hernandez et al. 2022,
    arXiv:2201.11114, read as a ranking). Without the division long texts that the examples repeat would win.
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurogloss.agent.explainers import captions, words
+from neurogloss.agent.explainers import words
 from neurogloss.agent.explainers.show import are_stimuli, in_words
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.llm import CausalModel
@@ -31,6 +31,8 @@ AROUND = 6
 """Tokens shown on each side of the peak."""
 WEIGHT = 0.8
 """Lambda: how much of a candidate's own likelihood is taken off."""
+SIZES = (3, 6, 10)
+"""Words in a list of promoted ones."""
 
 
 class PMIExplainer:
@@ -58,8 +60,8 @@ class PMIExplainer:
     async def candidates(self, material: Material) -> list[Candidate]:
         """Candidates, best first. Raises EmptyAnswerError where the examples share no word."""
         material = in_words(material)
-        miner = captions if are_stimuli(material.half) else words
-        found = [Candidate(text) for text in miner.candidates(material)]
+        mine = words.of_stimuli if are_stimuli(material.half) else words.candidates
+        found = [Candidate(text) for text in mine(material)]
         if not found:
             raise EmptyAnswerError("the active contexts share no word, phrase or sign")
         ranked = await rank(self._model, material, found, self._weight) if self._model else found
@@ -88,6 +90,23 @@ class Ranked:
     async def candidates(self, material: Material) -> list[Candidate]:
         """Raises AnswerError as the explainer does."""
         return await rank(self._model, material, await self._explainer.candidates(material), self._weight)
+
+
+class PromotedExplainer:
+    """Output-side, without a model: the words among the tokens that the unit promotes."""
+
+    name = "promoted"
+    settings: Mapping[str, Any] = {"explainer": name, "sizes": list(SIZES)}
+
+    async def candidates(self, material: Material) -> list[Candidate]:
+        """Lists of the words promoted most, the shortest first. Raises EmptyAnswerError where there is none."""
+        found = words.promoted(material)
+        if not found:
+            raise EmptyAnswerError(
+                "no promoted token is a word, or none is known: no output tokens were collected"
+            )
+        lists = dict.fromkeys(", ".join(found[:n]) for n in SIZES)
+        return [Candidate(text, Side.OUTPUT) for text in lists]
 
 
 async def rank(

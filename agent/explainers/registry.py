@@ -15,8 +15,7 @@ from neurogloss.agent.explainers import views
 from neurogloss.agent.explainers.facets import Facets
 from neurogloss.agent.explainers.lavca import LaVCa
 from neurogloss.agent.explainers.llm import LLMExplainer
-from neurogloss.agent.explainers.pmi import PMIExplainer, Ranked
-from neurogloss.agent.explainers.promoted import PromotedExplainer
+from neurogloss.agent.explainers.pmi import PMIExplainer, PromotedExplainer, Ranked
 from neurogloss.errors import UserError
 from neurogloss.protocols import Explainer, Instruments
 from neurogloss.registry import Registry

@@ -1,11 +1,25 @@
-"""Candidate explanations out of the examples themselves: words and phrases that the active contexts share."""
+"""Candidate explanations out of the examples themselves: words and phrases that the active contexts share.
+
+Of stimuli they are made of what is said of them, captions, tags or whole texts (`of_stimuli`):
+
+1. A word's share p of the active texts, each weighing its peak, is compared with its share q of the silent texts
+   and look-alikes, both smoothed. A word that is not clearly more frequent says nothing of the unit: so function
+   words go, and words that are found for look-alikes, too (Kalibhat et al. 2023, arXiv:2307.10504). The others are
+   ordered by p log(p / q).
+2. Pairs of such words, in the order of the text, are compared in the same way, and kept where they raise p / q
+   further than either word does: what they say is that both are needed.
+3. Candidates are the best pairs and words, and lists of words. Whole captions are none: each names all that is in
+   one image, and a language model that has read it among the examples takes it for the best answer.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from neurogloss.protocols import Material
 from neurogloss.records import Example
@@ -35,6 +49,14 @@ NAMES = {
     "_": "underscores",
 }
 """What an embedding model has words for better than signs."""
+FEWEST = 2
+"""Active texts that hold a term, at least."""
+CLEARLY = 1.5
+"""Times the share that it is compared with."""
+ERRORS = 2.0
+"""Standard errors of the difference of the shares."""
+PAIRED = 8
+"""Words that pairs are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +68,11 @@ class Seen:
     phrases: tuple[str, ...]
     """The word under the peak with the word before it, and with the one after it."""
     all: frozenset[str]
+
+
+def words_in(text: str) -> list[str]:
+    """In lower case, in order."""
+    return [match.group().lower() for match in WORD.finditer(text)]
 
 
 def seen(example: Example) -> Seen:
@@ -79,7 +106,7 @@ def candidates(material: Material) -> list[str]:
     single words do, and say more.
     """
     found, weights = _seen_and_weights(material)
-    silent = [frozenset(m.group().lower() for m in WORD.finditer(c.text)) for c in material.half.negatives]
+    silent = [frozenset(words_in(c.text)) for c in material.half.negatives]
     active = _by_weight(found, weights)
     counts = Counter(word for s in found for word in s.active)
     repeated = [word for word in active if counts[word] > 1] or active
@@ -96,6 +123,41 @@ def candidates(material: Material) -> list[str]:
         _listed(_unique((*repeated[:2], *likely[:3])), 5),
     ]
     return _unique(text for text in lists if text) or repeated[:1] or context[:1] or phrases[:1]
+
+
+def of_stimuli(material: Material) -> list[str]:
+    """Pairs, words and lists, without duplicates; empty where the active texts share nothing."""
+    half = material.half
+    examples = distinct([*half.top, *half.uniform])
+    active, weights = [words_in(e.context.text) for e in examples], [e.peak for e in examples]
+    silent = [words_in(context.text) for context in (*half.negatives, *half.hard.look_alikes)]
+    lifts = telling(active, weights, silent)
+    words = list(lifts)
+    known = frozenset(words[:PAIRED])
+    of_pairs = telling([_pairs(t, known) for t in active], weights, [_pairs(t, known) for t in silent])
+    pairs = [pair for pair, lift in of_pairs.items() if lift > CLEARLY * max(lifts[w] for w in pair.split())]
+    lists = [", ".join(words[:n]) for n in (2, 3, 4, 6) if len(words) >= n]
+    return list(dict.fromkeys([*pairs[:3], *words[:3], *lists]))
+
+
+def telling(
+    active: Sequence[Collection[str]], weights: Sequence[float], silent: Sequence[Collection[str]]
+) -> Mapping[str, float]:
+    """p / q of the terms that are clearly more frequent in active texts, the most telling first."""
+    n, n_silent, half_a_text = len(active), len(silent), 0.5 * sum(weights) / max(1, len(active))
+    found = []
+    for term in dict.fromkeys(term for terms in active for term in terms):
+        held = [weight for terms, weight in zip(active, weights, strict=True) if term in terms]
+        p = (sum(held) + half_a_text) / (sum(weights) + 2 * half_a_text)
+        q = (sum(term in terms for terms in silent) + 0.5) / (n_silent + 1)
+        error = math.sqrt(p * (1 - p) / n + q * (1 - q) / (n_silent + 1))
+        if len(held) >= FEWEST and p > CLEARLY * q and p - q > ERRORS * error:
+            found.append((-p * math.log(p / q), term, p / q))
+    return {term: lift for _, term, lift in sorted(found)}
+
+
+def _pairs(words: Sequence[str], known: Collection[str]) -> list[str]:
+    return [f"{a} {b}" for a, b in combinations([word for word in words if word in known], 2) if a != b]
 
 
 def promoted(material: Material) -> list[str]:

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neurogloss.agent.experiments import Laboratory, Menu
 from neurogloss.agent.explainers.llm import SCHEMA, parse
 from neurogloss.agent.explainers.show import are_stimuli, captioned, captions, choose, choose_silent, show
-from neurogloss.agent.menu import Laboratory, Menu
 from neurogloss.agent.state import ExplainState, Found, Setback
 from neurogloss.errors import AnswerError, TransportError, UnparseableError
 from neurogloss.foreign import read_json

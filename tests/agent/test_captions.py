@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from neurogloss.agent.explainers.captions import candidates, telling
 from neurogloss.agent.explainers.facets import Facets
 from neurogloss.agent.explainers.pmi import WHOLE, PMIExplainer, Ranked
+from neurogloss.agent.explainers.words import of_stimuli, telling
 from neurogloss.errors import EmptyAnswerError
 from neurogloss.ids import UnitId
 from neurogloss.llm import Likelihood
@@ -46,7 +46,7 @@ RED = material(
 
 def test_what_silent_captions_say_as_often_is_left_out() -> None:
     """`a`, `on`, `the` and `left` are in all of them; each thing is in one active caption only."""
-    assert candidates(Material(RED.unit, RED.half, None, 0)) == candidates(RED)
+    assert of_stimuli(Material(RED.unit, RED.half, None, 0)) == of_stimuli(RED)
     assert asyncio.run(PMIExplainer(None).candidates(RED)) == [Candidate("red")]
 
 
@@ -68,26 +68,26 @@ def test_a_text_weighs_as_much_as_its_peak() -> None:
 def test_where_both_words_are_needed_the_pair_comes_first() -> None:
     """Silent captions have each of the two words, and never both."""
     silent = [f"a {colour} ball" for colour in COLOURS[1:]] * 3 + [f"a red {thing}" for thing in THINGS[:4]] * 2
-    found = candidates(material([image("a red ball") for _ in range(8)], silent))
+    found = of_stimuli(material([image("a red ball") for _ in range(8)], silent))
     assert found[0] == "red ball" and {"red", "ball", "red, ball"} >= set(found[1:])
 
 
 def test_where_one_word_is_enough_there_is_no_pair() -> None:
     active = [image(f"a red {thing}") for thing in ("hat", "bus")] * 4
-    assert not any(" " in text and "," not in text for text in candidates(material(active, ["a blue cup"] * 20)))
+    assert not any(" " in text and "," not in text for text in of_stimuli(material(active, ["a blue cup"] * 20)))
 
 
 def test_words_of_look_alikes_say_nothing_of_the_unit() -> None:
     """Without look-alikes the sky seems to be what birds and aeroplanes share."""
     active = [image(f"a {thing} in the sky") for thing in ("bird", "plane")] * 4
     silent = ["a cup on a table"] * 20
-    assert "sky" in candidates(material(active, silent))
-    assert "sky" not in " ".join(candidates(material(active, silent, ["a cloud in the sky"] * 20)))
+    assert "sky" in of_stimuli(material(active, silent))
+    assert "sky" not in " ".join(of_stimuli(material(active, silent, ["a cloud in the sky"] * 20)))
 
 
 def test_images_without_a_caption_are_passed_over_and_all_of_them_are_a_reason() -> None:
     active = [*RED.half.top, image("")]
-    assert candidates(material(active, [c.text for c in RED.half.negatives]))[0] == "red"
+    assert of_stimuli(material(active, [c.text for c in RED.half.negatives]))[0] == "red"
     with pytest.raises(EmptyAnswerError, match="no captions"):
         asyncio.run(PMIExplainer(None).candidates(material([image("")], ["a cup"])))
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurogloss.agent.drawing import Generator
-from neurogloss.agent.menu import Laboratory, Menu
+from neurogloss.agent.experiments import Generator, Laboratory, Menu
 from neurogloss.agent.nodes.experiment import Experiment
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId

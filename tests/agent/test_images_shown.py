@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from neurogloss.agent.experiments import Laboratory, Menu
 from neurogloss.agent.explainers.llm import LLMExplainer
 from neurogloss.agent.explainers.registry import get
 from neurogloss.agent.explainers.views import CONTRASTIVE, DEFAULT, PAIRS, View, ensemble
-from neurogloss.agent.menu import Laboratory, Menu
 from neurogloss.agent.nodes.experiment import Experiment
 from neurogloss.agent.nodes.refine import Mistakes, Refine
 from neurogloss.agent.state import Ranked

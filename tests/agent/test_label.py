@@ -14,7 +14,7 @@ import pytest
 
 from neurogloss.accounts import Usage
 from neurogloss.agent import graph
-from neurogloss.agent.trace import unpack
+from neurogloss.agent.state import unpack
 from neurogloss.cli.app import run as run_command
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder

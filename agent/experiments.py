@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neurogloss.agent.drawing import Generator
-from neurogloss.errors import NeuroglossError, UserError
+from neurogloss.errors import NeuroglossError, UserError, first_line
 from neurogloss.ids import UnitId, derive_seed
 from neurogloss.llm import Tool, ToolCall
 from neurogloss.protocols import LiveSubject, Material
 from neurogloss.records import Example, Passage
+from neurogloss.registry import load
 from neurogloss.sources.vision.steering import Cut
 
 if TYPE_CHECKING:
@@ -106,6 +108,54 @@ class Edit(_Arguments):
 
     picture: int = Field(ge=1, description="its number in the lists")
     change: Text
+
+
+class Generator:
+    """Draws or edits images: a user's own class, named `module:Class`.
+
+    It is called without arguments when it is first needed. It has `draw(text, seed)` and, if it can,
+    `edit(picture, text, seed)`. Both give an image of Pillow, and should give the same one for the same seed.
+
+    Raises:
+        UserError: there is none at that place.
+    """
+
+    def __init__(self, place: str) -> None:
+        """`place`: `module:Class`."""
+        self.name = place
+        self._kind = load(place, "a generator of images")
+        if not callable(getattr(self._kind, "draw", None)):
+            raise UserError(f"Expected {place} to have draw(text, seed), found none. Give it one.")
+
+    @property
+    def edits(self) -> bool:
+        """Whether it can change an image that is there."""
+        return callable(getattr(self._kind, "edit", None))
+
+    def draw(self, text: str, seed: int) -> Image:
+        """An image of what the text says, RGB. Raises UserError where the generator fails."""
+        return self._image("draw", text, seed)
+
+    def edit(self, picture: str, text: str, seed: int) -> Image:
+        """The image of that path, changed as the text says, RGB. Raises UserError where the generator fails."""
+        from neurogloss.sources.vision.pictures import open_picture
+
+        return self._image("edit", open_picture(Path(picture)), text, seed)
+
+    def _image(self, method: str, *given: object) -> Image:
+        from PIL import Image as Pillow
+
+        try:
+            found = getattr(self._made, method)(*given)
+        except Exception as error:  # whatever somebody else's code runs into
+            raise UserError(f"The generator {self.name} failed: {first_line(error)}.") from error
+        if not isinstance(found, Pillow.Image):
+            raise UserError(f"Expected {method} of {self.name} to give an image, found {type(found).__name__}.")
+        return found.convert("RGB")
+
+    @cached_property
+    def _made(self) -> Any:
+        return self._kind()
 
 
 class Images(Protocol):
