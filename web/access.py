@@ -30,7 +30,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neurogloss.web.options import Options
-from neurogloss.web.problems import Refusal, answer
+from neurogloss.web.problems import Refusal, answer, of_refusal
 from neurogloss.web.schemas import Problem, View
 
 _LOG = logging.getLogger(__name__)
@@ -172,8 +172,7 @@ class Gate:
             self._check(Request(scope))
             await self._app(scope, receive, guarded)
         except Refusal as refusal:
-            problem = answer(refusal.status, refusal.error, refusal.message, refusal.headers)
-            await problem(scope, receive, guarded)
+            await of_refusal(refusal)(scope, receive, guarded)
         except Exception:
             # Here and not in a handler of the framework, whose answer would stand before these checks.
             _LOG.exception("%s %s failed", scope["method"], scope["path"])

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -18,7 +18,7 @@ from neurogloss.web.live import Live
 from neurogloss.web.options import Options
 from neurogloss.web.readers import readers
 from neurogloss.web.routes import images, jobs, live, runs, search, units
-from neurogloss.web.service import NotModified, Service, headers
+from neurogloss.web.service import Service
 
 STATIC = Path(__file__).parent / "static"
 EXAMPLES = Path(__file__).parent / "examples.json"
@@ -56,10 +56,6 @@ def create_app(runs: Sequence[Path], options: Options) -> FastAPI:
     )
     app.state.service = service
     problems.install(app)
-
-    @app.exception_handler(NotModified)
-    async def not_modified(request: Request, error: NotModified) -> Response:
-        return Response(status_code=304, headers=headers(error.etag))
 
     for router in ROUTERS:
         app.include_router(router)

@@ -35,12 +35,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 """For the OpenAPI document: what every operation may answer instead."""
 
 
-class Refusal(Exception):
+class Refusal(HTTPException):
     """The request gets that status and Problem."""
 
-    def __init__(self, status: int, error: str, message: str, headers: Mapping[str, str] = {}) -> None:
-        super().__init__(message)
-        self.status, self.error, self.message, self.headers = status, error, message, dict(headers)
+    def __init__(self, status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, message, headers)
+        self.error = error
 
 
 def not_found(message: str) -> Refusal:
@@ -53,12 +53,12 @@ def answer(status: int, error: str, message: str, headers: Mapping[str, str] | N
     return Response(body, status, headers, media_type="application/json")
 
 
+def of_refusal(refusal: Refusal) -> Response:
+    return answer(refusal.status_code, refusal.error, refusal.detail, refusal.headers)
+
+
 def install(app: FastAPI) -> None:
     """Answer every exception that is foreseen by a Problem; `neurogloss.web.access` does so for the others."""
-
-    @app.exception_handler(Refusal)
-    async def refused(request: Request, error: Refusal) -> Response:
-        return answer(error.status, error.error, error.message, error.headers)
 
     @app.exception_handler(UserError)
     async def mendable(request: Request, error: UserError) -> Response:
@@ -70,6 +70,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def of_the_framework(request: Request, error: HTTPException) -> Response:
+        if isinstance(error, Refusal):
+            return of_refusal(error)
+        if error.status_code == 304:
+            return Response(status_code=304, headers=error.headers)
         message = _MESSAGES.get(error.status_code, str(error.detail))
         return answer(error.status_code, _WORDS.get(error.status_code, "refused"), message, error.headers)
 

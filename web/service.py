@@ -1,15 +1,13 @@
-"""What all routes share, and how a GET of a run is answered: with an ETag, from JSON that is made once."""
+"""What all routes share: the runs, and the ETag of a GET of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Depends, Path, Request, Response
-from pydantic import TypeAdapter
+from fastapi import Depends, HTTPException, Path, Request, Response
 
 from neurogloss.web.options import Options
 from neurogloss.web.problems import not_found
@@ -47,54 +45,21 @@ Served = Annotated[Service, Depends(service)]
 RunName = Annotated[str, Path(description="Name of a run, as in /api/runs", examples=["demo"])]
 
 
-class NotModified(Exception):
-    """Who asks has the answer already."""
-
-    def __init__(self, etag: str) -> None:
-        self.etag = etag
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A GET of some runs, as they were when it came."""
-
-    service: Service
-    readers: Sequence[Reader]
-    etag: str
-
-    @property
-    def reader(self) -> Reader:
-        """Of the one run."""
-        return self.readers[0]
-
-    @classmethod
-    def of(cls, request: Request, service: Service, readers: Sequence[Reader]) -> Asked:
-        """Raises NotModified where the request names the state that the runs are in."""
-        state = [str(request.url.path), request.url.query, *(reader.state() for reader in readers)]
-        etag = f'W/"{blake2b(repr(state).encode(), digest_size=12).hexdigest()}"'
-        known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
-        if etag in known:
-            raise NotModified(etag)
-        return cls(service, readers, etag)
-
-    def answer(self, kind: Any, value: Any) -> Response:
-        """The value, of that type, as JSON."""
-        return Response(_adapter(kind).dump_json(value), media_type="application/json", headers=headers(self.etag))
+def answer_once(request: Request, response: Response, readers: Sequence[Reader]) -> None:
+    """Put an ETag on the answer to a GET of these runs. Raises a 304 if the client names the same one."""
+    state = [str(request.url.path), request.url.query, *(reader.state() for reader in readers)]
+    etag = f'W/"{blake2b(repr(state).encode(), digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if etag in [each.strip() for each in request.headers.get("if-none-match", "").split(",")]:
+        raise HTTPException(304, headers=headers)
+    response.headers.update(headers)
 
 
-def one(request: Request, service: Served, run: RunName) -> Asked:
-    """A GET of the run in the path."""
-    return Asked.of(request, service, [service.reader(run)])
+def one(request: Request, response: Response, service: Served, run: RunName) -> Reader:
+    """The run in the path of a GET."""
+    reader = service.reader(run)
+    answer_once(request, response, [reader])
+    return reader
 
 
-One = Annotated[Asked, Depends(one)]
-
-
-def headers(etag: str) -> dict[str, str]:
-    """To be asked about again each time, and not computed again."""
-    return {"ETag": etag, "Cache-Control": "no-cache"}
-
-
-@lru_cache(64)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+One = Annotated[Reader, Depends(one)]

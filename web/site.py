@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import orjson
-from fastapi import Response
+from pydantic_core import to_jsonable_python
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, hash64
@@ -35,9 +35,9 @@ from neurogloss.web.options import Options
 from neurogloss.web.problems import Refusal
 from neurogloss.web.readers import Reader
 from neurogloss.web.routes import images, runs, search, units
-from neurogloss.web.service import Asked
+from neurogloss.web.schemas import Hit
 
-PARTS: tuple[tuple[str, Callable[..., Response], Mapping[str, Any]], ...] = (
+PARTS: tuple[tuple[str, Callable[..., Any], Mapping[str, Any]], ...] = (
     ("contexts", units.contexts, {"half": "score", "limit": 64}),
     ("contexts", units.contexts, {"half": "explain", "limit": 64}),
     ("neighbours", units.neighbours, {"by": "meaning", "k": 10}),
@@ -80,24 +80,23 @@ def write_site(
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"Expected a new or an empty folder at {out}, found one in use. Give another.")
-    service = create_app(folders, Options(embedder=embedder)).state.service
-    readers: list[Reader] = list(service.readers.values())
+    found_runs = create_app(folders, Options(embedder=embedder)).state.service.readers
+    readers: list[Reader] = list(found_runs.values())
     try:
-        every = [Asked(service, [reader], "") for reader in readers]
-        hits = [_hits(asked, where) for asked in every]
+        hits = [_hits(reader, where) for reader in readers]
         found = _choose(readers, hits, chosen, where)
         with _made_whole(out) as folder:
-            files = _Files(folder, every)
+            files = _Files(folder, readers)
             files.write(
                 "search.json", [hit for some, names in zip(hits, found, strict=True) for hit in _of(some, names)]
             )
             progress.start("export", sum(map(len, found)), "units")
-            for asked, names in zip(every, found, strict=True):
-                _write_run(files, asked)
+            for reader, names in zip(readers, found, strict=True):
+                _write_run(files, reader)
                 for name in names:
-                    _write_unit(files, asked, UnitId.parse(name))
+                    _write_unit(files, reader, UnitId.parse(name))
                     progress.advance()
-            files.put("runs", [views.run(reader, False).model_dump(mode="json") for reader in readers])
+            files.put("runs", [views.run(reader, False) for reader in readers])
             written = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     finally:
         for reader in readers:
@@ -108,23 +107,23 @@ def write_site(
 # --- which units -------------------------------------------------------------------------------------
 
 
-def _hits(asked: Asked, where: str) -> list[Any]:
+def _hits(reader: Reader, where: str) -> list[Hit]:
     """Labels with an explanation that pass, in the order in which the page lists them."""
-    fields = views.run(asked.reader, False).fields
+    fields = views.run(reader, False).fields
     limits = [name for name in ("detection.excess_low", *fields) if name in fields and name.endswith("excess_low")]
-    found, cursor = [], ""
+    order = f"-{limits[0]}" if limits else "unit"
+    found: list[Hit] = []
+    cursor: str | None = ""
     while cursor is not None:
-        order = f"-{limits[0]}" if limits else "unit"
-        answer = search.units(asked, where, None, order, limit=500, cursor=cursor, skip=0)
-        page = orjson.loads(answer.body)
-        found += page["items"]
-        cursor = page["next"]
+        page = search.units(reader, where, None, order, limit=500, cursor=cursor, skip=0)
+        found += page.items
+        cursor = page.next
     return found
 
 
-def _choose(readers: Sequence[Reader], hits: Sequence[list[Any]], chosen: str, where: str) -> list[list[str]]:
+def _choose(readers: Sequence[Reader], hits: Sequence[list[Hit]], chosen: str, where: str) -> list[list[str]]:
     """Ids of units, of each run."""
-    explained = [list(dict.fromkeys(hit["label"]["unit"] for hit in some)) for some in hits]
+    explained = [list(dict.fromkeys(str(hit.label.unit) for hit in some)) for some in hits]
     if chosen == "all":
         found = explained
     elif chosen.startswith("sample:"):
@@ -154,62 +153,59 @@ def _named(readers: Sequence[Reader], names: Sequence[str]) -> list[list[str]]:
                 try:
                     mine[str(reader.unit(name, opened))] = None
                 except Refusal as refusal:
-                    refusals.append(refusal.message)
+                    refusals.append(refusal.detail)
         if len(refusals) == len(readers):
             raise UserError(refusals[0])
     return [list(mine) for mine in found]
 
 
-def _of(hits: list[Any], names: Sequence[str]) -> list[Any]:
+def _of(hits: list[Hit], names: Sequence[str]) -> list[Hit]:
     wanted = set(names)
-    return [hit for hit in hits if hit["label"]["unit"] in wanted]
+    return [hit for hit in hits if str(hit.label.unit) in wanted]
 
 
 # --- what is written of them -------------------------------------------------------------------------
 
 
-def _write_run(files: _Files, asked: Asked) -> None:
-    base = f"runs/{asked.reader.name}"
-    run = views.run(asked.reader, False)
-    files.put(base, run.model_dump(mode="json"))
+def _write_run(files: _Files, reader: Reader) -> None:
+    base = f"runs/{reader.name}"
+    run = views.run(reader, False)
+    files.put(base, run)
     for method in run.methods:
-        files.put(base + "/numbers", orjson.loads(runs.numbers(asked, method.id).body), method=method.id)
+        files.put(base + "/numbers", runs.numbers(reader, method.id), method=method.id)
 
 
-def _write_unit(files: _Files, asked: Asked, unit: UnitId) -> None:
-    base, name = f"runs/{asked.reader.name}", str(unit)
-    about = orjson.loads(units.unit(asked, unit).body)
+def _write_unit(files: _Files, reader: Reader, unit: UnitId) -> None:
+    base, name = f"runs/{reader.name}", str(unit)
+    about = units.unit(reader, unit)
     files.put(f"{base}/unit", about, unit=name)
 
-    def asked_for(ask: Callable[..., Response], **query: Any) -> Any:
+    def write(part: str, ask: Callable[..., Any], **query: Any) -> Any:
         try:
-            return orjson.loads(ask(asked, unit, **query).body)
+            answer = ask(reader, unit, **query)
         except (Refusal, UserError):
             return None  # the run does not have it, and the page says so
-
-    def write(part: str, answer: Any, **query: Any) -> None:
-        if answer is not None:
-            files.put(f"{base}/{part}", answer, unit=name, **query)
+        files.put(f"{base}/{part}", answer, unit=name, **query)
+        return answer
 
     for part, ask, query in PARTS:
-        write(part, asked_for(ask, **query), **query)
-    for label in about["labels"][:1]:
-        write("trace", asked_for(units.trace, method=label["method"]), method=label["method"])
-        for score, wrong in product(label["scores"], (True, False)):
+        write(part, ask, **query)
+    for label in about.labels[:1]:
+        write("trace", units.trace, method=label.method)
+        for score, wrong in product(label.scores, (True, False)):
             cursor: str | None = ""
             while cursor is not None:
-                query = {"scorer": score["scorer"], "wrong": wrong, "limit": ANSWERS, "cursor": cursor}
-                page = asked_for(units.answers, **query)
-                write("answers", page, **query)
-                cursor = page and page["next"]
+                query = {"scorer": score.scorer, "wrong": wrong, "limit": ANSWERS, "cursor": cursor}
+                page = write("answers", units.answers, **query)
+                cursor = page and page.next
 
 
 class _Files:
     """The folder's files."""
 
-    def __init__(self, folder: Path, every: Sequence[Asked]) -> None:
+    def __init__(self, folder: Path, readers: Sequence[Reader]) -> None:
         self._folder, self._data = folder, folder / "data"
-        self._runs = {asked.reader.name: asked for asked in every}
+        self._runs = {reader.name: reader for reader in readers}
         self._images: dict[str, str | None] = {}
         shutil.copytree(STATIC, folder / "static", ignore=shutil.ignore_patterns("index.html"))
         page = (STATIC / "index.html").read_text(encoding="utf-8")
@@ -221,7 +217,7 @@ class _Files:
         self.write(f"{_slug(address(path, query))}.json", answer)
 
     def write(self, file: str, answer: Any) -> None:
-        (self._data / file).write_bytes(orjson.dumps(self._local(answer)))
+        (self._data / file).write_bytes(orjson.dumps(self._local(to_jsonable_python(answer))))
 
     def _local(self, answer: Any) -> Any:
         """The same with images of the folder."""
@@ -237,20 +233,20 @@ class _Files:
     def _image(self, path: str) -> str | None:
         """Where the image is from the page on; None where the service has none. Other texts stay as they are."""
         named = _IMAGE.fullmatch(path)
-        asked = self._runs.get(unquote(named[1])) if named else None
-        if named is None or asked is None:
+        reader = self._runs.get(unquote(named[1])) if named else None
+        if named is None or reader is None:
             return path
         if path not in self._images:
-            self._images[path] = self._copied(path, asked, named[2])
+            self._images[path] = self._copied(path, reader, named[2])
         return self._images[path]
 
-    def _copied(self, path: str, asked: Asked, context: str) -> str | None:
+    def _copied(self, path: str, reader: Reader, context: str) -> str | None:
         try:
-            sent = images.image(asked, context)
+            data, kind = images.picture_of(reader, context)
         except Refusal:
             return None
-        file = self._data / f"{_slug(path)}{guess_extension(sent.media_type or '')}"
-        file.write_bytes(sent.body)
+        file = self._data / f"{_slug(path)}{guess_extension(kind)}"
+        file.write_bytes(data)
         return file.relative_to(self._folder).as_posix()
 
 

@@ -125,17 +125,17 @@ def test_search_has_the_chosen_units_best_first(exported: Path, api: TestClient)
 def test_images_lie_beside_and_what_has_none_says_so(
     labelled: Path, label: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def contexts(asked: Any, wanted: UnitId, half: str, limit: int) -> Any:
+    def contexts(reader: Any, wanted: UnitId, half: str, limit: int) -> Any:
         paths = [f"/api/runs/labelled/images/{n:016x}" for n in (1, 2, 1)]
-        return asked.answer(dict[str, Any], {"top": [{"image": path, "tokens": [path]} for path in paths]})
+        return {"top": [{"image": path, "tokens": [path]} for path in paths]}
 
-    def image(asked: Any, context: str) -> Any:
+    def picture_of(reader: Any, context: str) -> Any:
         if context.endswith("2"):
             raise Refusal(404, "not_found", "gone")
-        return images.Response(MEDIA, media_type="image/png")
+        return MEDIA, "image/png"
 
     monkeypatch.setattr(site, "PARTS", (("contexts", contexts, {"half": "score", "limit": 64}),))
-    monkeypatch.setattr(images, "image", image)
+    monkeypatch.setattr(images, "picture_of", picture_of)
     write_site([labelled], tmp_path / "out", str(label.unit))
     top = kept(tmp_path / "out", f"runs/labelled/contexts?half=score&limit=64&unit={label.unit}")["top"]
     assert top[0]["image"] == top[2]["image"] and top[1]["image"] is None

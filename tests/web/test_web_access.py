@@ -207,7 +207,7 @@ def test_an_address_that_guesses_has_to_wait(monkeypatch: pytest.MonkeyPatch) ->
     assert not any(keys.fits(f"guess {i}", "1.2.3.4") for i in range(access.WRONG_TRIES))
     with pytest.raises(problems.Refusal) as refused:
         keys.fits(TOKEN, "1.2.3.4")
-    assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "61"})
+    assert (refused.value.status_code, refused.value.headers) == (429, {"Retry-After": "61"})
     assert keys.fits(TOKEN, "5.6.7.8")
     now += access.WRONG_SECONDS
     assert keys.fits(TOKEN, "1.2.3.4")

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Response
 from fastapi import Path as InPath
 
 from neurogloss.web.problems import RESPONSES, not_found
-from neurogloss.web.service import One, headers
+from neurogloss.web.readers import Reader
+from neurogloss.web.service import One
 
 router = APIRouter(prefix="/api/runs/{run}", tags=["images"], responses=RESPONSES)
 LARGEST = 50_000_000
@@ -30,9 +31,17 @@ KINDS = (
     summary="The image of a context",
 )
 def image(
-    asked: One, context: Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="Id of a context")]
+    reader: One,
+    response: Response,
+    context: Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="Id of a context")],
 ) -> Response:
-    cache, name = asked.reader.cache, asked.reader.name
+    data, kind = picture_of(reader, context)
+    return Response(data, media_type=kind, headers=response.headers)
+
+
+def picture_of(reader: Reader, context: str) -> tuple[bytes, str]:
+    """The image of a context and its media type. Raises Refusal if it has none that browsers show."""
+    cache, name = reader.cache, reader.name
     try:
         picture = cache.context(int(context, 16)).picture if cache else ""
     except KeyError:
@@ -45,7 +54,7 @@ def image(
     kind = media_type(data)
     if kind is None:
         raise not_found(f"Expected a context of {name} with an image that browsers show, found none at {context}.")
-    return Response(data, media_type=kind, headers=headers(asked.etag))
+    return data, kind
 
 
 def media_type(data: bytes) -> str | None:

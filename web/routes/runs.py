@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,37 +13,36 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from neurogloss.web import schemas, views
 from neurogloss.web.problems import RESPONSES, not_found
 from neurogloss.web.readers import Reader
-from neurogloss.web.service import Asked, One, RunName, Served, Service
+from neurogloss.web.service import One, RunName, Served, Service, answer_once
 
 router = APIRouter(prefix="/api/runs", tags=["runs"], responses=RESPONSES)
 EVENT_SECONDS = 600
 """After which a stream of events ends; who still wants it opens it again."""
 
 
-@router.get("", response_model=list[schemas.Run], summary="The runs that are served")
-def runs(request: Request, service: Served) -> Response:
-    asked = Asked.of(request, service, list(service.readers.values()))
-    return asked.answer(list[schemas.Run], [_run(service, reader) for reader in asked.readers])
+@router.get("", summary="The runs that are served")
+def runs(request: Request, response: Response, service: Served) -> list[schemas.Run]:
+    readers = list(service.readers.values())
+    answer_once(request, response, readers)
+    return [_run(service, reader) for reader in readers]
 
 
-@router.get("/{run}", response_model=schemas.Run, summary="One run, where it stands")
-def run(asked: One) -> Response:
-    return asked.answer(schemas.Run, _run(asked.service, asked.reader))
+@router.get("/{run}", summary="One run, where it stands")
+def run(service: Served, reader: One) -> schemas.Run:
+    return _run(service, reader)
 
 
-@router.get(
-    "/{run}/numbers", response_model=schemas.Numbers, summary="What a method's scores come to, beside their floors"
-)
+@router.get("/{run}/numbers", summary="What a method's scores come to, beside their floors")
 def numbers(
-    asked: One, method: Annotated[str | None, Query(description="By default the newest", max_length=200)] = None
-) -> Response:
-    with asked.reader.opened() as opened:
+    reader: One, method: Annotated[str | None, Query(description="By default the newest", max_length=200)] = None
+) -> schemas.Numbers:
+    with reader.opened() as opened:
         chosen = method or (opened.ledger.newest_method() if opened else None)
         if opened is None or chosen is None or chosen not in opened.ledger.methods():
-            raise not_found(f"Expected a method of {asked.reader.name}, found {method or 'no labels yet'}.")
-        ledger, state = opened.ledger, asked.reader.state()
-        found = asked.reader.remember(("numbers", chosen), lambda: views.numbers(ledger, chosen), state)
-    return asked.answer(schemas.Numbers, found)
+            raise not_found(f"Expected a method of {reader.name}, found {method or 'no labels yet'}.")
+        make = partial(views.numbers, opened.ledger, chosen)
+        found: schemas.Numbers = reader.remember(("numbers", chosen), make, reader.state())
+    return found
 
 
 @router.get(

@@ -13,8 +13,8 @@ from neurogloss.store import search as searching
 from neurogloss.store.search import By, SearchResult
 from neurogloss.web import schemas, views
 from neurogloss.web.problems import RESPONSES
-from neurogloss.web.readers import Opened, Reader
-from neurogloss.web.service import Asked, One, Served
+from neurogloss.web.readers import Reader
+from neurogloss.web.service import One, Served, answer_once
 
 router = APIRouter(prefix="/api", tags=["search"], responses=RESPONSES)
 DEEPEST = 1_000
@@ -33,9 +33,10 @@ Cursor = Annotated[str, Query(description="`next` of the page before", max_lengt
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 
-@router.get("/search", response_model=Hits, summary="Labels by what their explanations say")
+@router.get("/search", summary="Labels by what their explanations say")
 def search(
     request: Request,
+    response: Response,
     service: Served,
     q: Annotated[str, Query(min_length=1, max_length=2_000, examples=["dates and numbers"])],
     run: Annotated[list[str] | None, Query(description="By default all", max_length=100)] = None,
@@ -44,28 +45,29 @@ def search(
     state: States = None,
     k: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Cursor = "",
-) -> Response:
+) -> Hits:
     """Best first; of several runs by their similarity alone. A page goes as deep as 1,000 results."""
     names = list(dict.fromkeys(run or service.readers))
-    asked = Asked.of(request, service, [service.reader(name) for name in names])
+    readers = [service.reader(name) for name in names]
+    answer_once(request, response, readers)
     begin = _offset(cursor)
     wanted = min(begin + k, DEEPEST)
-    if len(asked.readers) > 1 and by is By.LEXICAL:
+    if len(readers) > 1 and by is By.LEXICAL:
         raise UserError("Expected one run to search by words, found several. Search them by dense or hybrid.")
     found: list[tuple[Reader, SearchResult]] = []
     missing: list[UserError] = []
-    for reader in asked.readers:
+    for reader in readers:
         try:
             found += [(reader, hit) for hit in _found(reader, q, wanted + 1, state, where, by)]
         except UserError as error:
             missing.append(error)
-    if missing and (run or len(missing) == len(asked.readers)):
+    if missing and (run or len(missing) == len(readers)):
         raise missing[0]
-    if len(asked.readers) > 1:
+    if len(readers) > 1:
         found.sort(key=lambda each: -each[1].similarity)
     page = [_hit(reader, hit) for reader, hit in found[begin:wanted]]
     more = len(found) > wanted and wanted < DEEPEST
-    return asked.answer(Hits, Hits(items=page, next=str(wanted) if more else None))
+    return Hits(items=page, next=str(wanted) if more else None)
 
 
 def _found(
@@ -92,9 +94,9 @@ def _offset(cursor: str) -> int:
     return int(cursor)
 
 
-@router.get("/runs/{run}/units", response_model=Hits, summary="Labels with an explanation, filtered and sorted")
+@router.get("/runs/{run}/units", summary="Labels with an explanation, filtered and sorted")
 def units(
-    asked: One,
+    reader: One,
     where: Where = "",
     state: States = None,
     sort: Annotated[
@@ -108,65 +110,37 @@ def units(
     limit: Limit = 100,
     cursor: Cursor = "",
     skip: Annotated[int, Query(ge=0, le=10_000_000, description="Passed over after the cursor")] = 0,
-) -> Response:
+) -> Hits:
     """Labels of every method."""
-    reader = asked.reader
     with reader.opened() as opened:
         if opened is None:
-            page = Hits(items=[], total=0)
-        else:
-            page = _page(reader, opened, where, state, sort, limit, cursor, skip)
-    return asked.answer(Hits, page)
-
-
-def _page(
-    reader: Reader,
-    opened: Opened,
-    where: str,
-    states: list[State] | None,
-    sort: str,
-    limit: int,
-    cursor: str,
-    skip: int,
-) -> schemas.Page[schemas.Hit]:
-    ledger, documents = opened.ledger, opened.ledger.documents
-    condition = searching.condition_of(documents, states, where)
-    found = documents.page(sort, condition, cursor, skip, limit)
-    labels = ledger.explained([entry.id for entry in found.entries])
-    same = documents.same([entry.words for entry in found.entries], condition)
-    hits = [views.hit(reader, ledger, labels[entry.id], same=same[entry.words]) for entry in found.entries]
+            return Hits(items=[], total=0)
+        ledger, documents = opened.ledger, opened.ledger.documents
+        condition = searching.condition_of(documents, state, where)
+        found = documents.page(sort, condition, cursor, skip, limit)
+        labels = ledger.explained([entry.id for entry in found.entries])
+        same = documents.same([entry.words for entry in found.entries], condition)
+        hits = [views.hit(reader, ledger, labels[entry.id], same=same[entry.words]) for entry in found.entries]
     return Hits(items=hits, total=found.total, next=found.next)
 
 
-@router.get(
-    "/runs/{run}/failed",
-    response_model=schemas.Page[Label],
-    summary="Labels without an explanation, and why",
-)
+@router.get("/runs/{run}/failed", summary="Labels without an explanation, and why")
 def failed(
-    asked: One,
+    reader: One,
     state: States = None,
     method: Annotated[str | None, Query(description="By default the newest", max_length=200)] = None,
     limit: Limit = 100,
     cursor: Cursor = "",
-) -> Response:
-    labels: list[Label] = []
-    total, later = 0, None
-    with asked.reader.opened() as opened:
-        if opened is not None:
-            labels, total, later = _failed(opened, method, state, limit, cursor)
-    kind = schemas.Page[Label]
-    return asked.answer(kind, kind(items=labels, total=total, next=later))
-
-
-def _failed(
-    opened: Opened, method: str | None, states: list[State] | None, limit: int, cursor: str
-) -> tuple[list[Label], int, str | None]:
+) -> schemas.Page[Label]:
     """A page in the order of units; its cursor is its last unit."""
-    chosen = method or opened.ledger.newest_method() or ""
     try:
         after = UnitId.parse(cursor) if cursor else None
     except ValueError:
         raise UserError("Expected the cursor of a page, found another. Begin with the first page.") from None
-    labels, total = opened.ledger.failed(chosen, states, after, limit)
-    return labels, total, str(labels[-1].unit) if len(labels) == limit else None
+    with reader.opened() as opened:
+        if opened is None:
+            return schemas.Page(items=[], total=0)
+        chosen = method or opened.ledger.newest_method() or ""
+        labels, total = opened.ledger.failed(chosen, state, after, limit)
+    more = str(labels[-1].unit) if len(labels) == limit else None
+    return schemas.Page(items=labels, total=total, next=more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
@@ -22,40 +22,39 @@ UnitName = Annotated[
 Method = Annotated[str | None, Query(description="By default the newest", max_length=200)]
 
 
-def named(asked: One, unit: UnitName) -> UnitId:
+def named(reader: One, unit: UnitName) -> UnitId:
     """The unit that is asked for."""
-    with asked.reader.opened() as opened:
-        return asked.reader.unit(unit, opened)
+    with reader.opened() as opened:
+        return reader.unit(unit, opened)
 
 
 Named = Annotated[UnitId, Depends(named)]
 
 
-@router.get("/unit", response_model=schemas.Unit, summary="A unit: labels, candidates, statistics")
-def unit(asked: One, wanted: Named) -> Response:
-    with asked.reader.opened() as opened:
-        return asked.answer(schemas.Unit, views.unit(asked.reader, opened, wanted))
+@router.get("/unit", summary="A unit: labels, candidates, statistics")
+def unit(reader: One, wanted: Named) -> schemas.Unit:
+    with reader.opened() as opened:
+        return views.unit(reader, opened, wanted)
 
 
-@router.get("/contexts", response_model=schemas.Contexts, summary="What was seen of a unit in one half")
+@router.get("/contexts", summary="What was seen of a unit in one half")
 def contexts(
-    asked: One,
+    reader: One,
     wanted: Named,
     half: Literal["explain", "score"] = "score",
     limit: Annotated[int, Query(ge=1, le=200, description="Of each kind at most")] = 20,
-) -> Response:
-    return asked.answer(schemas.Contexts, views.contexts(asked.reader, wanted, half, limit))
+) -> schemas.Contexts:
+    return views.contexts(reader, wanted, half, limit)
 
 
-@router.get("/neighbours", response_model=list[schemas.Neighbour], summary="Units like this one")
+@router.get("/neighbours", summary="Units like this one")
 def neighbours(
-    asked: One,
+    reader: One,
     wanted: Named,
     by: Literal["meaning", "decoder", "coactivation"] = "meaning",
     k: Annotated[int, Query(ge=1, le=100)] = 10,
-) -> Response:
+) -> list[schemas.Neighbour]:
     """By what their explanations say, by their directions, or by the contexts that both fire in."""
-    reader = asked.reader
     near: list[tuple[UnitId, float, float | None]]
     if by == "meaning":
         with reader.opened() as opened:
@@ -70,8 +69,7 @@ def neighbours(
     else:
         near = [(other.unit, other.jaccard, other.error) for other in reader.run.coactive(wanted, k)]
     with reader.opened() as opened:
-        found = [_neighbour(opened, *each) for each in near]
-    return asked.answer(list[schemas.Neighbour], found)
+        return [_neighbour(opened, *each) for each in near]
 
 
 def _neighbour(opened: Opened | None, unit: UnitId, value: float, error: float | None) -> schemas.Neighbour:
@@ -82,32 +80,24 @@ def _neighbour(opened: Opened | None, unit: UnitId, value: float, error: float |
     )
 
 
-@router.get(
-    "/trace", response_model=list[schemas.Step], summary="How a unit's explanation was come by, step by step"
-)
-def trace(asked: One, wanted: Named, method: Method = None) -> Response:
-    with asked.reader.opened() as opened:
-        label = _label(asked.reader, opened, wanted, method)
-    steps = [schemas.Step(**step) for step in asked.reader.run.trace(label)]
-    return asked.answer(list[schemas.Step], steps)
+@router.get("/trace", summary="How a unit's explanation was come by, step by step")
+def trace(reader: One, wanted: Named, method: Method = None) -> list[schemas.Step]:
+    with reader.opened() as opened:
+        label = _label(reader, opened, wanted, method)
+    return [schemas.Step(**step) for step in reader.run.trace(label)]
 
 
-@router.get(
-    "/answers",
-    response_model=schemas.Page[schemas.Answer],
-    summary="What judges were asked of a unit's explanation",
-)
+@router.get("/answers", summary="What judges were asked of a unit's explanation")
 def answers(
-    asked: One,
+    reader: One,
     wanted: Named,
     scorer: Annotated[str, Query(description="One that the label has a score of", max_length=200)],
     wrong: Annotated[bool, Query(description="Only what was answered wrongly, or not at all")] = False,
     method: Method = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str, Query(pattern=r"^[0-9]{0,7}$", description="`next` of the page before")] = "",
-) -> Response:
+) -> schemas.Page[schemas.Answer]:
     """In the order in which they were asked; of floors nothing."""
-    reader = asked.reader
     with reader.opened() as opened:
         label = _label(reader, opened, wanted, method)
         own = label.explanation.id if label.explanation else ""
@@ -116,8 +106,7 @@ def answers(
     begin = int(cursor or 0)
     page = [views.answer(reader, each) for each in kept[begin : begin + limit]]
     more = str(begin + limit) if begin + limit < len(kept) else None
-    kind = schemas.Page[schemas.Answer]
-    return asked.answer(kind, kind(items=page, total=len(kept), next=more))
+    return schemas.Page(items=page, total=len(kept), next=more)
 
 
 def _label(reader: Reader, opened: Opened | None, unit: UnitId, method: str | None) -> Label:
