@@ -6,9 +6,11 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from neurogloss.accounts import Standing, Usage
 from neurogloss.errors import UserError, first_line
 from neurogloss.ids import UnitId, canonical_json
 from neurogloss.records import (
@@ -27,6 +29,8 @@ from neurogloss.records import (
     UnitStatistics,
 )
 
+COSTS = tuple(field.name for field in fields(Usage))
+"""Columns of `costs` that add up."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -149,6 +153,13 @@ def label_of(row: sqlite3.Row, scores: Sequence[Score]) -> Label:
         explanation=None if row["explanation"] is None else explanation_of(row),
         scores=tuple(scores),
     )
+
+
+@_stored
+def standing_of(row: sqlite3.Row) -> Standing:
+    """From a row with a label's columns, and the scorers of its explanation as a list in JSON."""
+    scorers = frozenset(filter(None, json.loads(row["scorers"])))
+    return Standing(State(row["state"]), row["attempts"], row["explanation"] is not None, scorers)
 
 
 # --- scores ---------------------------------------------------------------------------------------

@@ -221,7 +221,7 @@ def test_labels_are_ordered_filtered_and_counted(ledger, unit, explanation, scor
 def test_labels_stream_over_pages_undisturbed_by_what_is_recorded_meanwhile(
     ledger, unit, statistics, explanation, score, monkeypatch
 ):
-    monkeypatch.setattr("neurogloss.store.labels._PAGE", 3)
+    monkeypatch.setattr("neurogloss.store.reading._PAGE", 3)
     ledger.add_units((unit(i), statistics) for i in range(10))
     for i in range(10):
         ledger.record_explained(explanation(i), [])
