@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from neurogloss.engines.embedder import unit_rows
-from neurogloss.errors import AnswerError, MissingExtra, RefusalError, UserError
+from neurogloss.errors import AnswerError, RefusalError, UserError, imported
 from neurogloss.ids import hash64
 from neurogloss.protocols import Embedder, Float32, TokenVectors
 from neurogloss.tasks import together, wait
@@ -97,12 +97,9 @@ class SentenceFolder:
 
     @cached_property
     def _model(self) -> Any:
+        package = imported("sentence_transformers", INSTALL, "sentence-transformers")
         try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError:
-            raise MissingExtra("sentence-transformers", INSTALL) from None
-        try:
-            return SentenceTransformer(
+            return package.SentenceTransformer(
                 str(self.path), local_files_only=True, model_kwargs={"use_safetensors": True}
             )
         except (OSError, ValueError, KeyError) as error:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import UserError, first_line, imported
 from neurogloss.prompts.render import Prompt
 from neurogloss.records import Context, Passage
 
@@ -101,10 +101,7 @@ def _marked(image: Any, marks: tuple[int, ...], grid: tuple[int, int]) -> Any:
 
 
 def _open(path: str) -> Any:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MissingExtra("Pillow", "pip install 'neurogloss[vision]'") from None
+    Image = imported("PIL.Image", "pip install 'neurogloss[vision]'", "Pillow")
     try:
         with Image.open(path) as opened:
             return opened.convert("RGB")

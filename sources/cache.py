@@ -75,6 +75,17 @@ class Site:
         """Activations kept of a context at most."""
         return self.grid[0] * self.grid[1] if self.grid else MAX_TOKENS
 
+    def side(self, unit: UnitId) -> int:
+        """Row of the unit's side in the sketches. Raises UserError where there is no such unit here."""
+        negative = unit.sign < 0
+        if not 0 <= unit.index < self.units or (negative and not self.signed):
+            first = "0-" if self.signed and negative else "0"
+            raise UserError(
+                f"Expected an index from {first} to {self.units - 1} at {self.hookpoint}, found {unit.index}"
+                f"{'-' * negative}{'' if self.signed else '; units there have one side'}."
+            )
+        return unit.index + self.units * negative
+
 
 class Cache:
     """A finished cache, read only.
@@ -124,14 +135,7 @@ class Cache:
 
     def side(self, unit: UnitId) -> int:
         """Row of the unit's side in the sketches. Raises UserError where the cache has no such unit."""
-        site = self.site(unit)
-        if not 0 <= unit.index < site.units or (unit.sign < 0 and not site.signed):
-            sides = "0- to" if site.signed and unit.sign < 0 else "0 to"
-            raise UserError(
-                f"Expected an index from {sides} {site.units - 1} at {site.hookpoint}, found {unit.index}"
-                f"{'-' if unit.sign < 0 else ''}."
-            )
-        return unit.index + (site.units if unit.sign < 0 else 0)
+        return self.site(unit).side(unit)
 
     def block(self, units: Sequence[UnitId]) -> Block:
         """Units of one site, to be read in one go. Raises UserError where the cache has no such unit."""

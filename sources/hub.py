@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import UserError, first_line, imported
 
 HUB = "hub:"
 """Begins the names of data sets and dictionaries on the hub."""
@@ -20,14 +20,10 @@ def fetched(name: str, revision: str | None, wanted: Sequence[str], ignored: Seq
         UserError: there is no such repository, or no connection and nothing fetched before.
         MissingExtra: huggingface_hub is not installed.
     """
+    hub = imported("huggingface_hub", "pip install huggingface_hub   (comes with transformers)")
     try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise MissingExtra("huggingface_hub", "pip install huggingface_hub   (comes with transformers)") from None
-    try:
-        return Path(
-            snapshot_download(name, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(ignored))
-        )
+        patterns = {"allow_patterns": list(wanted), "ignore_patterns": list(ignored)}
+        return Path(hub.snapshot_download(name, revision=revision, **patterns))
     except (OSError, ValueError) as error:
         raise UserError(
             f"Expected {name} on the hub or downloaded before, found neither: {first_line(error)} {mend()}"

@@ -159,11 +159,7 @@ class UnitReader:
         if site is None:
             known = ", ".join("/".join(place) for place in self._sites)
             raise UserError(f"Expected a unit of {known}, found {unit}.")
-        if not 0 <= unit.index < site.units or (unit.sign < 0 and not site.signed):
-            raise UserError(
-                f"Expected an index from 0 to {site.units - 1} at {unit.hookpoint}"
-                f"{'' if site.signed else ', where units have one side'}, found {unit}."
-            )
+        site.side(unit)
         return self._open(site)
 
     def _open_site(self, site: Site) -> Place:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import MissingExtra, UserError, first_line, imported
 from neurogloss.folder import user_cache
 from neurogloss.ids import content_id
 from neurogloss.protocols import Progress, Quiet
@@ -189,18 +189,11 @@ def _sampled(path: Path) -> str:
 
 
 def require_torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra("torch", INSTALL) from None
-    return torch
+    return imported("torch", INSTALL)
 
 
 def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise MissingExtra("transformers", INSTALL) from None
+    transformers = imported("transformers", INSTALL)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return transformers

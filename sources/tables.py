@@ -5,7 +5,6 @@ Rows are read a batch at a time, so that memory does not grow with the table.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import UserError, first_line, imported
 from neurogloss.sources.hub import HUB, mend
 
 INSTALL = "pip install pyarrow datasets   (the extra [corpora])"
@@ -25,7 +24,7 @@ ROWS = 256
 
 def check_parquet(file: Traversable, column: str) -> None:
     """Raise UserError where the file is no Parquet file, or has no such column of texts."""
-    arrow = _arrow()
+    arrow = imported("pyarrow", INSTALL)
     with _open_parquet(file) as table:
         _require(column, table.schema_arrow.names, f"{file}")
         kind, types = table.schema_arrow.field(column).type, arrow.types
@@ -38,7 +37,7 @@ def check_parquet(file: Traversable, column: str) -> None:
 
 def read_parquet(file: Traversable, column: str) -> Iterator[str]:
     """The texts of a file that `check_parquet` let pass; rows without one are left out."""
-    arrow = _arrow()
+    arrow = imported("pyarrow", INSTALL)
     with _open_parquet(file) as table:
         try:
             for batch in table.iter_batches(batch_size=ROWS, columns=[column]):
@@ -143,8 +142,8 @@ def _rows(batches: Iterable[Sequence[Any]], column: str, where: str) -> Iterator
 
 
 def _open_parquet(file: Traversable) -> Any:
-    arrow = _arrow()
-    parquet = importlib.import_module("pyarrow.parquet")
+    arrow = imported("pyarrow", INSTALL)
+    parquet = imported("pyarrow.parquet", INSTALL)
     try:
         return parquet.ParquetFile(str(file), memory_map=True)
     except (arrow.ArrowException, OSError) as error:
@@ -163,19 +162,8 @@ def _require(column: str, names: Sequence[str], where: str) -> None:
         )
 
 
-def _arrow() -> Any:
-    return _package("pyarrow")
-
-
 def datasets_package() -> Any:
     """Raises MissingExtra where it is not installed."""
-    datasets = _package("datasets")
+    datasets = imported("datasets", INSTALL)
     datasets.disable_progress_bars()
     return datasets
-
-
-def _package(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise MissingExtra(name, INSTALL) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.errors import MissingExtra, UserError
+from neurogloss.errors import UserError, imported
 from neurogloss.store.exchange.files import new_file, require_new
 from neurogloss.store.similarity import Similarity
 
@@ -30,10 +29,7 @@ def check(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise UserError(f"Expected a picture's name to end in {' or '.join(SUFFIXES)}, found {path.name}.")
     require_new(path)
-    try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError:
-        raise MissingExtra("matplotlib", INSTALL) from None
+    imported("matplotlib.figure", INSTALL)
 
 
 def distributions(similarity: Similarity, path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurogloss.errors import MissingExtra, UserError
+from neurogloss.errors import UserError, imported
 
 LOCAL = "local"
 """The engine that is no cluster: this process."""
@@ -63,10 +63,7 @@ def open_cluster(engine: str) -> Iterator[Cluster]:
     address = address_of(engine)
     # Nothing of a run is reported to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtra("ray", "pip install 'neurogloss[ray]'") from None
+    ray = imported("ray", "pip install 'neurogloss[ray]'")
     joined = not ray.is_initialized()
     if joined:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.errors import MissingExtra
+from neurogloss.errors import imported
 from neurogloss.runs.report.numbers import DECILES, ScorerNumbers
 
 POINTS = 4000
@@ -91,13 +91,9 @@ def _panels(scorers: Sequence[ScorerNumbers], draw: Callable[[Any, ScorerNumbers
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("matplotlib", "pip install 'neurogloss[plots]'") from None
-    matplotlib.rcParams["svg.hashsalt"] = "neurogloss"
-    figure = Figure(figsize=(width, height), layout="constrained")
+    install = "pip install 'neurogloss[plots]'"
+    imported("matplotlib", install).rcParams["svg.hashsalt"] = "neurogloss"
+    figure = imported("matplotlib.figure", install).Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, columns)
 
 

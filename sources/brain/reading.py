@@ -10,7 +10,6 @@ known. Others are left alone. A stimulus is told by its content: the bytes of it
 from __future__ import annotations
 
 import csv
-import importlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import UserError, first_line, imported
 from neurogloss.foreign import check_archive, read_json
 from neurogloss.ids import hash64
 
@@ -117,10 +116,7 @@ def is_nifti(spec: str) -> bool:
 
 def package(name: str) -> Any:
     """A package of the extra [brain], or a module of one."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise MissingExtra(name.partition(".")[0], INSTALL) from None
+    return imported(name, INSTALL)
 
 
 def _split(spec: str) -> tuple[str, str]:

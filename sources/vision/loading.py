@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import UserError, first_line, imported
 from neurogloss.settings import ImageSettings
 from neurogloss.sources import loading
 from neurogloss.sources.vision.preprocess import Preprocess
@@ -64,7 +63,7 @@ def subject_of(settings: ImageSettings) -> VisionSubject:
 
 
 def _of_folder(path: Path, name: str) -> VisionSubject:
-    transformers = _package("transformers")
+    transformers = imported("transformers", INSTALL)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -79,7 +78,7 @@ def _of_folder(path: Path, name: str) -> VisionSubject:
 
 
 def _torchvision(name: str, weights: str | None) -> VisionSubject:
-    models = _package("torchvision.models")
+    models = imported("torchvision.models", INSTALL)
     try:
         known = models.get_model_weights(name)
         model = _seeded(lambda: models.get_model(name, weights=None), weights)
@@ -94,12 +93,12 @@ def _torchvision(name: str, weights: str | None) -> VisionSubject:
 
 
 def _timm(name: str, weights: str | None) -> VisionSubject:
-    timm = _package("timm")
+    timm = imported("timm", INSTALL)
     try:
         model = _seeded(lambda: timm.create_model(name, pretrained=False), weights)
     except RuntimeError as error:
         raise UserError(f"Expected a model of timm, found {name!r}: {first_line(error)}") from None
-    data = _package("timm.data").resolve_model_data_config(model)
+    data = imported("timm.data", INSTALL).resolve_model_data_config(model)
     filters = {"nearest": 0, "bilinear": 2, "bicubic": 3}
     preprocess = Preprocess(
         (data["input_size"][1], data["input_size"][2]),
@@ -144,10 +143,3 @@ def _state(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"a file with code in it, which is not run ({first_line(error)})") from None
-
-
-def _package(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise MissingExtra(name.partition(".")[0], INSTALL) from None

@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from neurogloss.errors import MissingExtra, UserError, first_line
+from neurogloss.errors import UserError, first_line, imported
 from neurogloss.foreign import read_json
 from neurogloss.ids import canonical_json, hash64
 from neurogloss.protocols import Progress
@@ -58,11 +58,7 @@ class Picture:
 
 def require_pillow() -> Any:
     """Pillow's Image module. Raises MissingExtra."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MissingExtra("Pillow", "pip install 'neurogloss[vision]'") from None
-    return Image
+    return imported("PIL.Image", "pip install 'neurogloss[vision]'", "Pillow")
 
 
 def find(

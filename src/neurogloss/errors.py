@@ -12,7 +12,8 @@ NeuroglossError
 
 from __future__ import annotations
 
-from typing import ClassVar
+import importlib
+from typing import Any, ClassVar
 
 from neurogloss.records import Failure
 
@@ -35,6 +36,18 @@ class MissingExtra(UserError):
 
     def __init__(self, package: str, install: str) -> None:
         super().__init__(f"{package} is not installed, and this step needs it. Install it with:  {install}")
+
+
+def imported(module: str, install: str, package: str = "") -> Any:
+    """A module of an optional package, whose name is that of the module up to the first dot if none is given.
+
+    Raises:
+        MissingExtra: it is not installed; the message says `install`.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtra(package or module.partition(".")[0], install) from None
 
 
 class AnswerError(NeuroglossError):

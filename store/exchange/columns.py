@@ -5,13 +5,12 @@ Columns are only ever added; one that changes its meaning raises VERSION. docs/e
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
-from neurogloss.errors import MissingExtra, UserError
+from neurogloss.errors import UserError, imported
 from neurogloss.ids import UnitId, canonical_json, layer_of
 from neurogloss.records import Facet, Interval, Score, Side
 from neurogloss.store.exchange.files import INSTALL, plain
@@ -69,10 +68,7 @@ def _score(score: Score) -> dict[str, Any]:
 
 def arrow() -> Any:
     """pyarrow. Raises MissingExtra where it is not installed."""
-    try:
-        return importlib.import_module("pyarrow")
-    except ImportError:
-        raise MissingExtra("pyarrow", INSTALL) from None
+    return imported("pyarrow", INSTALL)
 
 
 def schema() -> Any:
