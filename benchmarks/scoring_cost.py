@@ -88,14 +88,14 @@ class Counted:
     async def chat(self, request: Request) -> Reply:
         reply = await self._chat.chat(request) if self._chat else Reply(_rule(request))
         self._count(self._conversation(request.messages), reply.text)
-        self.tally.cached += reply.cached_tokens
+        self.tally.cached += reply.usage.cached_tokens
         return reply
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         self._count(self._conversation(messages), choices[0])
         if self._chat:
             choice = await self._chat.choose(messages, choices)
-            self.tally.cached += choice.cached_tokens
+            self.tally.cached += choice.usage.cached_tokens
             return choice
         said = _holds(messages, _STRING.findall(messages[-1].content)[0])
         return Choice({choices[0]: 0.9 if said else 0.1, choices[1]: 0.1 if said else 0.9})

@@ -14,20 +14,25 @@ import asyncio
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from neurogloss.engines.prompt_logprobs import Blanks
-from neurogloss.engines.usage import Filler, Reader, Reading, Wrapped
+from pydantic import TypeAdapter
+
+from neurogloss.accounts import Usage
+from neurogloss.engines.usage import Answer, Reading, Wrapped
 from neurogloss.errors import UserError
 from neurogloss.foreign import HalfCharacter, read_json, write_json
-from neurogloss.llm import ChatModel, Choice, Likelihood, Message, Reply, Request, ToolCall
+from neurogloss.llm import ChatModel, Choice, Likelihood, Message, Reply, Request
 
 _log = logging.getLogger(__name__)
+_REPLY, _CHOICE = TypeAdapter(Reply), TypeAdapter(Choice)
+_LIKELIHOODS, _BLANKS = TypeAdapter(Reading[Likelihood]), TypeAdapter(Reading[tuple[float, ...]])
 
+FORMAT = 2
+"""Part of every key: answers that are kept in another form are not found."""
 BATCH = 256
 """Answers at most that wait to be written."""
 DELAY_S = 1.0
@@ -56,46 +61,35 @@ class StoredModel(Wrapped):
     async def chat(self, request: Request) -> Reply:
         """As the model answers, or once answered."""
         # Whether the server holds to a schema decides how it is told of it.
-        key = self._key("chat", request, request.schema is not None and self.features.schema)
-        if (found := self._file.get(key)) is not None:
-            return Reply(found["text"], calls=tuple(ToolCall(**call) for call in found["calls"]), stored=True)
-        reply = await self._chat.chat(request)
-        self._file.put(key, {"text": reply.text, "calls": [asdict(call) for call in reply.calls]})
-        return reply
+        form = request.schema is not None and self.features.schema
+        return await self._once(_REPLY, lambda: self._chat.chat(request), "chat", request, form)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         """As the model chooses, or once chose."""
-        key = self._key("choose", tuple(messages), choices)
-        if (found := self._file.get(key)) is not None:
-            return Choice(found, stored=True)
-        choice = await self._chat.choose(messages, choices)
-        self._file.put(key, dict(choice.probabilities))
-        return choice
+        return await self._once(
+            _CHOICE, lambda: self._chat.choose(messages, choices), "choose", tuple(messages), choices
+        )
 
-    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading[Likelihood]:
         """As the model reads, or once read; all continuations together."""
-        if not isinstance(self._chat, Reader):
-            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
-        key = self._key("read", prefix, continuations)
-        if (found := self._file.get(key)) is not None:
-            return Reading(tuple(Likelihood(total, n) for total, n in found), stored=True)
-        reading = await self._chat.read(prefix, continuations)
-        self._file.put(key, [(each.total, each.n_tokens) for each in reading.likelihoods])
-        return reading
+        reader = self._reader
+        return await self._once(
+            _LIKELIHOODS, lambda: reader.read(prefix, continuations), "read", prefix, continuations
+        )
 
-    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks:
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Reading[tuple[float, ...]]:
         """As the model fills the blanks, or once filled them."""
-        if not isinstance(self._chat, Filler):
-            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
-        key = self._key("fill", prefix, text, mark, choices)
-        if (found := self._file.get(key)) is not None:
-            return Blanks(tuple(map(tuple, found)), stored=True)
-        blanks = await self._chat.fill(prefix, text, mark, choices)
-        self._file.put(key, blanks.probabilities)
-        return blanks
+        reader, asked = self._reader, (prefix, text, mark, choices)
+        return await self._once(_BLANKS, lambda: reader.fill(*asked), "fill", *asked)
 
-    def _key(self, *asked: Any) -> bytes:
-        return hashlib.blake2b(write_json([self.name, *asked]), digest_size=16).digest()
+    async def _once(self, form: TypeAdapter[Answer], ask: Callable[[], Awaitable[Answer]], *asked: Any) -> Answer:
+        """The answer of the file, else of `ask`. All but its cost is kept."""
+        key = hashlib.blake2b(write_json([FORMAT, self.name, *asked]), digest_size=16).digest()
+        if (found := self._file.get(key)) is not None:
+            return form.validate_python({**found, "usage": Usage(stored=1)})
+        answer = await ask()
+        self._file.put(key, form.dump_python(answer, exclude={"usage"}))
+        return answer
 
 
 class AnswerFile:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Protocol
 
 from neurogloss.engines.sdk import busy
-from neurogloss.engines.usage import Reading
+from neurogloss.engines.usage import Reader
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.foreign import read_json
 from neurogloss.llm import ChatModel, Features, Message, Request, Tool
@@ -39,8 +39,8 @@ _PICTURE = base64.b64decode(
 """A red square of 64 x 64 pixels, PNG."""
 
 
-class _Probed(ChatModel, Protocol):
-    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading: ...
+class _Probed(ChatModel, Reader, Protocol):
+    """A chat model that reads prompts."""
 
 
 async def probe(model: _Probed) -> Features:
@@ -90,10 +90,11 @@ async def _tools(model: _Probed) -> bool:
 
 async def _prompt_logprobs(model: _Probed) -> bool:
     reading = await model.read("The cat sat on the", [" mat", " sofa in the room"])
-    return all(each.n_tokens and math.isfinite(each.total) and each.total < 0 for each in reading.likelihoods)
+    return all(each.n_tokens and math.isfinite(each.total) and each.total < 0 for each in reading.found)
 
 
 async def _pictures(model: _Probed) -> bool:
     asked = Message("user", "Which colour are these pictures?")
     seen = await model.chat(Request((replace(asked, pictures=(_PICTURE, _PICTURE)),), max_tokens=16))
-    return seen.prompt_tokens > (await model.chat(Request((asked,), max_tokens=16))).prompt_tokens
+    without = await model.chat(Request((asked,), max_tokens=16))
+    return seen.usage.prompt_tokens > without.usage.prompt_tokens

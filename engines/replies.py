@@ -32,6 +32,8 @@ MOST_TOKENS = 1 << 31
 """Counts from here on are no counts."""
 ABOVE = 1e-3
 """Log probabilities above 0 by rounding."""
+ALTERNATIVES = 20
+"""To each token of a prompt; vLLM gives no more unless told to (`--max-logprobs`)."""
 Echo = tuple[list[str], list[float | None]]
 """Tokens of a prompt, and the log probability of each after those before it."""
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
@@ -51,14 +53,14 @@ def strict(read: Callable[P, R]) -> Callable[P, R]:
     return reader
 
 
-def usage(body: Mapping[str, Any]) -> Usage:
-    """Tokens of one completion, as far as the server counts them; the request itself is not counted here."""
-    counts = _object(body, "usage")
-    return Usage(
-        prompt_tokens=_count(counts, "prompt_tokens"),
-        cached_tokens=_count(_object(counts, "prompt_tokens_details"), "cached_tokens"),
-        completion_tokens=_count(counts, "completion_tokens"),
-    )
+def usage(*bodies: Mapping[str, Any]) -> Usage:
+    """What one answer cost that took these completions, as far as the server counts their tokens."""
+    spent = Usage(requests=1)
+    for body in bodies:
+        counts = _object(body, "usage")
+        cached = _count(_object(counts, "prompt_tokens_details"), "cached_tokens")
+        spent += Usage(0, 0, _count(counts, "prompt_tokens"), cached, _count(counts, "completion_tokens"))
+    return spent
 
 
 def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -243,3 +245,44 @@ def likelihood(prefix: Echo, whole: Echo) -> Likelihood:
     if not all(probability(value) >= 0 and math.isfinite(value) for value in added):
         raise ValueError("a log probability that is not finite")
     return Likelihood(math.fsum(added), len(added))
+
+
+def places(tokens: Sequence[str], mark: str) -> list[int]:
+    """The tokens that stand right after a mark.
+
+    Raises:
+        UnparseableError: a token goes on after a mark: what would stand there cannot be told.
+    """
+    found = [i for i, before in enumerate(tokens[:-1], 1) if before.endswith(mark)]
+    if len(found) != sum(token.count(mark) for token in tokens):
+        raise UnparseableError(
+            f"expected tokens that end with {mark!r} where they hold it; some go on, or end the text"
+        )
+    return found
+
+
+@strict
+def fills(body: Any, mark: str, choices: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+    """The probability of each choice right after each mark, from a completion that echoes one prompt.
+
+    The probabilities of a choice's spellings are added up. What is not among the alternatives is 0.
+
+    Raises:
+        UnparseableError: there are no alternatives in it, or as `places`.
+    """
+    try:
+        logprobs = first_choice(body)["logprobs"]
+        tokens, alternatives = logprobs["tokens"], logprobs["top_logprobs"]
+        good = len(tokens) == len(alternatives) > 0
+    except (KeyError, TypeError):
+        good = False
+    if not good:
+        raise UnparseableError(f"expected alternatives to the tokens of a prompt, found {shown(body)}")
+    return tuple(_row(alternatives[i] or {}, choices) for i in places(tokens, mark))
+
+
+def _row(alternatives: Mapping[str, float], choices: Sequence[str]) -> tuple[float, ...]:
+    return tuple(
+        math.fsum(probability(logprob) for token, logprob in alternatives.items() if token.strip() == choice)
+        for choice in choices
+    )

@@ -39,23 +39,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from neurogloss.accounts import Usage
 from neurogloss.engines.usage import Closeable
-from neurogloss.errors import (
-    AnswerError,
-    EmptyAnswerError,
-    RefusalError,
-    TransportError,
-    UnparseableError,
-    UserError,
-)
+from neurogloss.errors import AnswerError, UnparseableError, UserError
 from neurogloss.llm import Choice, Features, Message, Reply, Request, ToolCall
 
-_FAILURES: Mapping[str, type[AnswerError]] = {
-    "transport": TransportError,
-    "refusal": RefusalError,
-    "empty": EmptyAnswerError,
-    "unparseable": UnparseableError,
-}
+_FAILURES: Mapping[str, type[AnswerError]] = {error.failure: error for error in AnswerError.__subclasses__()}
 _MEANING: Mapping[str, set[str]] = {"true": {"true", "yes", "1"}, "false": {"false", "no", "0"}}
 _STRING = r'("(?:[^"\\]|\\.)*")'
 _TEXT = re.compile(rf"^(\d+)[AB]?\. {_STRING}", re.MULTILINE)
@@ -132,7 +121,7 @@ class ScriptedModel(Closeable):
         rule, asked = await self._rule(request.messages, bool(request.tools))
         text = "" if rule.call else _answer(rule, asked)
         calls = (ToolCall(rule.call.name, rule.call.arguments, "call"),) if rule.call else ()
-        return Reply(text, _words(request.messages), len(text.split()), calls=calls)
+        return Reply(text, calls, _usage(request.messages, len(text.split())))
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         """All probability on one choice, as the first rule that matches says.
@@ -147,7 +136,7 @@ class ScriptedModel(Closeable):
         chosen = [choice for choice in choices if choice.strip().casefold() in meant]
         if len(chosen) != 1:
             raise UnparseableError(f"expected one of {', '.join(choices)}, found {said} in {self.path}")
-        return Choice({choice: float(choice == chosen[0]) for choice in choices}, _words(messages), 1)
+        return Choice({choice: float(choice == chosen[0]) for choice in choices}, _usage(messages, 1))
 
     async def _rule(self, messages: Sequence[Message], tools: bool) -> tuple[Rule, str]:
         """The rule that answers, and the message that it is asked with."""
@@ -172,8 +161,9 @@ class ScriptedModel(Closeable):
         raise UserError(f"No rule of {self.path} answers the prompt that begins {asked[:120]!r}. Add one.")
 
 
-def _words(messages: Sequence[Message]) -> int:
-    return sum(len(message.content.split()) for message in messages)
+def _usage(messages: Sequence[Message], answered: int) -> Usage:
+    asked = sum(len(message.content.split()) for message in messages)
+    return Usage(requests=1, prompt_tokens=asked, completion_tokens=answered)
 
 
 def _read(path: Path) -> tuple[Rule, ...]:

@@ -31,7 +31,6 @@ from neurogloss.engines import replies
 from neurogloss.engines.client import Client, context_length
 from neurogloss.engines.dialect import Dialect
 from neurogloss.engines.probe import probe
-from neurogloss.engines.prompt_logprobs import ALTERNATIVES, Blanks, fills
 from neurogloss.engines.sdk import busy, refused
 from neurogloss.engines.usage import Closeable, Reading
 from neurogloss.errors import RefusalError, TransportError, UnparseableError, UserError
@@ -112,6 +111,8 @@ class ServerModel(Closeable):
             UserError: no server answers there, the key is wrong, the model is unknown, or there are several
                 and none is named.
         """
+        if self._connected:
+            return
         async with self._connecting:
             if not self._connected:
                 await self._connect()
@@ -165,8 +166,7 @@ class ServerModel(Closeable):
 
     async def chat(self, request: Request) -> Reply:
         """As ChatModel.chat says."""
-        if not self._connected:
-            await self.connect()
+        await self.connect()
         schema, in_words = request.schema, request.schema is not None and not self.features.schema
         message, finish, spent = await self._complete(self._body(request, in_words))
         text, calls = replies.answer(message), replies.calls(message)
@@ -180,7 +180,7 @@ class ServerModel(Closeable):
                     f"expected JSON in at most {request.max_tokens} tokens, cut off in {text[-80:]!r}"
                 )
             text = replies.json_in(text) if in_words else text
-        return Reply(text, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens, calls)
+        return Reply(text, calls, spent)
 
     def _body(self, request: Request, in_words: bool) -> dict[str, Any]:
         """`in_words`: the schema stands at the end of the last message."""
@@ -220,21 +220,19 @@ class ServerModel(Closeable):
 
     async def _complete(self, asked: dict[str, Any]) -> tuple[Mapping[str, Any], str | None, Usage]:
         """Message, end and cost of a completion; where the room went to reasoning alone, of a second one."""
-        body = await self.dialect.ask(self._post, asked)
-        message, finish = replies.completion(body)
-        spent = replies.usage(body)
-        if finish != "length" or replies.answer(message) or not replies.reasoned(message):
-            return message, finish, spent
-        room = max(ROOM * asked["max_tokens"], LEAST_ROOM)
-        if self.context_length is not None:
-            room = min(room, self.context_length - spent.prompt_tokens)
-        body = await self.dialect.ask(self._post, {**asked, "max_tokens": room})
-        return *replies.completion(body), spent + replies.usage(body)
+        bodies = [await self.dialect.ask(self._post, asked)]
+        message, finish = replies.completion(bodies[0])
+        if finish == "length" and not replies.answer(message) and replies.reasoned(message):
+            room = max(ROOM * asked["max_tokens"], LEAST_ROOM)
+            if self.context_length is not None:
+                room = min(room, self.context_length - replies.usage(*bodies).prompt_tokens)
+            bodies.append(await self.dialect.ask(self._post, {**asked, "max_tokens": room}))
+            message, finish = replies.completion(bodies[1])
+        return message, finish, replies.usage(*bodies)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         """As ChatModel.choose says."""
-        if not self._connected:
-            await self.connect()
+        await self.connect()
         if not self.features.choices:
             raise NotImplementedError(f"{self.name} gives no probabilities of choices; see its features")
         request = {
@@ -248,11 +246,9 @@ class ServerModel(Closeable):
             "structured_outputs": {"choice": list(choices)},
         }
         body = await self.dialect.ask(self._post, request, unnamed=("structured_outputs",))
-        spent = replies.usage(body)
-        found = replies.probabilities(body, choices)
-        return Choice(found, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
+        return Choice(replies.probabilities(body, choices), replies.usage(body))
 
-    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading[Likelihood]:
         """log p(continuation | prefix) of each, from the log probabilities of prompts.
 
         Prefix and continuation are tokenized together: a continuation that is a word begins with its space. After
@@ -261,45 +257,38 @@ class ServerModel(Closeable):
         Raises:
             AnswerError: as ChatModel.chat.
         """
-        if not self._connected:
-            await self.connect()
-        if not self.features.prompt_logprobs:
-            raise NotImplementedError(f"{self.name} gives no log probabilities of prompts; see its features")
+        await self.connect()
         asked = [f"{prefix}{continuation}" for continuation in continuations]
         prompts = list(dict.fromkeys(text for text in (prefix, *asked) if text))
         batches = [prompts[i : i + PROMPTS] for i in range(0, len(prompts), PROMPTS)]
         bodies = await asyncio.gather(*map(self._echo, batches))
         found: dict[str, replies.Echo] = {"": ([], [])}
-        spent = Usage()
         for batch, body in zip(batches, bodies, strict=True):
             found |= zip(batch, replies.echoed(body, len(batch)), strict=True)
-            spent += replies.usage(body)
         likelihoods = tuple(replies.likelihood(found[prefix], found[text]) for text in asked)
-        return Reading(likelihoods, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
+        return Reading(likelihoods, replies.usage(*bodies))
 
     async def _echo(self, prompts: Sequence[str], alternatives: int = 1) -> Any:
+        if not self.features.prompt_logprobs:
+            raise NotImplementedError(f"{self.name} gives no log probabilities of prompts; see its features")
         request = {"model": self._model, "prompt": list(prompts), "echo": True, "logprobs": alternatives}
         return await self._client.post("/completions", {**request, "max_tokens": 0, "temperature": 0.0})
 
-    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks:
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Reading[tuple[float, ...]]:
         """As PromptReader.blanks says, and what it cost. Prefix and text are tokenized together.
 
         Raises:
             AnswerError: as ChatModel.chat.
         """
-        if not self._connected:
-            await self.connect()
-        if not self.features.prompt_logprobs:
-            raise NotImplementedError(f"{self.name} gives no log probabilities of prompts; see its features")
-        body = await self._echo([prefix + text], ALTERNATIVES)
-        rows, spent = fills(body, mark, choices), replies.usage(body)
+        await self.connect()
+        body = await self._echo([prefix + text], replies.ALTERNATIVES)
+        rows = replies.fills(body, mark, choices)
         # Those before are the prefix's own.
-        mine = rows[len(rows) - text.count(mark) :]
-        return Blanks(mine, spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens)
+        return Reading(rows[len(rows) - text.count(mark) :], replies.usage(body))
 
     async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """As CausalModel.likelihoods says; raises as `read` does."""
-        return list((await self.read(prefix, continuations)).likelihoods)
+        return list((await self.read(prefix, continuations)).found)
 
     async def close(self) -> None:
         """Close the connections. The model cannot be asked again."""

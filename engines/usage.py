@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 from neurogloss.accounts import Usage
-from neurogloss.engines.prompt_logprobs import Blanks
 from neurogloss.errors import AnswerError
 from neurogloss.ids import hash64
 from neurogloss.llm import ChatModel, Choice, Features, Likelihood, Message, Reply, Request
@@ -30,29 +29,29 @@ class Call:
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Log probabilities of continuations, and what they cost."""
+Found = TypeVar("Found")
+Answer = TypeVar("Answer", Reply, Choice, "Reading[Any]")
 
-    likelihoods: tuple[Likelihood, ...]
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    stored: bool = False
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[Found]):
+    """What was found in the log probabilities of a prompt, and what it cost."""
+
+    found: tuple[Found, ...]
+    usage: Usage = Usage(requests=1)
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """A model that can say how likely continuations are, and what it cost to say so."""
+    """A model that gives the log probabilities of prompts, and says what they cost."""
 
-    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading: ...
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading[Likelihood]:
+        """log p(continuation | prefix) of each continuation."""
+        ...
 
-
-@runtime_checkable
-class Filler(Protocol):
-    """A model that can say what could stand at the blanks of a text, and what it cost to say so."""
-
-    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks: ...
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Reading[tuple[float, ...]]:
+        """The rows of `PromptReader.blanks`."""
+        ...
 
 
 class Closeable:
@@ -109,6 +108,12 @@ class Wrapped(Closeable):
     def features(self) -> Features:
         return self._chat.features
 
+    @property
+    def _reader(self) -> Reader:
+        if not isinstance(self._chat, Reader):
+            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
+        return self._chat
+
     async def connect(self) -> None:
         if isinstance(self._chat, Closeable):
             await self._chat.connect()
@@ -135,51 +140,39 @@ class RecordedModel(Wrapped):
 
     async def chat(self, request: Request) -> Reply:
         """As the model answers."""
-        with self._failures(request.messages):
-            reply = await self._chat.chat(request)
-        answer = reply.text
-        if reply.calls:
-            calls = [{"name": call.name, "arguments": call.arguments} for call in reply.calls]
-            answer = json.dumps({"text": reply.text, "calls": calls}, ensure_ascii=False)
-        self._record(request.messages, answer, _usage(reply))
-        return reply
+        return await self._recorded(request.messages, self._chat.chat(request), _written)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         """As the model chooses."""
-        with self._failures(messages):
-            choice = await self._chat.choose(messages, choices)
-        answer = json.dumps(dict(choice.probabilities), ensure_ascii=False)
-        self._record(messages, answer, _usage(choice))
-        return choice
+        asked = self._chat.choose(messages, choices)
+        return await self._recorded(messages, asked, lambda choice: _json(dict(choice.probabilities)))
 
     async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """As the model gives them; only where its `features` have prompt log probabilities."""
-        if not isinstance(self._chat, Reader):
-            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
-        asked = (Message("user", prefix),)
-        with self._failures(asked):
-            reading = await self._chat.read(prefix, continuations)
-        answer = json.dumps([each.total for each in reading.likelihoods])
-        self._record(asked, answer, _usage(reading))
-        return list(reading.likelihoods)
+        asked = self._reader.read(prefix, continuations)
+        reading = await self._recorded(
+            [Message("user", prefix)], asked, lambda reading: _json([each.total for each in reading.found])
+        )
+        return list(reading.found)
 
     async def blanks(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Sequence[Sequence[float]]:
         """As PromptReader.blanks says; only where the model's `features` have prompt log probabilities."""
-        if not isinstance(self._chat, Filler):
-            raise NotImplementedError(f"{self.name} gives no log probabilities; see its features")
-        asked = (Message("user", prefix + text),)
-        with self._failures(asked):
-            found = await self._chat.fill(prefix, text, mark, choices)
-        self._record(asked, json.dumps(found.probabilities), _usage(found))
-        return found.probabilities
+        asked = self._reader.fill(prefix, text, mark, choices)
+        reading = await self._recorded(
+            [Message("user", prefix + text)], asked, lambda reading: _json(reading.found)
+        )
+        return reading.found
 
-    @contextmanager
-    def _failures(self, messages: Sequence[Message]) -> Iterator[None]:
+    async def _recorded(
+        self, messages: Sequence[Message], asked: Awaitable[Answer], written: Callable[[Answer], str]
+    ) -> Answer:
         try:
-            yield
+            answer = await asked
         except AnswerError as error:
             self._record(messages, str(error), Usage(requests=1), error.failure)
             raise
+        self._record(messages, written(answer), answer.usage)
+        return answer
 
     def _record(
         self, messages: Sequence[Message], answer: str, usage: Usage, failure: Failure | None = None
@@ -189,14 +182,17 @@ class RecordedModel(Wrapped):
             calls.append(Call(tuple(map(_without_pictures, messages)), answer, failure, usage))
 
 
+def _written(reply: Reply) -> str:
+    calls = [{"name": call.name, "arguments": call.arguments} for call in reply.calls]
+    return _json({"text": reply.text, "calls": calls}) if calls else reply.text
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _without_pictures(message: Message) -> Message:
     if not message.pictures:
         return message
     hashes = "\n".join(f"picture {hash64(picture):016x}" for picture in message.pictures)
     return replace(message, content=f"{message.content}\n{hashes}", pictures=())
-
-
-def _usage(answer: Reply | Choice | Reading | Blanks) -> Usage:
-    if answer.stored:
-        return Usage(stored=1)
-    return Usage(1, 0, answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,6 @@ from typing import Any, Unpack
 from neurogloss.accounts import Usage
 from neurogloss.agent import methods
 from neurogloss.agent.models import Models
-from neurogloss.engines.prompt_logprobs import Blanks
 from neurogloss.engines.usage import Reading, RecordedModel
 from neurogloss.errors import AnswerError, TransportError
 from neurogloss.folder import RunFolder
@@ -104,10 +103,11 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         if chat is None or stub is None or not stub.asked:
             return Plan(left, len(sample), Usage(), seconds * times, 0, 0.0)
         speed, prompts, answers = await _try(chat, stub.asked)
+        guess = _usage(reply for _, reply in stub.asked)
         usage = Usage(
-            requests=round(len(stub.asked) * times),
-            prompt_tokens=round(sum(reply.prompt_tokens for _, reply in stub.asked) * prompts * times),
-            completion_tokens=round(sum(reply.completion_tokens for _, reply in stub.asked) * answers * times),
+            requests=round(guess.requests * times),
+            prompt_tokens=round(guess.prompt_tokens * prompts * times),
+            completion_tokens=round(guess.completion_tokens * answers * times),
         )
         pictures = round(sum(_pictures(request) for request, _ in stub.asked) * times)
         seconds = max(seconds * times, usage.requests / speed)
@@ -159,12 +159,17 @@ async def _try(chat: ChatModel, asked: Sequence[tuple[Request, Reply]]) -> tuple
     began = time.monotonic()
     replies = await together(_answer(chat, request) for request, _ in sent)
     speed = len(sent) / (time.monotonic() - began)
-    both = [(real, guess) for real, (_, guess) in zip(replies, sent, strict=True) if real and real.prompt_tokens]
+    both = [
+        (real, sent) for real, (_, sent) in zip(replies, sent, strict=True) if real and real.usage.prompt_tokens
+    ]
     if not both:
         return speed, 1.0, 1.0
-    prompts = sum(real.prompt_tokens for real, _ in both) / sum(guess.prompt_tokens for _, guess in both)
-    answers = sum(real.completion_tokens for real, _ in both) / sum(guess.completion_tokens for _, guess in both)
-    return speed, prompts, answers
+    real, guess = (_usage(some) for some in zip(*both, strict=True))
+    return speed, real.prompt_tokens / guess.prompt_tokens, real.completion_tokens / guess.completion_tokens
+
+
+def _usage(replies: Iterable[Reply]) -> Usage:
+    return sum((reply.usage for reply in replies), Usage())
 
 
 async def _answer(chat: ChatModel, request: Request) -> Reply | None:
@@ -201,19 +206,19 @@ class Unasked:
         self._reply(Request(tuple(messages), max_tokens=1), choices[0], 1)
         return Choice({choice: 1 / len(choices) for choice in choices})
 
-    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading[Likelihood]:
         for text in continuations:
             self._reply(Request((Message("user", prefix + text),), max_tokens=1), "", 1)
         return Reading(tuple(Likelihood(-1.0, 1) for _ in continuations))
 
-    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Blanks:
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Reading[tuple[float, ...]]:
         self._reply(Request((Message("user", prefix + text),), max_tokens=1), "", 1)
-        return Blanks((tuple(1 / len(choices) for _ in choices),) * text.count(mark))
+        return Reading((tuple(1 / len(choices) for _ in choices),) * text.count(mark))
 
     def _reply(self, request: Request, text: str, length: int, calls: tuple[ToolCall, ...] = ()) -> Reply:
         said = sum(len(message.content) for message in request.messages)
         prompt = round(said / CHARACTERS) + PICTURE * _pictures(request)
-        reply = Reply(text, prompt, max(1, length), calls=calls)
+        reply = Reply(text, calls, Usage(1, 0, prompt, 0, max(1, length)))
         self.asked.append((request, reply))
         return reply
 

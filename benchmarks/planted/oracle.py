@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.planted.reading import Prompt, Seen, read, unmark
 from benchmarks.planted.rules import Rule, either
 from benchmarks.planted.units import bank, rule_of
+from neurogloss.accounts import Usage
 from neurogloss.errors import RefusalError
 from neurogloss.ids import hash64
 from neurogloss.llm import Choice, Features, Message, Reply, Request
@@ -77,7 +78,7 @@ class Oracle:
         answer = json.dumps(self._answer(request, np.random.default_rng(request.seed)), ensure_ascii=False)
         # About four characters a token, as in English.
         asked = sum(len(message.content) for message in request.messages)
-        return Reply(answer, asked // 4, len(answer) // 4 + 1)
+        return Reply(answer, usage=Usage(1, 0, asked // 4, 0, len(answer) // 4 + 1))
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
         raise NotImplementedError("the oracle gives no probabilities; see its features")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from neurogloss.accounts import Usage
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -63,13 +65,8 @@ class Reply:
 
     text: str
     """Empty only where there are calls."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    """Prompt tokens that the server had computed before, where it says so."""
     calls: tuple[ToolCall, ...] = ()
-    stored: bool = False
-    """Whether it comes from the answer cache, and cost nothing now."""
+    usage: Usage = Usage(requests=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +75,7 @@ class Choice:
 
     probabilities: Mapping[str, float]
     """By answer; they sum to 1."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    stored: bool = False
+    usage: Usage = Usage(requests=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import neurogloss as ng
+from neurogloss.accounts import Usage
 from neurogloss.agent import methods
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.errors import RefusalError, TransportError, UnparseableError
@@ -89,7 +90,7 @@ class Server:
             raise self._fails
         if request.max_tokens < 30:
             raise UnparseableError(f"expected JSON in at most {request.max_tokens} tokens, cut off")
-        return Reply('{"explanation": "rain"}', prompt_tokens=1000, completion_tokens=30)
+        return Reply('{"explanation": "rain"}', usage=Usage(1, 0, 1000, 0, 30))
 
 
 def planned(run: Path, monkeypatch: pytest.MonkeyPatch, server: Server, **more: Any) -> Any:

@@ -34,7 +34,7 @@ def explain(rule: Rule, *texts: str) -> Prompt:
 
 def ask(prompt: Prompt, temperature: float = 0.0, seed: int = 0) -> str:
     reply = asyncio.run(Oracle().chat(Request(prompt.messages, temperature=temperature, seed=seed)))
-    assert reply.prompt_tokens > 100 and reply.completion_tokens > 0
+    assert reply.usage.prompt_tokens > 100 and reply.usage.completion_tokens > 0
     return str(json.loads(reply.text)["explanation"])
 
 

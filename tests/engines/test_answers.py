@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from neurogloss.accounts import Usage
 from neurogloss.engines import answers
 from neurogloss.engines.answers import AnswerFile, StoredModel
 from neurogloss.engines.usage import Reading
@@ -23,6 +24,7 @@ from neurogloss.errors import TransportError, UserError
 from neurogloss.llm import Choice, Features, Likelihood, Message, Reply, Request, Tool, ToolCall
 
 ASK = (Message("user", "Why?"),)
+SPENT, STORED = Usage(1, 0, 7, 1, 2), Usage(stored=1)
 
 
 class Counting:
@@ -40,29 +42,34 @@ class Counting:
 
     async def chat(self, request: Request) -> Reply:
         n = self.count()
-        return Reply(f"answer {n}", 7, 2, 1, (ToolCall("steer", {"strength": n}, "id"),))
+        return Reply(f"answer {n}", (ToolCall("steer", {"strength": n}, "id"),), SPENT)
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
-        return Choice({"a": 1 / (1 + self.count()), "b": 0.0}, 7, 1)
+        return Choice({"a": 1 / (1 + self.count()), "b": 0.0}, SPENT)
 
-    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
-        return Reading((Likelihood(-float(self.count()), 1),), 7)
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading[Likelihood]:
+        return Reading((Likelihood(-float(self.count()), 1),), SPENT)
+
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Reading[tuple[float, ...]]:
+        return Reading(((1.0 / self.count(),),), SPENT)
 
 
 def test_a_second_run_is_served_from_the_first(tmp_path: Path) -> None:
-    async def ask(model: Counting) -> tuple[Reply, Choice, Reading]:
+    async def ask(model: Counting) -> tuple[Any, ...]:
         async with StoredModel(model, tmp_path / "new" / "answers.db") as chat:
-            return await chat.chat(Request(ASK)), await chat.choose(ASK, ["a", "b"]), await chat.read("p", ["c"])
+            reply, choice = await chat.chat(Request(ASK)), await chat.choose(ASK, ["a", "b"])
+            return reply, choice, await chat.read("p", ["c"]), await chat.fill("p", "a\tb", "\t", ["a"])
 
     first, second = Counting(), Counting()
-    reply, choice, reading = asyncio.run(ask(first))
+    reply, *others = asyncio.run(ask(first))
     again = asyncio.run(ask(second))
-    assert (first.asked, second.asked) == (3, 0)
-    assert reply == Reply("answer 1", 7, 2, 1, (ToolCall("steer", {"strength": 1}, "id"),))
+    assert (first.asked, second.asked) == (4, 0)
+    assert reply == Reply("answer 1", (ToolCall("steer", {"strength": 1}, "id"),), SPENT)
     assert again == (
-        Reply("answer 1", calls=reply.calls, stored=True),
-        Choice({"a": 1 / 3, "b": 0.0}, stored=True),
-        Reading((Likelihood(-3.0, 1),), stored=True),
+        Reply("answer 1", reply.calls, STORED),
+        Choice({"a": 1 / 3, "b": 0.0}, STORED),
+        Reading((Likelihood(-3.0, 1),), STORED),
+        Reading(((0.25,),), STORED),
     )
 
 

@@ -12,7 +12,7 @@ from damage import changed, damaged, fuzzed
 from hypothesis import strategies as st
 
 from neurogloss.engines import replies
-from neurogloss.engines.prompt_logprobs import fills
+from neurogloss.engines.replies import fills
 from neurogloss.errors import AnswerError, UserError
 from neurogloss.foreign import read_json
 from neurogloss.ids import UnitId

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from neurogloss.accounts import Usage
 from neurogloss.engines.answers import StoredModel
-from neurogloss.engines.prompt_logprobs import ALTERNATIVES, fills, places
+from neurogloss.engines.replies import ALTERNATIVES, fills, places
 from neurogloss.engines.server import ServerModel
 from neurogloss.engines.usage import RecordedModel
 from neurogloss.errors import UnparseableError

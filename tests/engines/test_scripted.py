@@ -92,7 +92,7 @@ def test_no_rule_matches(tmp_path: Path) -> None:
 def test_tokens_are_counted_as_words(tmp_path: Path) -> None:
     model = script(tmp_path, {"match": "", "reply": "one two"})
     reply = asyncio.run(model.chat(Request((Message("system", "a b"), Message("user", "c")))))
-    assert (reply.prompt_tokens, reply.completion_tokens) == (3, 2)
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (3, 2)
 
 
 # --- answers made from the question --------------------------------------------------------------------

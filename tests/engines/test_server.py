@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from neurogloss.accounts import Usage
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.server import ServerModel
 from neurogloss.errors import (
@@ -118,7 +119,7 @@ def connect(url: str, model: str | None = None, **settings: Any) -> str:
 
 def test_a_question_and_its_answer(server: FakeServer) -> None:
     assert chat(server.url, schema=SCHEMA, temperature=0.5, max_tokens=9, seed=2**40 + 3) == Reply(
-        "Because.", 7, 2
+        "Because.", usage=Usage(1, 0, 7, 0, 2)
     )
     assert server.requests == [
         {

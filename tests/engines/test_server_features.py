@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from chat_server import ALL, ASK, Body, Respond, able, features, logprobs, message, parts, serving, simple
 
+from neurogloss.accounts import Usage
 from neurogloss.engines import load_chat_model
 from neurogloss.engines.replies import answer, json_in, likelihood, probabilities
 from neurogloss.engines.server import ServerModel
@@ -230,7 +231,7 @@ def test_a_choice_is_asked_for_and_read() -> None:
 
     (one, _), (first, second) = serving(able, use, features=ALL)
     assert dict(one.probabilities) == pytest.approx({"true": 0.75, "false": 0.25})
-    assert (one.prompt_tokens, one.completion_tokens) == (7, 2)
+    assert (one.usage.prompt_tokens, one.usage.completion_tokens) == (7, 2)
     assert first["structured_outputs"] == {"choice": ["true", "false"]}
     assert (first["logprobs"], first["top_logprobs"], first["max_tokens"]) == (True, 20, 1)
     assert second["max_tokens"] > 1  # they begin alike
@@ -348,7 +349,7 @@ def test_reasoning_that_used_up_the_room_gets_more_once(alone: Body) -> None:
         return await model.chat(Request(ASK, max_tokens=9))
 
     reply, requests = serving(respond, use, features=ALL)
-    assert reply == Reply("Because.", 14, 4, 5)
+    assert reply == Reply("Because.", usage=Usage(1, 0, 14, 5, 4))
     assert [body["max_tokens"] for body in requests] == [9, 4096 - 7]  # all that the context leaves
 
     with pytest.raises(EmptyAnswerError, match="reasoning alone; turn"):

@@ -33,10 +33,13 @@ class Oracle:
         return self.answer
 
     async def choose(self, messages: Sequence[Message], choices: Sequence[str]) -> Choice:
-        return Choice({"a": 0.25, "b": 0.75}, 5, 1)
+        return Choice({"a": 0.25, "b": 0.75}, Usage(1, 0, 5, 0, 1))
 
-    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading:
-        return Reading(tuple(Likelihood(-1.5, 2) for _ in continuations), prompt_tokens=9)
+    async def read(self, prefix: str, continuations: Sequence[str]) -> Reading[Likelihood]:
+        return Reading(tuple(Likelihood(-1.5, 2) for _ in continuations), Usage(1, 0, 9))
+
+    async def fill(self, prefix: str, text: str, mark: str, choices: Sequence[str]) -> Reading[tuple[float, ...]]:
+        raise NotImplementedError
 
 
 def recorded(answer: Reply | Exception) -> RecordedModel:
@@ -45,7 +48,7 @@ def recorded(answer: Reply | Exception) -> RecordedModel:
 
 
 def test_answers_of_each_kind_are_recorded_and_added_up() -> None:
-    model = recorded(Reply("Because.", 7, 2, 3))
+    model = recorded(Reply("Because.", usage=Usage(1, 0, 7, 3, 2)))
 
     async def ask() -> list[Call]:
         with recording() as calls:
@@ -79,7 +82,7 @@ def test_what_is_no_answer_of_the_model_is_not_recorded() -> None:
 
 
 def test_a_stored_answer_costs_nothing() -> None:
-    model = recorded(Reply("Because.", 7, 2, stored=True))
+    model = recorded(Reply("Because.", usage=Usage(stored=1)))
     asyncio.run(model.chat(Request(ASK)))
     assert model.usage == Usage(stored=1)
 

@@ -45,4 +45,4 @@ def test_a_prompt_that_begins_as_one_before_is_found_in_the_prefix_cache(vllm_se
     asyncio.run(ask("words for weather"))
     reply = asyncio.run(ask("names of rivers"))
     # A block of a CPU's cache is 128 tokens.
-    assert 128 <= reply.cached_tokens < reply.prompt_tokens
+    assert 128 <= reply.usage.cached_tokens < reply.usage.prompt_tokens

@@ -42,8 +42,8 @@ def test_the_server_says_what_the_model_says_in_this_process(vllm_server: VllmSe
     (tab,), *digits = (tokenizer(each, add_special_tokens=False)["input_ids"] for each in (BEFORE_DIGITS, *DIGITS))
     with torch.inference_mode():
         here = model(read).logits[0, read[0] == tab].softmax(-1)[-len(TOKENS) :, [digit for (digit,) in digits]]
-    assert len(found.probabilities) == len(TOKENS) and found.prompt_tokens == read.shape[1]
-    for row, other in zip(found.probabilities, here.tolist(), strict=True):
+    assert len(found.found) == len(TOKENS) and found.usage.prompt_tokens == read.shape[1]
+    for row, other in zip(found.found, here.tolist(), strict=True):
         # The server lists twenty alternatives; the least likely digits may not be among them.
         assert row == pytest.approx(other, abs=0.02) and 0 < sum(row) <= 1 + 1e-6
 
