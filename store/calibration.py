@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Float32
-from neurogloss.store.measures import Int, Measure, nearest
+from neurogloss.store.measures import Measure, nearest
 
 UNITS = 2_048
 """Planted at most."""
@@ -84,7 +84,9 @@ def calibrate(measures: Sequence[Measure], seed: int) -> Calibration:
     found = [each for each in planted if each is not None]
     if not found:
         return Calibration(kinds, missing)
-    i, j = _candidates(found, len(rows))
+    own = np.arange(len(rows)) * (len(rows) + 1)
+    pairs = [nearest(measure, CANDIDATES).keys(len(rows)) for measure in found]
+    i, j = np.divmod(np.unique(np.concatenate([own, *pairs])), len(rows))
     values = np.stack([np.full(len(i), np.nan, np.float32) if p is None else p.at(i, j) for p in planted], 1)
     same = i == j
     for column, kind in enumerate(kinds):
@@ -99,15 +101,6 @@ def calibrate(measures: Sequence[Measure], seed: int) -> Calibration:
     brier = float(np.mean((says[asked] - truth) ** 2)) if asked.any() else math.nan
     floor = float(np.mean((truth.mean() - truth) ** 2)) if asked.any() else math.nan
     return Calibration(kinds, missing, len(i), brier, floor, values, same)
-
-
-def _candidates(planted: Sequence[Measure], n: int) -> tuple[Int, Int]:
-    pairs = [np.arange(n) * (n + 1)]
-    for measure in planted:
-        edges = nearest(measure, CANDIDATES)
-        pairs.append(edges.rows * n + edges.columns)
-    i, j = np.divmod(np.unique(np.concatenate(pairs)), n)
-    return i, j
 
 
 def _fit(values: Float32, same: NDArray[np.bool_]) -> Any:

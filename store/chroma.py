@@ -8,7 +8,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection as Several
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,32 +53,30 @@ class Collection:
         name: str,
         server: str | None,
         advice: str,
-        *,
         checksums: Mapping[str, int] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self._folder, self._name, self._server, self._advice = folder, name, server, advice
         self._place = str(server or folder)
-        self._path = ""
-        self._copy: TemporaryDirectory[str] | None = None
+        self._exits = ExitStack()
+        self._release = finalize(self, self._exits.close)
+        self._release.atexit = False
         if server is None and metadata is None:
             self._require_whole(checksums)
         with self._readable(), self._alone():
             self._open(metadata)
 
     def _open(self, metadata: Mapping[str, Any] | None) -> None:
-        self._client = self._embedded() if self._server is None else _remote(self._server)
-        self._release = finalize(self, _close, self._client, self._path, self._copy)
-        self._release.atexit = False
+        client = self._embedded() if self._server is None else self._connected(self._server)
         if metadata is not None:
-            self._collection = self._client.create_collection(
+            self._collection = client.create_collection(
                 self._name,
                 embedding_function=None,
                 metadata=dict(metadata),
                 configuration={"hnsw": {"space": "cosine"}},
             )
             return
-        self._collection = self._client.get_collection(self._name, embedding_function=None)
+        self._collection = client.get_collection(self._name, embedding_function=None)
         if self._server is None and self._collection.count():
             self.settle()  # loads the graph while no other process writes it
 
@@ -179,17 +177,22 @@ class Collection:
         folder = self._folder
         if (folder / FILE).exists() and not (os.access(folder, os.W_OK) and os.access(folder / FILE, os.W_OK)):
             # Chroma writes to its folder when it opens it.
-            self._copy = TemporaryDirectory(prefix="neurogloss-index-")
-            folder = Path(
-                shutil.copytree(folder, self._copy.name, dirs_exist_ok=True, copy_function=shutil.copyfile)
-            )
+            copy = self._exits.enter_context(TemporaryDirectory(prefix="neurogloss-index-"))
+            folder = Path(shutil.copytree(folder, copy, dirs_exist_ok=True, copy_function=shutil.copyfile))
         path = str(folder.resolve())
         while path in _open:
             path += "/."
         # If this fails, the path stays taken: Chroma remembers a failed start, and would not try again.
         _open.add(path)
-        self._path = path
-        return chromadb.PersistentClient(path, Settings(anonymized_telemetry=False))
+        client = chromadb.PersistentClient(path, Settings(anonymized_telemetry=False))
+        self._exits.callback(_open.discard, path)
+        self._exits.callback(client.close)
+        return client
+
+    def _connected(self, server: str) -> Any:
+        client = _remote(server)
+        self._exits.callback(client.close)
+        return client
 
     def _alone(self) -> Any:
         """Keeps a process from loading the files of an embedded collection while another one writes them."""
@@ -235,13 +238,6 @@ class Collection:
             f"Expected an index at {self._place}, found one that Chroma cannot read: {_first_line(found)}. "
             f"{self._advice}"
         )
-
-
-def _close(client: Any, path: str, copy: TemporaryDirectory[str] | None) -> None:
-    client.close()
-    _open.discard(path)
-    if copy is not None:
-        copy.cleanup()
 
 
 def _first_line(text: str) -> str:

@@ -41,9 +41,9 @@ def connect(path: Path, read_only: bool) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All that is written inside, or nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """All that is written inside, or nothing of it. With `DEFERRED`, all that is read inside is of one moment."""
+    connection.execute(f"BEGIN {kind}")
     try:
         yield connection
         connection.execute("COMMIT")
@@ -51,16 +51,6 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-@contextmanager
-def moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """All that is read inside is of one moment."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("COMMIT")
 
 
 @contextmanager

@@ -301,8 +301,7 @@ class Documents:
 
         Args:
             order: fields separated by commas; a minus puts the largest first. Labels without a value come last,
-            and
-                equal ones in the order in which they were made.
+                and equal ones in the order in which they were made.
             cursor: `next` of the page before.
             skip: entries to pass over after the cursor.
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class _Pointer:
     server: str | None = None
     edition: int = 0
     """Changes with every write to the collection."""
-    checksums: dict[str, int] | None = None
+    checksums: dict[str, int] | None = field(default=None, compare=False)
     """Of the graph's files; None while they are written, and on a server."""
 
 
@@ -86,8 +86,7 @@ class Index:
 
     Raises:
         UserError: every method that reads, if there is no index, another embedder or another run made it, or it
-        cannot
-            be read.
+            cannot be read.
     """
 
     def __init__(
@@ -115,8 +114,7 @@ class Index:
 
     def require(self) -> None:
         """Raises UserError if there is no index."""
-        if not self.exists():
-            raise UserError(f"Expected an index at {self.path}, found none. {self._advice}")
+        self._read()
 
     def close(self) -> None:
         with self._lock:
@@ -155,11 +153,9 @@ class Index:
         stale: list[str] = []
         known: set[str] = set()
         with self._open(documents.run) as collection:
-            for batch in _batches(documents):
-                new, changed = _compare(collection, batch)
+            for _, new, changed in _compared(collection, documents, known):
                 missing += [document.id for document in new]
                 stale += [document.id for document in changed]
-                known.update(document.id for document in batch)
             extra = tuple(id for id in collection.ids() if id not in known)
         return IndexCheck(tuple(missing), tuple(stale), extra)
 
@@ -175,34 +171,32 @@ class Index:
         with self._lock:
             self.close()
             try:
-                before = self._read()
+                before = self._read().server
             except UserError:
                 before = None
-            name, run = self._name(), ledger.documents.run
-            self._create(run, server, name)
-            with closing(Collection(self.path / name, name, server, self._advice)) as collection:
+            run = ledger.documents.run
+            pointer, collection = self._create(run, server)
+            with closing(collection):
                 report = self._fill(collection, ledger.documents, progress)
-            self._finish(_Pointer(name, server))
+            self._finish(pointer)
             for folder in self.path.glob(f"{self._kind}-*/"):
-                if folder.name != name:
+                if folder.name != pointer.collection:
                     shutil.rmtree(folder, ignore_errors=True)
-            for place in {server, before.server if before else None} - {None}:
-                drop_others(str(place), name, {"run": run, "kind": self._kind})
+            for place in {server, before} - {None}:
+                drop_others(str(place), pointer.collection, {"run": run, "kind": self._kind})
             return report
 
     def _fill(self, collection: Collection, documents: Documents, progress: Progress) -> SyncReport:
         added = changed = 0
         known: set[str] = set()
         progress.start("index", len(documents), "explanations")
-        for batch in _batches(documents):
-            new, stale = _compare(collection, batch)
+        for n, new, stale in _compared(collection, documents, known):
             if new:
                 collection.add(new, self.embedder.embed([document.text for document in new]))
             if stale:
                 collection.change(stale)
             added, changed = added + len(new), changed + len(stale)
-            known.update(document.id for document in batch)
-            progress.advance(len(batch))
+            progress.advance(n)
         extra = [id for id in collection.ids() if id not in known]
         for ids in _batches(extra):
             collection.remove(ids)
@@ -253,28 +247,22 @@ class Index:
     @contextmanager
     def _open(self, run: str) -> Iterator[Collection]:
         with self._lock:
-            self.require()
             pointer = self._read()
-            assert pointer is not None
-            opened = self._opened
-            if opened is None or (opened[0].collection, opened[0].edition) != (
-                pointer.collection,
-                pointer.edition,
-            ):
+            if self._opened is None or self._opened[0] != pointer:
                 self.close()
-                name, server = pointer.collection, pointer.server
-                self._opened = (
-                    pointer,
-                    Collection(self.path / name, name, server, self._advice, checksums=pointer.checksums),
-                )
-            collection = self._opened[1] if self._opened else None
-            assert collection is not None
+                self._opened = pointer, self._collection(pointer)
+            collection = self._opened[1]
             try:
                 self._require_own(collection, run, pointer)
                 yield collection
             except UserError:
                 self.close()
                 raise
+
+    def _collection(self, pointer: _Pointer, metadata: Mapping[str, Any] | None = None) -> Collection:
+        """Open a collection, or make it with this metadata."""
+        folder = self.path / pointer.collection
+        return Collection(folder, pointer.collection, pointer.server, self._advice, pointer.checksums, metadata)
 
     def _require_own(self, collection: Collection, run: str, pointer: _Pointer) -> None:
         made = collection.metadata
@@ -291,66 +279,63 @@ class Index:
                 f"again, or begin anew. {self._advice}"
             )
 
-    def _name(self) -> str:
-        return f"{self._kind}-{uuid.uuid4().hex[:12]}"
-
-    def _create(self, run: str, server: str | None, name: str) -> str:
-        """Makes an empty collection; returns its name."""
-        (self.path / name).mkdir(parents=True)
-        metadata = {
-            "run": run,
-            "kind": self._kind,
-            "embedder": self.embedder.name,
-            "dimension": self.embedder.dimension,
-        }
-        Collection(self.path / name, name, server, self._advice, metadata=metadata).close()
-        return name
+    def _create(self, run: str, server: str | None) -> tuple[_Pointer, Collection]:
+        """An empty collection that is not in use yet."""
+        pointer = _Pointer(f"{self._kind}-{uuid.uuid4().hex[:12]}", server)
+        (self.path / pointer.collection).mkdir(parents=True)
+        embedder = {"embedder": self.embedder.name, "dimension": self.embedder.dimension}
+        return pointer, self._collection(pointer, {"run": run, "kind": self._kind} | embedder)
 
     @contextmanager
     def _writable(self, run: str) -> Iterator[Collection]:
         """The collection, made if it does not exist. Other processes open it anew after that."""
         with self._lock:
             if not self.exists():
-                self._write(_Pointer(self._create(run, None, self._name())))
+                pointer, collection = self._create(run, None)
+                collection.close()
+                self._write(pointer)
             with self._open(run) as collection:
                 pointer = self._read()
-                assert pointer is not None
                 self._write(replace(pointer, checksums=None))
                 yield collection
-                self._finish(replace(pointer, edition=pointer.edition + 1), collection)
+                pointer = replace(pointer, edition=pointer.edition + 1)
+                self._finish(pointer)
+                self._opened = pointer, collection
 
-    def _finish(self, pointer: _Pointer, collection: Collection | None = None) -> None:
-        """Name a collection, open or not, as the one in use, with the checksums of its files as they are now."""
-        now = replace(pointer, checksums=None if pointer.server else checksums(self.path / pointer.collection))
-        self._write(now)
-        if collection is not None:
-            self._opened = now, collection
+    def _finish(self, pointer: _Pointer) -> None:
+        """Name a collection as the one in use, with the checksums of its files as they are now."""
+        now = None if pointer.server else checksums(self.path / pointer.collection)
+        self._write(replace(pointer, checksums=now))
 
-    def _read(self) -> _Pointer | None:
+    def _read(self) -> _Pointer:
         try:
             pointer = _Pointer(**json.loads(self.pointer.read_text("utf-8")))
             if Path(pointer.collection).name != pointer.collection:
                 raise ValueError(pointer.collection)
             return pointer
         except FileNotFoundError:
-            return None
+            found = "none"
         except (OSError, ValueError, TypeError):
             found = f"{self.pointer.name} damaged"
-            raise UserError(f"Expected an index at {self.path}, found {found}. {self._advice}") from None
+        raise UserError(f"Expected an index at {self.path}, found {found}. {self._advice}")
 
     def _write(self, pointer: _Pointer) -> None:
         replace_file(self.pointer, json.dumps(asdict(pointer)).encode())
 
 
-def _compare(collection: Collection, batch: Sequence[Document]) -> tuple[list[Document], list[Document]]:
-    """The documents that the collection has not, and those that it has with other metadata.
+def _compared(
+    collection: Collection, documents: Documents, known: set[str]
+) -> Iterator[tuple[int, list[Document], list[Document]]]:
+    """Of each batch: its size, the documents that the collection has not, and those it has with other metadata.
 
-    An id is the hash of unit, method, rank and text: under one id the text is the same.
+    An id is the hash of unit, method, rank and text: under one id the text is the same. `known` takes all ids.
     """
-    stored = collection.stored([document.id for document in batch])
-    new = [document for document in batch if document.id not in stored]
-    stale = [document for document in batch if stored.get(document.id, document.metadata) != document.metadata]
-    return new, stale
+    for batch in _batches(documents):
+        known.update(document.id for document in batch)
+        stored = collection.stored([document.id for document in batch])
+        new = [document for document in batch if document.id not in stored]
+        stale = [document for document in batch if stored.get(document.id, document.metadata) != document.metadata]
+        yield len(batch), new, stale
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -50,9 +50,8 @@ def nearest(edges: Edges, k: int) -> Int:
 
 def mutual(edges: Edges, k: int = 1) -> Int:
     """Which edges are among the k largest of their row and of their column: positions, by row."""
-    swapped = Edges(edges.columns, edges.rows, edges.values)
     of_row = nearest(edges, k)
-    found: Int = of_row[np.isin(of_row, nearest(swapped, k))]
+    found: Int = of_row[np.isin(of_row, nearest(edges.swapped, k))]
     return found
 
 
@@ -71,7 +70,7 @@ def one_to_one(edges: Edges, shape: tuple[int, int], limit: float) -> Int:
     graph = csr_array((costs, (rows, columns)), shape=(n, width + n))
     row, column = min_weight_full_bipartite_matching(graph)
     chosen = row[column < width] * width + column[column < width]
-    found: Int = kept[np.isin(edges.rows[kept] * width + edges.columns[kept], chosen)]
+    found: Int = kept[np.isin(edges.take(kept).keys(width), chosen)]
     return found[np.argsort(edges.rows[found])]
 
 

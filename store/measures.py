@@ -171,6 +171,17 @@ class Edges:
     columns: Int
     values: Float32
 
+    @property
+    def swapped(self) -> Edges:
+        return Edges(self.columns, self.rows, self.values)
+
+    def take(self, positions: Int) -> Edges:
+        return Edges(self.rows[positions], self.columns[positions], self.values[positions])
+
+    def keys(self, width: int) -> Int:
+        """One number a pair, by row and column; `np.divmod` by the width gives both back."""
+        return self.rows * width + self.columns
+
 
 def nearest(measure: Measure, k: int, twins: Int | None = None) -> Edges:
     """The k most alike of B for each of A, row by row, the most alike first; of equals, the first of B.
@@ -183,7 +194,7 @@ def nearest(measure: Measure, k: int, twins: Int | None = None) -> Edges:
     """
     if k < 1:
         raise ValueError(f"expected k of 1 or more, found {k}")
-    found = []
+    found = [Edges(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
     for rows in blocks(measure):
         block = measure.block(rows)
         if twins is not None:
@@ -193,8 +204,6 @@ def nearest(measure: Measure, k: int, twins: Int | None = None) -> Edges:
         values = np.take_along_axis(block, columns, 1)
         row, place = np.nonzero(values > -np.inf)
         found.append(Edges(row + rows.start, columns[row, place], values[row, place]))
-    if not found:
-        return Edges(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     return Edges(
         *(np.concatenate([getattr(each, part) for each in found]) for part in ("rows", "columns", "values"))
     )

@@ -18,7 +18,7 @@ from neurogloss.errors import UserError
 from neurogloss.ids import UnitId
 from neurogloss.records import Explanation, Label, Outcome, Score, State, UnitStatistics
 from neurogloss.store import rows
-from neurogloss.store.database import connect, contents, marks, moment, readable, transaction
+from neurogloss.store.database import connect, contents, marks, readable, transaction
 from neurogloss.store.documents import Documents
 from neurogloss.store.schema import prepare, require_version
 
@@ -89,7 +89,7 @@ class LedgerReader:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """All that is read inside is of one moment."""
-        with readable(self.path), moment(self._connection):
+        with readable(self.path), transaction(self._connection, "DEFERRED"):
             yield
 
     # --- methods and units ------------------------------------------------------------------------

@@ -160,12 +160,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """
     if require_version(connection, path):
         return
-    statement = ""
-    for line in _SCHEMA.splitlines():
-        statement += f"{line}\n"
-        if sqlite3.complete_statement(statement):
-            connection.execute(statement)
-            statement = ""
+    for statement in _SCHEMA.split(";\n"):
+        connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +128,24 @@ class Similarity:
 
     def summary(self, distinctive: int = 5) -> dict[str, Any]:
         """All but the pairs, as JSON has it; so many of each side's distinctive units."""
-        sides = "a", "b"
+
+        def sided(both: tuple[Any, Any]) -> dict[str, Any]:
+            return dict(zip("ab", both, strict=True))
+
+        def first(lone: tuple[Lone, ...]) -> dict[str, Any]:
+            return {
+                "units": len(lone),
+                "first": [asdict(each) | {"unit": str(each.unit)} for each in lone[:distinctive]],
+            }
+
         found = {
             "match": self.match,
             "ranked_by": self.ranked_by,
             "limit": self.limit,
-            "units": dict(zip(sides, self.units, strict=True)),
-            "matched": dict(zip(sides, self.matched, strict=True)),
-            "unmatched": dict(zip(sides, self.unmatched, strict=True)),
-            "kinds": [{name: getattr(level, name) for name in Level.__slots__} for level in self.levels],
+            "units": sided(self.units),
+            "matched": sided(self.matched),
+            "unmatched": sided(self.unmatched),
+            "kinds": [asdict(level) for level in self.levels],
             "missing": dict(self.missing),
             "left_out": dict(self.left_out),
             "calibration": {
@@ -145,16 +154,7 @@ class Similarity:
                 "brier_floor": self.calibration.brier_floor,
                 "without": dict(self.calibration.missing),
             },
-            "distinctive": {
-                side: {
-                    "units": len(lone),
-                    "first": [
-                        {"unit": str(each.unit), "text": each.text, "similarity": each.similarity}
-                        for each in lone[:distinctive]
-                    ],
-                }
-                for side, lone in zip(sides, self.distinctive, strict=True)
-            },
+            "distinctive": sided((first(self.distinctive[0]), first(self.distinctive[1]))),
         }
         result: dict[str, Any] = plain(found)
         return result
@@ -189,7 +189,9 @@ def compare(
     limits = {name: float(np.quantile(floor, LIMIT)) if len(floor) else math.nan for name, floor in floors.items()}
     alone = len(measures) == 1 and shape[0] * shape[1] <= matching.EXACT_CELLS
     exact = _exact(measures[0], limits[measures[0].name], twins) if match == "one-to-one" and alone else None
-    rows, columns = _union([*(each for both in near for each in both), *([exact] if exact else [])], shape[1])
+    candidates = [*(each for both in near for each in both), *([exact] if exact else [])]
+    keys = np.unique(np.concatenate([each.keys(shape[1]) for each in candidates]))
+    rows, columns = np.divmod(keys, shape[1])
     values = np.stack([measure.at(rows, columns) for measure in measures], 1)
     calibration = calibrate(measures, seed)
     probability = calibration.probability(values)
@@ -201,7 +203,7 @@ def compare(
     edges = Edges(rows, columns, ranks)
     clusters = None
     if exact is not None:
-        chosen = np.flatnonzero(np.isin(_keys(edges, shape[1]), _keys(exact, shape[1])))
+        chosen = np.flatnonzero(np.isin(keys, exact.keys(shape[1])))
     else:
         chosen, clusters = _matched(edges, shape, match, k, limit)
     pairs = tuple(
@@ -251,21 +253,7 @@ def _both_ways(measure: Measure, k: int, twins: Int) -> tuple[Edges, Edges]:
     """Each unit's most alike, of A and of B; both as edges from A to B."""
     back = np.full(measure.shape[1], -1)
     back[twins[twins >= 0]] = np.flatnonzero(twins >= 0)
-    other = nearest(measure.swapped(), k, back)
-    return nearest(measure, k, twins), Edges(other.columns, other.rows, other.values)
-
-
-def _union(edges: Sequence[Edges], width: int) -> tuple[Int, Int]:
-    """Pairs that are in any, by row and column."""
-    rows, columns = np.divmod(
-        np.unique(np.concatenate([each.rows * width + each.columns for each in edges])), width
-    )
-    return rows, columns
-
-
-def _keys(edges: Edges, width: int) -> Int:
-    """One number a pair."""
-    return edges.rows * width + edges.columns
+    return nearest(measure, k, twins), nearest(measure.swapped(), k, back).swapped
 
 
 def _exact(measure: Measure, limit: float, twins: Int) -> Edges:
@@ -278,7 +266,7 @@ def _exact(measure: Measure, limit: float, twins: Int) -> Edges:
 def _matched(edges: Edges, shape: tuple[int, int], match: Match, k: int, limit: float) -> tuple[Int, Int | None]:
     """Positions of the edges that are chosen, and their clusters where there are such."""
     known = np.flatnonzero(~np.isnan(edges.values))
-    some = Edges(edges.rows[known], edges.columns[known], edges.values[known])
+    some = edges.take(known)
     if match == "clusters":
         chosen, clusters = matching.clusters(some, shape, k, limit)
         return known[chosen], clusters
