@@ -31,6 +31,8 @@ from neurogloss.records import (
 
 COSTS = tuple(field.name for field in fields(Usage))
 """Columns of `costs` that add up."""
+_MEASURED = ("threshold", "maximum", "mean")
+"""Statistics of a unit that may be NaN or infinite."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -74,10 +76,8 @@ def unit_row(unit: UnitId, statistics: UnitStatistics) -> tuple[Any, ...]:
     values = {
         "n_contexts": int(statistics.n_contexts),
         "n_active": int(statistics.n_active),
-        "threshold": _json_number(statistics.threshold),
-        "maximum": _json_number(statistics.maximum),
-        "mean": _json_number(statistics.mean),
         "histogram": [int(count) for count in statistics.histogram],
+        **{name: _json_number(getattr(statistics, name)) for name in _MEASURED},
     }
     columns = (unit.subject, unit.hookpoint, unit.dictionary, int(unit.index), int(unit.sign))
     return (str(unit), *columns, canonical_json(values))
@@ -98,14 +98,8 @@ def settings_of(text: str) -> Mapping[str, Any]:
 @_stored
 def statistics_of(text: str) -> UnitStatistics:
     values = json.loads(text)
-    return UnitStatistics(
-        n_contexts=values["n_contexts"],
-        n_active=values["n_active"],
-        threshold=_nan(values["threshold"]),
-        maximum=_nan(values["maximum"]),
-        mean=_nan(values["mean"]),
-        histogram=tuple(values["histogram"]),
-    )
+    measured = {name: _nan(values[name]) for name in _MEASURED}
+    return UnitStatistics(**{**values, **measured, "histogram": tuple(values["histogram"])})
 
 
 # --- explanations and labels ----------------------------------------------------------------------

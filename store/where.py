@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from neurogloss.errors import UserError
 from neurogloss.records import Side, State
+from neurogloss.store.database import marks
 
 Constant: TypeAlias = str | float
 Fields: TypeAlias = Mapping[str, type]
@@ -251,7 +252,6 @@ def _compare(value: str, comparison: Comparison) -> tuple[str, list[Any]]:
     if op == "~":
         return f"instr(lower({value}), lower(?)) {'=' if negated else '>'} 0", [comparison.values[0]]
     if op == "in":
-        marks = ", ".join("?" * len(comparison.values))
         known = f"{value} IS NOT NULL AND " if negated else ""
-        return f"({known}{value} {comparison.op.upper()} ({marks}))", [*comparison.values]
+        return f"({known}{value} {comparison.op.upper()} ({marks(comparison.values)}))", [*comparison.values]
     return f"{value} {op} ?", [comparison.values[0]]
