@@ -13,12 +13,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Send
 
-from neurogloss.agent.effort import Effort
 from neurogloss.agent.methods import Scoring
 from neurogloss.agent.nodes.explain import Explain, Gather, Settle
 from neurogloss.agent.nodes.score import Prepare, Score, Steered, Verdict
 from neurogloss.agent.nodes.screen import Screen
 from neurogloss.agent.state import (
+    Effort,
     Explained,
     ExplainInput,
     ExplainState,

@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from neurogloss.agent.effort import Effort
 from neurogloss.agent.explainers import registry as explainers
 from neurogloss.agent.models import Hard, Models, require_steering
 from neurogloss.agent.nodes.experiment import Experiment
 from neurogloss.agent.nodes.refine import Refine
+from neurogloss.agent.state import Effort
 from neurogloss.engines import load_chat_model
 from neurogloss.errors import UserError
 from neurogloss.ids import content_id

@@ -1,4 +1,4 @@
-"""The states of the two graphs, and what their nodes return.
+"""The states of the two graphs, what their nodes return, and how many rounds a unit gets.
 
 The explain graph is given the explain half and the score graph the score half; neither can see the other's.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 import operator
+import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol, TypedDict
 
+from neurogloss.accounts import Usage
 from neurogloss.engines.usage import Call
 from neurogloss.errors import UserError
 from neurogloss.ids import UnitId, canonical_json
@@ -158,6 +160,59 @@ class Found(ExplainState, total=False):
     """What a node of the explain graph returns: changes of the state, and facts for its step of the trace."""
 
     facts: Mapping[str, Any]
+
+
+class Round(Protocol):
+    """A node that proposes further candidates."""
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """JSON of everything that decides its answers."""
+        ...
+
+    async def __call__(self, state: ExplainState) -> Found: ...
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a unit's explanation may cost: which rounds follow the first screening, and what ends them."""
+
+    rounds: Sequence[str] = ()
+    """Names of `nodes`, in order."""
+    nodes: Mapping[str, Round] = field(default_factory=dict)
+    first: int | None = None
+    """Questions of the first round of screening; None asks every candidate everything."""
+    tokens: int | None = None
+    """No round begins once a unit has cost as many, prompts and answers together."""
+    seconds: float | None = None
+    """Nor after so many."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """JSON of what decides what comes of it."""
+        return {
+            "rounds": list(self.rounds),
+            "nodes": {name: node.settings for name, node in self.nodes.items()},
+            "first": self.first,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+        }
+
+    def over(self, state: Routing) -> str:
+        """Why no further round begins; empty if one does."""
+        best, done = state["ranking"][0], state["rounds"]
+        if done >= len(self.rounds):
+            return f"all {done} rounds done" if done else "no rounds asked for"
+        if state.get("stopped"):
+            return state["stopped"]
+        if best.value == 1.0:
+            return "no mistake on the validation slice"
+        spent = sum((call.usage for step in state["trace"] for call in step.calls), Usage())
+        if self.tokens is not None and spent.tokens >= self.tokens:
+            return f"budget of {self.tokens} tokens spent"
+        if self.seconds is not None and time.monotonic() - state["started"] >= self.seconds:
+            return "budget of seconds spent"
+        return ""
 
 
 # --- score ------------------------------------------------------------------------------------------

@@ -21,12 +21,12 @@ from threadpoolctl import threadpool_limits
 from benchmarks.planted.run import collect, unit_id
 from benchmarks.planted.units import units as planted
 from benchmarks.table import Row, report
-from neurogloss.agent.effort import Effort
 from neurogloss.agent.graph import explain_graph, score_graph
 from neurogloss.agent.methods import Scoring
 from neurogloss.agent.nodes.explain import Explain, Gather, Settle
 from neurogloss.agent.nodes.score import Prepare, Score, Verdict
 from neurogloss.agent.nodes.screen import Screen
+from neurogloss.agent.state import Effort
 from neurogloss.folder import RunFolder
 from neurogloss.protocols import Instruments, LiveSubject, Material
 from neurogloss.records import Answer, Candidate, Evidence, Question

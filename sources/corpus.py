@@ -28,7 +28,7 @@ from neurogloss.errors import UserError
 from neurogloss.ids import hash64
 from neurogloss.settings import DEMO_CORPUS
 from neurogloss.sources import tables
-from neurogloss.sources.hub import HUB
+from neurogloss.sources.loading import HUB
 
 Half = Literal["explain", "score"]
 

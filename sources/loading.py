@@ -9,6 +9,7 @@ import re
 import shutil
 import struct
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,13 @@ from neurogloss.folder import user_cache
 from neurogloss.ids import content_id
 from neurogloss.protocols import Progress, Quiet
 from neurogloss.settings import DEMO_SUBJECT
-from neurogloss.sources.hub import fetched
 from neurogloss.weights import SMOLLM2
 
 if TYPE_CHECKING:
     import torch
 
+HUB = "hub:"
+"""Begins the names of data sets and dictionaries on the hub."""
 PACKAGES = ("torch", "transformers", "accelerate", "gguf")
 """The extra [subject]; the last two read the packaged subject."""
 INSTALL = f"pip install {' '.join(PACKAGES)}   (the extra [subject])"
@@ -91,6 +93,33 @@ def _download(name: str) -> Path:
     if not (folder / "config.json").is_file():
         raise UserError(f"Expected a Hugging Face model in {name}, found no config.json. Give another name.")
     return folder
+
+
+def fetched(name: str, revision: str | None, wanted: Sequence[str], ignored: Sequence[str] = ()) -> Path:
+    """Folder with the repository's files that match a pattern of `wanted` and none of `ignored`.
+
+    What was fetched before is not fetched again, and is found without the hub.
+
+    Raises:
+        UserError: there is no such repository, or no connection and nothing fetched before.
+        MissingExtra: huggingface_hub is not installed.
+    """
+    hub = imported("huggingface_hub", "pip install huggingface_hub   (comes with transformers)")
+    try:
+        patterns = {"allow_patterns": list(wanted), "ignore_patterns": list(ignored)}
+        return Path(hub.snapshot_download(name, revision=revision, **patterns))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Expected {name} on the hub or downloaded before, found neither: {first_line(error)} {mend()}"
+        ) from None
+
+
+def mend() -> str:
+    """What to do where something was not found on the hub."""
+    from huggingface_hub import constants
+
+    off = "Fetching is off: set HF_HUB_OFFLINE=0 to allow it. " if constants.HF_HUB_OFFLINE else ""
+    return f"{off}Check the name and the connection, or download it into a folder and give that folder."
 
 
 def read(path: Path, dtype: Any) -> tuple[Any, Any]:

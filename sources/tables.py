@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from neurogloss.errors import UserError, first_line, imported
-from neurogloss.sources.hub import HUB, mend
+from neurogloss.sources.loading import HUB, mend
 
 INSTALL = "pip install pyarrow datasets   (the extra [corpora])"
 SPLIT = "train"

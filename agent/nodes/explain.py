@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 
-from neurogloss.agent.effort import Effort
-from neurogloss.agent.state import ExplainState, Found, Ranked, Setback
+from neurogloss.agent.state import Effort, ExplainState, Found, Ranked, Setback
 from neurogloss.errors import AnswerError
 from neurogloss.ids import derive_seed
 from neurogloss.protocols import Explainer, Material

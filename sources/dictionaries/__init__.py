@@ -14,7 +14,7 @@ from neurogloss.sources.dictionaries import folders, one_file, sae_lens, trainer
 from neurogloss.sources.dictionaries.activations import Codes
 from neurogloss.sources.dictionaries.files import TENSOR_SUFFIXES, Weights, name_of
 from neurogloss.sources.dictionaries.special import Heads, Neurons, randomised
-from neurogloss.sources.hub import HUB, fetched
+from neurogloss.sources.loading import HUB, fetched
 
 if TYPE_CHECKING:
     import torch

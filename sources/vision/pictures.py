@@ -29,7 +29,7 @@ from neurogloss.ids import canonical_json, hash64
 from neurogloss.protocols import Progress
 from neurogloss.settings import ImageSettings
 from neurogloss.sources import tables
-from neurogloss.sources.hub import HUB
+from neurogloss.sources.loading import HUB
 from neurogloss.sources.vision import shipped
 
 SAID = ".captions.json"

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurogloss.agent.effort import Effort
 from neurogloss.agent.graph import explain_graph, score_graph
 from neurogloss.agent.methods import Scoring
 from neurogloss.agent.models import Hard
-from neurogloss.agent.state import ExplainState, Found
+from neurogloss.agent.state import Effort, ExplainState, Found
 from neurogloss.protocols import Instruments, LiveSubject, Material
 from neurogloss.records import Answer, Candidate
 from neurogloss.settings import LabelSettings

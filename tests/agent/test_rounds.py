@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 
 from neurogloss.accounts import Usage
-from neurogloss.agent.effort import Effort
 from neurogloss.agent.experiments import Laboratory, Menu
 from neurogloss.agent.graph import traced
 from neurogloss.agent.nodes.experiment import Experiment
 from neurogloss.agent.nodes.refine import Refine
-from neurogloss.agent.state import ExplainState, Found, Ranked, Setback, Step, pack, unpack
+from neurogloss.agent.state import Effort, ExplainState, Found, Ranked, Setback, Step, pack, unpack
 from neurogloss.engines.usage import Call, RecordedModel
 from neurogloss.errors import RefusalError, TransportError, UserError
 from neurogloss.ids import UnitId
