@@ -133,7 +133,7 @@ def test_answers_are_kept_in_the_file_that_is_named(
 
     monkeypatch.setattr("neurogloss.runs.contexts.load_chat_model", load)
     by_script(script(), model="mine", answers="kept.sqlite")
-    assert asked == [("mine", {"answers": Path("kept.sqlite")})]
+    assert asked == [("mine", {"answers": Path("kept.sqlite"), "timeout": 600.0})]
 
 
 def test_an_explainer_by_name(script: Callable[..., str]) -> None:
