@@ -11,7 +11,7 @@ from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId
 from neurogloss.records import UnitStatistics
-from neurogloss.runs.run import Run, open_run
+from neurogloss.runs.run import open_run
 from neurogloss.sources.cache import Cache
 from neurogloss.store.exchange import diff as differing
 from neurogloss.store.exchange import importing
@@ -51,7 +51,7 @@ def export(
     write, contexts = writer(format)
     opened = open_run(run)
     with opened.ledger() as ledger:
-        chosen = _method(opened, method)
+        chosen = ledger.method(method)
         settings = ledger.methods()[chosen]
         labels = [
             label
@@ -102,26 +102,14 @@ def diff(
         UserError: there is no such run or method.
     """
     first, second = open_run(run_a), open_run(run_b)
-    names = _method(first, method_a), _method(second, method_b)
+    with first.ledger() as one, second.ledger() as other:
+        names = one.method(method_a), other.method(method_b)
     if first.folder.path.resolve() == second.folder.path.resolve() and names[0] == names[1]:
         raise UserError(
             f"Expected two sets of labels, found {names[0]} of {first.folder.path} twice. Name two of its methods "
             "with --method-a and --method-b."
         )
     return differing.compare(first.labels(method=names[0]), second.labels(method=names[1]))
-
-
-def _method(run: Run, name: str | None) -> str:
-    """A method of the run; the newest one where None."""
-    with run.ledger() as ledger:
-        known = ledger.methods()
-        chosen = name or ledger.newest_method()
-    if chosen not in known:
-        raise UserError(
-            f"Expected a method of {run.folder.path} ({', '.join(known) or 'it has none'}), found {chosen}. "
-            "Name one of those."
-        )
-    return chosen
 
 
 def _places(given: Sequence[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +34,7 @@ from neurogloss.protocols import Progress, Quiet
 from neurogloss.runs.label import label_units
 from neurogloss.runs.select import select
 from neurogloss.runs.stages import LocalStages
-from neurogloss.runs.sweep import Sweeps, pending
+from neurogloss.runs.sweep import Sweeps
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.ledger import Ledger
@@ -96,7 +96,7 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         chat = await methods.open_chat(stack, settings, None)
         stub = Unasked(chat) if chat else None
         method = methods.build(settings, cache, models, RecordedModel(stub) if stub else None)
-        left, sample = _left(folder, chosen, method)
+        left, sample = _left(folder, chosen, method, settings)
         quick = settings.model_copy(update={"trace": False})
         seconds = await _timed(cache, models, method, quick, sample, progress)
         times = left / max(1, len(sample))
@@ -114,15 +114,15 @@ async def plan_async(folder: RunFolder, settings: LabelSettings, progress: Progr
         return Plan(left, len(sample), usage, seconds, pictures, usage.cost(settings.prices))
 
 
-def _left(folder: RunFolder, chosen: Sequence[UnitId], method: methods.Method) -> tuple[int, list[UnitId]]:
+def _left(
+    folder: RunFolder, chosen: Sequence[UnitId], method: methods.Method, settings: LabelSettings
+) -> tuple[int, list[UnitId]]:
     """How many of the chosen units have no label under the method, and SAMPLED of them."""
     if not folder.ledger.is_file():
         return len(chosen), list(chosen[:: max(1, len(chosen) // SAMPLED)][:SAMPLED])
     with Ledger(folder.ledger, read_only=True) as ledger:
-
-        def left() -> Iterator[UnitId]:
-            return pending(ledger, method.id, chosen, lambda standing: standing is None)
-
+        sweeps = Sweeps(ledger, method.id, settings, chosen, Quiet())
+        left = partial(sweeps.pending, lambda standing: standing is None)
         n = sum(1 for _ in left())
         return n, list(islice(left(), 0, None, max(1, n // SAMPLED)))[:SAMPLED]
 

@@ -21,7 +21,7 @@ from itertools import islice
 from neurogloss.accounts import Standing, Usage
 from neurogloss.ids import UnitId
 from neurogloss.protocols import Progress
-from neurogloss.records import Label, State
+from neurogloss.records import State
 from neurogloss.runs.stages import Result
 from neurogloss.settings import LabelSettings
 from neurogloss.store.ledger import Ledger
@@ -77,18 +77,14 @@ class Sweeps:
         self._spent, self._began = Usage(), time.monotonic()
 
     def pages(self) -> Iterator[Sequence[UnitId]]:
-        """The chosen units, some at a time."""
-        return pages(self._chosen)
+        """The chosen units, PAGE at a time."""
+        return (self._chosen[start : start + PAGE] for start in range(0, len(self._chosen), PAGE))
 
     def pending(self, wanted: Wanted) -> Iterator[UnitId]:
-        """The chosen units whose standing is as wanted."""
-        return pending(self.ledger, self.method, self._chosen, wanted)
-
-    def explained(self, unit: UnitId) -> Label:
-        """The label of a unit that has an explanation."""
-        label = self.ledger.label(unit, self.method)
-        assert label is not None and label.explanation is not None
-        return label
+        """The chosen units that need the stage."""
+        for page in self.pages():
+            found = self.ledger.standings(self.method, page)
+            yield from (unit for unit in page if wanted(found.get(unit)))
 
     async def run(self, task: str, wanted: Wanted, work: Callable[[UnitId], Awaitable[Result]], n: int) -> None:
         """Does the work for each unit as wanted, n at a time, until all are done or the server is gone."""
@@ -119,19 +115,6 @@ class Sweeps:
             time.monotonic() - self._began,
             self._spent.cost(self.settings.prices),
         )
-
-
-def pages(units: Sequence[UnitId]) -> Iterator[Sequence[UnitId]]:
-    """The units, some at a time."""
-    for start in range(0, len(units), PAGE):
-        yield units[start : start + PAGE]
-
-
-def pending(ledger: Ledger, method: str, units: Sequence[UnitId], wanted: Wanted) -> Iterator[UnitId]:
-    """The units whose standing under a method is as wanted."""
-    for page in pages(units):
-        found = ledger.standings(method, page)
-        yield from (unit for unit in page if wanted(found.get(unit)))
 
 
 async def as_completed(

@@ -104,6 +104,15 @@ class LedgerReader:
         found = self._all("SELECT id FROM methods ORDER BY id LIKE 'import-%', position DESC LIMIT 1")
         return found[0]["id"] if found else None
 
+    def method(self, name: str | None = None) -> str:
+        """The method of that name, by default the newest. Raises UserError if the ledger has none."""
+        known = self.methods()
+        chosen = name or self.newest_method()
+        if chosen is None or chosen not in known:
+            found = ", ".join(known) or "it has none"
+            raise UserError(f"Expected a method of {self.path.parent} ({found}), found {name}. Name one of those.")
+        return chosen
+
     def units(self) -> Iterator[UnitId]:
         """Every unit, ordered by subject, hookpoint, dictionary, index, the positive side first."""
         with self._snapshot() as connection:

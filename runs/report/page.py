@@ -117,13 +117,10 @@ def _listed(numbers: Numbers) -> str:
 
 
 def _method(run: Run, method: str | None) -> tuple[str, str]:
-    """The method, by default the newest, and what it explains with."""
+    """The method, by default the newest, and its explainer."""
     with run.ledger() as ledger:
-        chosen = method or ledger.newest_method()
-        settings = ledger.methods().get(chosen or "")
-    if chosen is None or settings is None:
-        raise UserError(f"Expected a method of {run.folder.path}, found {method or 'none'}.")
-    return chosen, _words(settings.get("explainer", {}))
+        chosen = ledger.method(method)
+        return chosen, _words(ledger.methods()[chosen].get("explainer", {}))
 
 
 def _with_densities(run: Run, method: str) -> Iterator[tuple[Label, float]]:

@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from neurogloss.runs.exchange import import_labels as import_labels
     from neurogloss.runs.label import label as label
     from neurogloss.runs.label import label_async as label_async
+    from neurogloss.runs.label import score as score
+    from neurogloss.runs.label import score_async as score_async
     from neurogloss.runs.plan import plan as plan
     from neurogloss.runs.report.page import report as report
     from neurogloss.runs.run import Run as Run
     from neurogloss.runs.run import open_run as open_run
     from neurogloss.runs.run import search as search
-    from neurogloss.runs.score import score as score
-    from neurogloss.runs.score import score_async as score_async
     from neurogloss.runs.steps import label_rows as label_rows
 
     __version__: str
@@ -63,11 +63,10 @@ _NAMES = {
     "runs.collect": ("collect", "collect_images", "collect_responses", "merge"),
     "runs.contexts": ("label_contexts", "label_contexts_async"),
     "runs.exchange": ("diff", "export", "import_labels"),
-    "runs.label": ("label", "label_async"),
+    "runs.label": ("label", "label_async", "score", "score_async"),
     "runs.plan": ("plan",),
     "runs.report.page": ("report",),
     "runs.run": ("Run", "open_run", "search"),
-    "runs.score": ("score", "score_async"),
     "runs.compare": ("similar",),
     "runs.steps": ("label_rows",),
 }
