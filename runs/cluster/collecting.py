@@ -1,12 +1,12 @@
-"""A corpus read by the workers of a cluster, in parts.
+"""Collect a corpus in parts on the workers of a Ray cluster.
 
-1. The process that started the run sets the thresholds, reads the documents in order and cuts them into shards, as
-   a pass in one process does. Some shards one after another are a part.
-2. A part is one task, which Ray tries again where a worker or its host is lost: a pass over its documents, with
-   those thresholds, into a folder of its own. That folder is moved to its place when it is complete.
-3. When all parts are there, their contexts are put one after another, and their sketches merged.
+1. The driver sets the thresholds, reads the documents in order and cuts them into shards, as a local pass does.
+   A part is some consecutive shards.
+2. Each part is one task: a pass over its documents, with those thresholds, into its own folder. A complete folder
+   moves to its final name. Ray retries the task if a worker or host is lost.
+3. The driver joins the contexts of all parts in order, and merges their sketches.
 
-Shards are those of a pass in one process, and a sketch does not depend on the order: the cache has the same bytes.
+The shards are those of a local pass and sketches do not depend on order, so the cache has the same bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from neurogloss.errors import UserError
 from neurogloss.folder import RunFolder, replace_file
 from neurogloss.protocols import Progress, Quiet
-from neurogloss.runs.cluster.connection import Cluster, open_cluster, received_errors, sent_errors
+from neurogloss.runs.cluster.connection import Cluster, open_cluster, received_errors
 from neurogloss.settings import CollectSettings
 from neurogloss.sources.cache import Cache, read_manifest
 from neurogloss.sources.collector import Pass, fill, parts_folder
@@ -34,17 +34,17 @@ from neurogloss.sources.subject import Subject
 from neurogloss.sources.texts import Texts
 
 PARTS = 64
-"""At least, if there are shards enough: workers end at different times."""
+"""Fewest parts, if there are enough shards: workers finish at different times."""
 BEGUN = ("thresholds.safetensors", "manifest.json")
-"""What a part starts from: a pass that is calibrated, and has read nothing."""
+"""Files of a calibrated pass that has read nothing. Each part starts from them."""
 MOST_SHARDS = 64
-"""Of a part, which is what a worker loses when it dies."""
+"""Most shards of a part. A worker that dies loses one part."""
 
 
 def collect(
     run: RunFolder, settings: CollectSettings, engine: str, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """As `neurogloss.sources.collector.collect`, by the workers that `engine` names. Raises as that, too."""
+    """`neurogloss.sources.collector.collect` on the workers that `engine` names."""
     progress = progress or Quiet()
     with open_cluster(engine) as cluster:
         read = partial(_read, cluster)
@@ -52,7 +52,7 @@ def collect(
 
 
 def _read(cluster: Cluster, whole: Pass) -> dict[str, Any]:
-    """Has the parts read, and puts them together. Returns the manifest."""
+    """Collects the parts and joins them. Returns the manifest."""
     if whole.shards_done:
         raise UserError(
             f"Expected a collection that workers began in {whole.cache.parent}, found one that a single process "
@@ -77,7 +77,7 @@ def _read(cluster: Cluster, whole: Pass) -> dict[str, Any]:
 
 
 def _parts_read(cluster: Cluster, whole: Pass) -> Iterator[Cache]:
-    """Each part when it is there, in any order."""
+    """Yields each part when it is complete, in any order."""
     ray, folder = cluster.ray, parts_folder(whole.cache)
     folder.mkdir(exist_ok=True)
     n_shards = math.ceil(whole.source.limit / whole.shard_size)
@@ -107,14 +107,14 @@ def _parts_read(cluster: Cluster, whole: Pass) -> Iterator[Cache]:
 
 
 def _ended(ray: Any, running: list[Any]) -> Cache:
-    """The first part to end, which is taken from those that run."""
+    """Waits for a part, and removes it from `running`."""
     (reference,), running[:] = ray.wait(running)
     with received_errors(ray):
         return Cache(ray.get(reference))
 
 
 def _checked(part: Path, documents: Sequence[Document], whole: Pass) -> Cache:
-    """A part of an earlier run. Raises UserError where it was of other documents."""
+    """A part of an earlier run. Raises UserError if its documents differ."""
     cache, found = Cache(part), Fingerprint()
     for document in documents:
         found = found.add(document.id)
@@ -130,7 +130,7 @@ def _checked(part: Path, documents: Sequence[Document], whole: Pass) -> Cache:
 
 
 class Some(Texts):
-    """Some documents of a corpus as a source."""
+    """A source of some documents of a corpus."""
 
     def __init__(self, settings: CollectSettings, subject: Subject, documents: Sequence[Any]) -> None:
         super().__init__(settings, subject)
@@ -143,15 +143,14 @@ class Some(Texts):
 def read_part(
     home: Path, part: Path, settings: CollectSettings, begun: dict[str, bytes], documents: Sequence[Any]
 ) -> Path:
-    """Read the documents into a cache at `part`, and return that. Raises UserError."""
+    """Collects the documents into a cache at `part`. Returns the path."""
     os.chdir(home)
-    # Two of a task may run at once, where a host that counted as lost is not.
+    # Ray may run a task twice if a host it declared dead comes back.
     folder = Path(mkdtemp(prefix=f".{part.name}.", suffix=".tmp", dir=part.parent))
     for name, data in begun.items():
         replace_file(folder / name, data)
-    with sent_errors():
-        source = Some(settings, _subject(settings), documents)
-        Pass(folder, settings, source, Quiet(), read_manifest(folder)).run()
+    source = Some(settings, _subject(settings), documents)
+    Pass(folder, settings, source, Quiet(), read_manifest(folder)).run()
     if not part.is_dir():
         folder.rename(part)
     return part
@@ -159,5 +158,5 @@ def read_part(
 
 @lru_cache(1)
 def _subject(settings: CollectSettings) -> Subject:
-    """Loaded once a worker."""
+    """Loads the subject once per worker."""
     return Subject.of(settings, Quiet())

@@ -1,11 +1,11 @@
-"""Units compared with the help of a cluster's workers: blocks of a product are computed there.
+"""Compute blocks of a similarity matrix on the workers of a Ray cluster.
 
-1. A measure is sent to each host once.
-2. When a block of rows is asked for, those after it are begun, one for each worker. Ray tries one again where a
-   worker or its host is lost.
-3. Blocks come back whole, in order; what is made of them is made by the process that was started.
+1. Ray sends a measure to each host once.
+2. Asking for a block of rows also starts the next blocks, one per worker. Ray retries a block if a worker or host
+   is lost.
+3. Blocks come back in order. The driver does the matching.
 
-The rows of a block are those of one process: so are its bytes, where processors and thread counts are the same.
+Blocks have the same rows as in one process, so the bytes agree if processors and thread counts do.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from neurogloss.store.measures import Int, Measure, blocks
 
 @contextmanager
 def spreading(engine: str) -> Iterator[Callable[[Sequence[Measure]], Sequence[Measure]]]:
-    """Gives what has measures computed by the cluster that `engine` names. Raises UserError as `open_cluster`."""
+    """A function that moves measures to the cluster that `engine` names. Raises as `open_cluster`."""
     with open_cluster(engine) as cluster:
         yield lambda measures: [Spread(cluster, measure) for measure in measures]
 
 
 class Spread:
-    """Implements `neurogloss.store.measures.Measure`: another one, with its blocks computed by workers."""
+    """Implements `neurogloss.store.measures.Measure`. Workers compute the blocks of another measure."""
 
     def __init__(self, cluster: Cluster, measure: Measure) -> None:
         self.name, self.shape, self.floor_is = measure.name, measure.shape, measure.floor_is
@@ -44,9 +44,9 @@ class Spread:
         after = (each for each in blocks(self._measure) if each.start >= rows.stop)
         for each in (rows, *islice(after, self._cluster.slots(on_gpu=False))):
             if (each.start, each.stop) not in self._running:
-                # In a list: Ray would unpack a bare reference for every task.
+                # In a list, because Ray would unpack a bare reference for every task.
                 self._running[each.start, each.stop] = self._task.remote([self._sent], each)
-        # What Ray hands out cannot be written to.
+        # A copy: arrays from Ray are read only.
         return np.array(self._cluster.ray.get(self._running.pop((rows.start, rows.stop))))
 
     def at(self, rows: Int, columns: Int) -> Float32:
@@ -66,13 +66,13 @@ class Spread:
 
 
 def block(measure: list[Any], rows: slice) -> Float32:
-    """Of the measure that the one reference in the list is to."""
+    """A block of the measure that the reference in the list points to."""
     return _kept(measure[0]).block(rows)
 
 
 @lru_cache(2)
 def _kept(reference: Any) -> Measure:
-    """Unpacked once a worker, in both directions."""
+    """Unpacks the measure and its transpose once per worker."""
     import ray
 
     measure: Measure = ray.get(reference)

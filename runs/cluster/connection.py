@@ -1,7 +1,6 @@
-"""A Ray cluster: what `--engine` names, joined for as long as a command runs.
+"""Joins the Ray cluster that `--engine` names, for as long as a command runs.
 
-Placement and resources are Ray's. A task takes one CPU, and one GPU where it computes on one and the cluster has
-any.
+Ray places the tasks. A task takes one CPU, and one GPU if it computes on one and the cluster has any.
 """
 
 from __future__ import annotations
@@ -17,34 +16,34 @@ from typing import Any
 from neurogloss.errors import UserError, imported
 
 LOCAL = "local"
-"""The engine that is no cluster: this process."""
+"""The engine that is this process."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that was joined."""
+    """A joined cluster."""
 
     ray: Any
     """The module, connected."""
     home: Path
-    """Folder that relative paths start from, on every host."""
+    """Working directory of the workers, so that relative paths mean the same."""
 
     def slots(self, on_gpu: bool) -> int:
-        """Tasks that run at a time."""
+        """How many tasks run at a time."""
         found = self.ray.cluster_resources()
         return max(1, int(found.get("GPU", 0) if on_gpu and found.get("GPU") else found.get("CPU", 1)))
 
     def resources(self, on_gpu: bool) -> dict[str, int]:
-        """What a task takes, as Ray's options."""
+        """Resources of a task, as options of `ray.remote`."""
         gpu = on_gpu and bool(self.ray.cluster_resources().get("GPU"))
         return {"num_cpus": 1, "num_gpus": 1} if gpu else {"num_cpus": 1}
 
 
 def address_of(engine: str) -> str | None:
-    """The address in `ray`, `ray:ADDRESS` or `ray://HOST:PORT`; None where Ray finds a cluster or starts one.
+    """The address in `ray`, `ray:ADDRESS` or `ray://HOST:PORT`. None lets Ray find a cluster or start one.
 
     Raises:
-        UserError: the engine is another.
+        UserError: the engine has another form.
     """
     kind, _, address = engine.partition(":")
     if kind != "ray" or (engine != "ray" and not address.strip("/")):
@@ -58,10 +57,10 @@ def open_cluster(engine: str) -> Iterator[Cluster]:
 
     Raises:
         MissingExtra: Ray is not installed.
-        UserError: no such engine, or no cluster answers at the address.
+        UserError: the engine is unknown, or no cluster answers at the address.
     """
     address = address_of(engine)
-    # Nothing of a run is reported to anyone.
+    # Ray must not send usage statistics.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = imported("ray", "pip install 'neurogloss[ray]'")
     joined = not ray.is_initialized()
@@ -81,17 +80,8 @@ def open_cluster(engine: str) -> Iterator[Cluster]:
 
 
 @contextmanager
-def sent_errors() -> Iterator[None]:
-    """On a worker: makes a UserError a plain one. Ray cannot send every subclass."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(str(error)) from None
-
-
-@contextmanager
 def received_errors(ray: Any) -> Iterator[None]:
-    """Raises a worker's UserError as it was there, without Ray's wrapping."""
+    """Raises a worker's UserError without the traceback that Ray wraps around it."""
     try:
         yield
     except ray.exceptions.RayTaskError as error:

@@ -1,11 +1,11 @@
-"""Units explained and scored by the workers of a Ray cluster.
+"""Explain and score units on the workers of a Ray cluster.
 
-1. A worker is an actor with the stages of one process: one event loop, one connection to the LLM's servers, some
-   units in flight at a time. There are as many workers as the cluster has room for.
-2. Each unit is sent to a worker that has room, and its result comes back to the process that records it.
+1. A worker is an actor around `LocalStages`: one event loop, one connection to the LLM's servers, some units in
+   flight. There are as many workers as the cluster has room for.
+2. The driver sends each unit to a worker with room, and records the result.
 3. If a worker or its host is lost, its units go to other workers. A new worker joins when the cluster has room.
 
-A worker reads the run's cache and settings, never its ledger: only the process that records opens it.
+Only the driver opens the ledger. A worker reads the run's cache and settings.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from neurogloss.folder import RunFolder
 from neurogloss.ids import UnitId, content_id
 from neurogloss.protocols import Quiet, Scorer
 from neurogloss.records import Label
-from neurogloss.runs.cluster.connection import Cluster, open_cluster, received_errors, sent_errors
+from neurogloss.runs.cluster.connection import Cluster, open_cluster, received_errors
 from neurogloss.runs.stages import LocalStages, Result
 from neurogloss.scorers.choice import Floor
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.cache import Cache
 
 LOSSES = 3
-"""Workers in a row that may be lost while they work on the same unit."""
+"""A run fails after losing this many workers in a row on the same unit."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know besides its units."""
+    """What a worker needs to know besides its units."""
 
     home: Path
-    """Folder that relative paths start from."""
+    """Working directory, for relative paths."""
     run: Path
     settings: LabelSettings
     own_scorers: Sequence[Scorer]
     explains: bool
-    """Whether it explains, and does not only score."""
+    """Whether it explains, or only scores."""
     decides: str
-    """Hash of all that decides the result, as the process that records has it."""
+    """Hash of the method's settings in the driver. A worker must have the same."""
 
 
 async def open_cluster_stages(
@@ -70,7 +70,7 @@ async def open_cluster_stages(
 
 
 class ClusterStages:
-    """Implements `neurogloss.runs.stages.Stages` by actors of a cluster."""
+    """Implements `neurogloss.runs.stages.Stages` by actors."""
 
     def __init__(self, cluster: Cluster, job: Job, on_gpu: bool) -> None:
         self._ray, self._job = cluster.ray, job
@@ -78,7 +78,7 @@ class ClusterStages:
         slots, self._each = cluster.slots(on_gpu), job.settings.concurrency if job.settings.llm else 1
         self.in_flight = slots * self._each
         self._free: asyncio.Queue[Any] = asyncio.Queue()
-        """Each worker, once for each further unit that it has room for; an error if a worker could not be made."""
+        """Each worker once per unit that it has room for, or the error of one that failed to start."""
         self._workers: set[Any] = set()
         self._opening: set[asyncio.Task[None]] = set()
         for _ in range(slots):
@@ -118,13 +118,13 @@ class ClusterStages:
         )
 
     async def _take(self) -> Any:
-        """A worker with room, or the error of one that could not be made."""
+        """A worker with room, or the error of one that failed to start."""
         while (found := await self._free.get()) not in self._workers and not isinstance(found, Exception):
-            pass  # room of a worker that was lost
+            pass  # the worker was lost
         return found
 
     def _replace(self, worker: Any) -> None:
-        """Puts another worker in the place of one that was lost; the first of its units to fail does."""
+        """Replaces a lost worker. Only the first of its units to fail has an effect."""
         if worker in self._workers:
             self._workers.remove(worker)
             self._ray.kill(worker)
@@ -151,21 +151,20 @@ class ClusterStages:
 
 
 class Worker:
-    """The actor: stages in a process of its own, somewhere in the cluster."""
+    """The actor: stages in their own process, somewhere in the cluster."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._stack = job, AsyncExitStack()
 
     async def open(self) -> None:
-        """Connects to the LLM. Raises UserError."""
+        """Connects to the LLM. Raises UserError, also if the method differs from the driver's."""
         job = self._job
         os.chdir(job.home)
-        with sent_errors():
-            cache = Cache(RunFolder(job.run).cache)
-            models = Models(cache, job.settings, Quiet())
-            chat = await methods.open_chat(self._stack, job.settings, None)
-            build = methods.build if job.explains else methods.build_scoring
-            method = build(job.settings, cache, models, chat, job.own_scorers)
+        cache = Cache(RunFolder(job.run).cache)
+        models = Models(cache, job.settings, Quiet())
+        chat = await methods.open_chat(self._stack, job.settings, None)
+        build = methods.build if job.explains else methods.build_scoring
+        method = build(job.settings, cache, models, chat, job.own_scorers)
         if content_id(method.settings) != job.decides:
             raise UserError(
                 f"Expected one method on every host, found another on {os.uname().nodename}: a model, a prompt or "
@@ -174,9 +173,7 @@ class Worker:
         self._stages = LocalStages(cache, models, job.settings, method)
 
     async def explain(self, unit: UnitId) -> Result:
-        with sent_errors():
-            return await self._stages.explain(unit)
+        return await self._stages.explain(unit)
 
     async def score(self, label: Label, floors: Sequence[Floor]) -> Result:
-        with sent_errors():
-            return await self._stages.score(label, floors)
+        return await self._stages.score(label, floors)

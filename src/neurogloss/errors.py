@@ -37,6 +37,10 @@ class MissingExtra(UserError):
     def __init__(self, package: str, install: str) -> None:
         super().__init__(f"{package} is not installed, and this step needs it. Install it with:  {install}")
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[str]]:
+        """Arrives from another process as a UserError with the same message."""
+        return UserError, (str(self),)
+
 
 def imported(module: str, install: str, package: str = "") -> Any:
     """A module of an optional package, whose name is that of the module up to the first dot if none is given.
