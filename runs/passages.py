@@ -1,14 +1,14 @@
-"""The contexts of a run, searched for what they say.
+"""Searches the contexts of a run by meaning and by words.
 
-Their vectors are a Chroma collection of its own; their words are an FTS5 index in `index/contexts.sqlite`,
-without a copy of the texts, which stay in the cache.
+The vectors are a second Chroma collection. The words are an FTS5 index in `index/contexts.sqlite`. The texts stay
+in the cache.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,17 +39,17 @@ CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', tokenize = 'porter un
 
 @dataclass(frozen=True, slots=True)
 class FoundContext:
-    """A context that is near to a query."""
+    """A context that a query found."""
 
     id: str
-    """Its hash, 16 hexadecimal digits."""
+    """Hash of the context, 16 hexadecimal digits."""
     text: str
     half: str
     """`explain` or `score`."""
     similarity: float
-    """Cosine of query and text, in [-1, 1], to three digits; NaN if search went by words alone."""
+    """Cosine of query and text, in [-1, 1], to three digits. NaN if the search was by words only."""
     same: int
-    """Contexts of the same text that pass the filter, with this one."""
+    """How many contexts with this text pass the filter, including this one."""
 
 
 class Contexts(Documents):
@@ -68,10 +68,13 @@ class Contexts(Documents):
 def index_contexts(
     folder: RunFolder, cache: Cache, embedder: Embedder, progress: Progress | None = None, rebuild: bool = False
 ) -> int:
-    """Embed the contexts that are not indexed yet; returns how many. A kill loses one batch at most.
+    """Embeds the contexts that are not indexed yet. A kill loses one batch at most.
 
     Args:
-        rebuild: embed all of them again, whichever embedder was used before.
+        rebuild: embed all contexts again, with any embedder.
+
+    Returns:
+        How many contexts were added.
     """
     progress = progress or Quiet()
     path = _path(folder)
@@ -107,7 +110,14 @@ def find_contexts(
     folder: RunFolder, cache: Cache, embedder: Embedder, query: str, k: int, where: str, by: By
 ) -> list[FoundContext]:
     """The k contexts nearest to the query, best first. Raises UserError if they are not indexed."""
-    with _opened(folder) as contexts, _index(folder, embedder) as index:
+    path = _path(folder)
+    if not path.is_file():
+        raise UserError(
+            f"Expected the contexts of {folder.path} to be indexed, they are not. "
+            f"Index them with:  neurogloss index contexts {folder.path}"
+        )
+    with closing(connect(path, read_only=True)) as connection, _index(folder, embedder) as index:
+        contexts = Contexts(connection, path)
         found = search_contexts(index, contexts, query, k, where=where, by=by)
         halves = contexts.halves([each.id for each in found])
     return [
@@ -124,20 +134,8 @@ def _path(folder: RunFolder) -> Path:
     return folder.index / "contexts.sqlite"
 
 
-@contextmanager
-def _opened(folder: RunFolder) -> Iterator[Contexts]:
-    path = _path(folder)
-    if not path.is_file():
-        raise UserError(
-            f"Expected the contexts of {folder.path} to be indexed, they are not. "
-            f"Index them with:  neurogloss index contexts {folder.path}"
-        )
-    with closing(connect(path, read_only=True)) as connection:
-        yield Contexts(connection, path)
-
-
 def _make(path: Path, cache: Cache) -> None:
-    """An index without contexts: the file has its whole schema or, if this is killed, does not exist."""
+    """Creates an empty index atomically: a kill leaves no file."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.executescript(_SCHEMA)
         manifest = cache.manifest

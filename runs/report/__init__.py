@@ -1,1 +1,1 @@
-"""A page about a run: how its labels do beside their floors, what they cost, and some of them to look at."""
+"""An HTML report on a run: scores next to their floors, cost, and sample units."""

@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG to stand in a page (matplotlib). The same numbers give the same bytes."""
+"""Draws the report's plots as SVG with matplotlib. The same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neurogloss.errors import imported
 from neurogloss.runs.report.numbers import DECILES, ScorerNumbers
 
 POINTS = 4000
-"""Units in a scatter plot at most, evenly among all."""
+"""Most units in a scatter plot, evenly spaced among all."""
 GREY = "#8a8a8a"
 
 
 def distributions(scorers: Sequence[ScorerNumbers]) -> str:
-    """Histograms of the scores and of their floors, a panel a scorer; those of a floor run as an outline."""
+    """Histograms of scores and floors, one panel per scorer. An outline shows the scores of a floor run."""
 
     def draw(axes: Any, scorer: ScorerNumbers) -> None:
         score, floor, _ = scorer.values.T
@@ -29,7 +28,7 @@ def distributions(scorers: Sequence[ScorerNumbers]) -> str:
         axes.hist(score[np.isfinite(score)], edges, color="C0", alpha=0.6, label="score")
         others = scorer.others[np.isfinite(scorer.others)]
         if len(others):
-            # As many as there are scores, so that the areas compare.
+            # Scaled to the number of scores, so that the areas compare.
             weights = np.full(len(others), np.isfinite(score).sum() / len(others))
             axes.hist(others, edges, weights=weights, histtype="step", color="black", label="floor run")
         axes.set_xlabel(f"{scorer.name} ({scorer.summary.metric})")
@@ -40,7 +39,7 @@ def distributions(scorers: Sequence[ScorerNumbers]) -> str:
 
 
 def densities(scorers: Sequence[ScorerNumbers]) -> str:
-    """Score above floor against the unit's density, a panel a scorer."""
+    """Score minus floor against the unit's density, one panel per scorer."""
 
     def draw(axes: Any, scorer: ScorerNumbers) -> None:
         score, floor, density = scorer.values[:: max(1, len(scorer.values) // POINTS)].T
@@ -54,7 +53,7 @@ def densities(scorers: Sequence[ScorerNumbers]) -> str:
 
 
 def recalls(scorers: Sequence[ScorerNumbers]) -> str:
-    """Mean recall by decile of the peak; empty where no scorer has any."""
+    """Mean recall by decile of the peak. Empty if no scorer has recalls."""
     with_recall = [scorer for scorer in scorers if np.isfinite(scorer.recalls).any()]
     if not with_recall:
         return ""
@@ -66,20 +65,6 @@ def recalls(scorers: Sequence[ScorerNumbers]) -> str:
     axes.set_xlabel("decile of the peak (10: strongest)")
     axes.set_ylabel("recall, mean over units")
     axes.legend(fontsize=7)
-    return _svg(figure)
-
-
-def agreement(names: Sequence[str], values: NDArray[np.float64]) -> str:
-    """Correlations between scorers, in colours and figures; empty for fewer than two scorers."""
-    if len(names) < 2:
-        return ""
-    figure, axes = _figure(2.2 + 0.7 * len(names), 1.8 + 0.5 * len(names))
-    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    for (i, j), value in np.ndenumerate(values):
-        text, dark = ("–", False) if np.isnan(value) else (f"{value:.2f}", abs(value) > 0.6)
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     return _svg(figure)
 
 
@@ -98,7 +83,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def _svg(figure: Any) -> str:
-    """The picture without what stands before its `<svg`."""
+    """The SVG element without the XML declaration before it."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, transparent=False)
     text = file.getvalue()

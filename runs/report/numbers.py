@@ -1,4 +1,4 @@
-"""What a report is made of: one pass over a method's labels, some numbers kept of each."""
+"""Gathers the numbers of a report in one pass over a method's labels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from neurogloss.records import Label, Score, State
 from neurogloss.scorers.summary import ScorerSummary, by_scorer
 
 DECILES = tuple(str(decile) for decile in range(1, 11))
-"""Of the peaks of active contexts, the lowest first."""
-
-
+"""Deciles of the peaks of active contexts, lowest first."""
 Key = tuple[str, str]
-"""Scorer and metric: numbers of different metrics are not put together."""
+"""Scorer and metric. Numbers of different metrics are never pooled."""
 
 
 def key_of(score: Score) -> Key:
@@ -27,15 +25,15 @@ def key_of(score: Score) -> Key:
 
 @dataclass(frozen=True)
 class ScorerNumbers:
-    """One scorer over all labels that it scored by one metric."""
+    """One scorer and metric, over all labels that have a score by it."""
 
     summary: ScorerSummary
     recalls: tuple[float, ...]
-    """Mean recall by decile; NaN where the scorer has none."""
+    """Mean recall by decile. NaN if the scorer has none."""
     values: NDArray[np.float64]
     """(labels with the scorer, 3): score, floor, density."""
     others: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    """Scores that the same scorer gave the units of a run that is a floor; empty without one."""
+    """Scores by the same scorer in a floor run. Empty without a floor run."""
 
     @property
     def name(self) -> str:
@@ -44,18 +42,18 @@ class ScorerNumbers:
 
 @dataclass
 class Numbers:
-    """What was seen of the labels."""
+    """States and scores of the labels."""
 
     states: Counter[State] = field(default_factory=Counter)
     scores: dict[Key, list[Score]] = field(default_factory=lambda: defaultdict(list))
     densities: dict[Key, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Of the units of these scores."""
+    """Density of the unit of each score."""
     rows: list[dict[Key, float]] = field(default_factory=list)
-    """For each label with scores, their values."""
+    """Score values of each label that has scores."""
 
     @classmethod
     def of(cls, labels: Iterable[tuple[Label, float]]) -> Numbers:
-        """`labels` come with the density of their unit."""
+        """`labels` are pairs of a label and the density of its unit."""
         found = cls()
         for label, density in labels:
             found.states[label.state] += 1
@@ -67,7 +65,7 @@ class Numbers:
         return found
 
     def scorers(self, floor: Numbers | None = None) -> list[ScorerNumbers]:
-        """By name. `floor`: those of a run that has nothing to explain."""
+        """Scorers by name. `floor` has the numbers of a run with nothing to explain."""
         return [self._scorer(key, floor.scores.get(key, ()) if floor else ()) for key in sorted(self.scores)]
 
     def _scorer(self, key: Key, others: Sequence[Score]) -> ScorerNumbers:
@@ -82,17 +80,16 @@ class Numbers:
         )
 
     def agreement(self) -> NDArray[np.float64]:
-        """(n, n) Spearman correlations of `scorers` over the units that both scored; NaN below three."""
+        """(n, n) Spearman correlations of `scorers` over the units that both scored. NaN below three units."""
         from scipy.stats import spearmanr
 
         keys = sorted(self.scores)
         table = np.array([[row.get(key, math.nan) for key in keys] for row in self.rows]).reshape(-1, len(keys))
         found = np.full((len(keys), len(keys)), math.nan)
-        for i in range(len(keys)):
-            for j in range(len(keys)):
-                both = table[~np.isnan(table[:, [i, j]]).any(1)]
-                if len(both) >= 3 and both[:, i].std() and both[:, j].std():
-                    found[i, j] = spearmanr(both[:, i], both[:, j]).statistic
+        for i, j in np.ndindex(found.shape):
+            x, y = table[~np.isnan(table[:, [i, j]]).any(1)][:, [i, j]].T
+            if len(x) >= 3 and x.std() and y.std():
+                found[i, j] = spearmanr(x, y).statistic
         return found
 
 

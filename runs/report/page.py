@@ -1,4 +1,4 @@
-"""Writes the page: numbers, pictures, and the best, middle and worst units with their contexts."""
+"""Writes an HTML report: scores, plots, and the best, middle and worst units with their contexts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from neurogloss.scorers.summary import ScorerSummary, compare
 from neurogloss.wording import chance, interval, number
 
 CONTEXTS = 4
-"""Of a unit, held out ones."""
+"""Held-out contexts shown per unit."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,20 @@ def report(
     units: int = 4,
     floor_run: str | Path | None = None,
 ) -> Path:
-    """Write one HTML page about a run that needs nothing but itself.
+    """Write a self-contained HTML page about a run.
 
     Args:
-        out: the file; by default `report.html` in the run folder. What is there is replaced.
-        method: by default the newest.
-        units: the best, middle and worst labels shown, so many of each, by the score above the floor.
-        floor_run: a run that has nothing to explain, one on a randomised dictionary say, labelled and scored
-            alike; its newest method's scores are shown beside these.
+        out: the file to write or replace. Defaults to `report.html` in the run folder.
+        method: the newest by default.
+        units: how many of the best, middle and worst labels to show, by score minus floor.
+        floor_run: a run with nothing to explain, such as one on a randomised dictionary, labelled and scored the
+            same way. The page compares its newest method's scores with these.
 
     Returns:
-        The file's path.
+        The path of the page.
 
     Raises:
-        UserError: no run, no such method, no scores yet, or a floor run without scores of the same scorers.
+        UserError: the run, the method or its scores do not exist, or the floor run has no scores by these scorers.
         MissingExtra: matplotlib is not installed.
     """
     opened = open_run(run)
@@ -66,7 +66,6 @@ def report(
         raise UserError(f"Expected scores under {chosen} in {opened.folder.path}, found none. Score it first.")
     beside = _floor_run(open_run(floor_run), numbers) if floor_run else None
     scorers = numbers.scorers(beside.numbers if beside else None)
-    names = [scorer.name for scorer in scorers]
     html = _template().render(
         run=opened.folder.name,
         method=chosen,
@@ -79,11 +78,12 @@ def report(
             (s.summary, compare(s.values[:, 0].tolist(), s.others.tolist())) for s in scorers if len(s.others)
         ],
         pictures=[
-            ("Distributions", _markup(figures.distributions(scorers))),
-            ("Score against density", _markup(figures.densities(scorers))),
-            ("Recall by strength", _markup(figures.recalls(scorers))),
-            ("Agreement between scorers (Spearman)", _markup(figures.agreement(names, numbers.agreement()))),
+            # Safe as markup: drawn here from numbers and scorer names, without text of a corpus or a model.
+            ("Distributions", Markup(figures.distributions(scorers))),
+            ("Score against density", Markup(figures.densities(scorers))),
+            ("Recall by strength", Markup(figures.recalls(scorers))),
         ],
+        agreement=numbers.agreement().tolist(),
         usage=[(stage, used) for stage, used in opened.usage(chosen).items() if used.requests or used.stored],
         chosen=list(_chosen(opened, chosen, scorers[0].summary, units)),
     )
@@ -93,7 +93,7 @@ def report(
 
 @dataclass(frozen=True)
 class Beside:
-    """The run that is a floor."""
+    """A floor run."""
 
     name: str
     method: str
@@ -131,7 +131,7 @@ def _with_densities(run: Run, method: str) -> Iterator[tuple[Label, float]]:
 
 
 def _chosen(run: Run, method: str, by: ScorerSummary, n: int) -> Iterator[tuple[str, list[Shown]]]:
-    """The best, the middle and the worst labels by the scorer's excess, none of them twice."""
+    """The best, middle and worst labels by the scorer's excess, each label once."""
     ranked = sorted(
         (-score.excess.value, str(label.unit))
         for label in run.labels(method=method)
@@ -149,7 +149,7 @@ def _chosen(run: Run, method: str, by: ScorerSummary, n: int) -> Iterator[tuple[
 def _shown(run: Run, unit: str, method: str) -> Shown:
     label = run.label(unit, method)
     examples = run.evidence(unit).score.uniform if run.folder.cache.is_dir() else ()
-    # The strongest, and some on the way down.
+    # Sorted by strength: the strongest, then weaker ones at even steps.
     step = max(1, len(examples) // CONTEXTS)
     return Shown(label, tuple(examples[::step][:CONTEXTS]))
 
@@ -162,7 +162,7 @@ def _corpus(run: Run) -> str:
 
 
 def _words(explainer: object) -> str:
-    """What the method's settings call its explainer."""
+    """The explainer in words, from the method's settings."""
     if not isinstance(explainer, dict):
         return str(explainer)
     return ", ".join(str(explainer[key]) for key in ("explainer", "name", "view", "model") if explainer.get(key))
@@ -176,19 +176,14 @@ def _template() -> Template:
     return environment.from_string(files("neurogloss.runs.report").joinpath("page.html").read_text("utf-8"))
 
 
-def _markup(svg: str) -> Markup:
-    """Drawn here, from numbers and the names of scorers: nothing of a corpus or a model is in it."""
-    return Markup(svg)
-
-
 def _picture(example: Example) -> str:
-    """The image as a data URI, what activates the unit outlined."""
+    """The image as a data URI, with the active patches outlined."""
     data = draw(example.context.picture, example.active_positions(), example.grid)
     return f"data:image/jpeg;base64,{b64encode(data).decode()}"
 
 
 def _shades(example: Example) -> Sequence[tuple[str, float]]:
-    """Each token with the share of the peak that it reaches, in tenths."""
+    """Each token with its activation as a share of the peak, in tenths."""
     peak = example.peak
     return [
         (token, round(max(value, 0.0) / peak, 1) if peak > 0 else 0.0)
