@@ -308,17 +308,5 @@ class Progress(Protocol):
         ...
 
 
-class Quiet:
+class Quiet(Progress):
     """A Progress that says nothing."""
-
-    def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
-        pass
-
-    def advance(self, n: int = 1) -> None:
-        pass
-
-    def show(self, figures: str) -> None:
-        pass
-
-    def note(self, message: str) -> None:
-        pass

@@ -11,27 +11,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
+from pydantic import BeforeValidator, PlainSerializer
+
 from neurogloss.ids import UnitId, content_id
 
 
-class _NullIfUndefined:
-    """Writes NaN and infinities as null in JSON, and reads null as NaN."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        written = core_schema.plain_serializer_function_ser_schema(
-            lambda value: value if value is not None and math.isfinite(value) else None,
-            return_schema=core_schema.nullable_schema(core_schema.float_schema()),
-            when_used="json",
-        )
-        return core_schema.no_info_before_validator_function(
-            lambda value: math.nan if value is None else value, handler(source), serialization=written
-        )
-
-
-Number = Annotated[float, _NullIfUndefined]
+Number = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    PlainSerializer(lambda value: value if math.isfinite(value) else None, float | None, when_used="json"),
+]
 """A float that may be undefined: NaN in Python, null in JSON."""
 
 
