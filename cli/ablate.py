@@ -58,7 +58,7 @@ def ablate(
         )
     folder = pictures or Path(opened.cache.manifest["pictures"])
     chosen = _chosen(opened, where, units, seed)
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         labelled = ablation.labelled(folder, subject, images, bars)
         found = ablation.ablate(
             opened.cache, subject, chosen, labelled, value=value, draws=draws, seed=seed, progress=bars

@@ -19,16 +19,13 @@ from neurogloss.cli import (
     index,
     label,
     llm,
-    report,
-    run_config,
     search,
     serve,
     show,
     similar,
-    site,
     status,
 )
-from neurogloss.cli.text import visible
+from neurogloss.cli.render import visible
 from neurogloss.errors import NeuroglossError
 
 INTERRUPTED = 130
@@ -41,9 +38,9 @@ COMMANDS: dict[str, tuple[Callable[..., int | None], ...]] = {
         collect.collect_responses,
         label.label,
         label.score,
-        run_config.run,
+        label.run,
     ),
-    "Look at labels": (status.status, show.show, search.search, report.report, serve.serve, site.site),
+    "Look at labels": (status.status, show.show, search.search, serve.report, serve.serve, serve.site),
     "Compare and exchange": (similar.similar, ablate.ablate, exchange.diff, exchange.export, exchange.import_),
     SETUP: (doctor.doctor,),
 }

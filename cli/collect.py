@@ -38,7 +38,7 @@ def collect(
         manifest = ng.merge(run, merge)
     else:
         settings = chosen(CollectSettings, given)
-        with progress.shown() as bars:
+        with progress.Bars() as bars:
             manifest = ng.collect(run, settings, engine=engine, progress=bars)
     counts = manifest["counts"]
     read = f"{counts['tokens']:,} tokens of {counts['documents']:,} documents, {counts['contexts']:,} contexts"
@@ -69,7 +69,7 @@ def collect_images(
         given |= {"subject": f"exemplars{name}", "pictures": str(exemplars)}
         given["hookpoints"] = given["hookpoints"] or [exemplars.resolve().name]
     settings = chosen(ImageSettings, given)
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         manifest = ng.collect_images(run, settings, progress=bars)
     read = f"{manifest['counts']['images']:,} images, {_units(manifest)}"
     _tell(run, manifest, json, read, " --scorers detection")
@@ -83,7 +83,7 @@ def collect_responses(run: RunArgument, json: JsonOption = False, **given: Any) 
     from neurogloss.sources.brain.collect import summary
 
     settings = chosen(ResponseSettings, given)
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         manifest = ng.collect_responses(run, settings, progress=bars)
     read = f"{manifest['counts']['stimuli']:,} stimuli, {summary(RunFolder(run))}"
     _tell(run, manifest, json, read, " --explainer lavca --scorers detection,voxel-prediction")

@@ -111,7 +111,7 @@ def demo(
     kind = "vision" if vision else "brain" if brain else ""
     folder = run or (Path(f"{DEFAULT_RUN}-{kind}") if kind else DEFAULT_RUN)
     chosen: TextDemo = resolve_name(f"neurogloss.cli.{KINDS[kind]}")(folder, units, tokens)
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         summary = chosen.label(bars)
     opened = ng.open_run(chosen.run)
     labels = list(opened.labels(method=summary.method))

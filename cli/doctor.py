@@ -58,7 +58,7 @@ def _fit(settings: CollectSettings, json: bool) -> int:
     """Whether the dictionary reconstructs the activations at its hookpoint. The exit code is 1 if it does not."""
     from neurogloss.sources.calibration import fit
 
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         (found,) = fit(settings, bars)
     if json:
         render.print_json([found])

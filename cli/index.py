@@ -65,7 +65,7 @@ def contexts(
     from neurogloss.runs.passages import index_contexts
 
     opened = open_run(run, embedder)
-    with progress.shown() as bars, opened.folder.writing():
+    with progress.Bars() as bars, opened.folder.writing():
         added = index_contexts(opened.folder, opened.cache, opened.embedder, bars, rebuild)
     if json:
         render.print_json([{"added": added}])
@@ -87,7 +87,7 @@ def rebuild(
     from neurogloss.store.index import Index
 
     opened = open_run(run, embedder)
-    with progress.shown() as bars, opened.folder.writing():
+    with progress.Bars() as bars, opened.folder.writing():
         with opened.ledger() as ledger, Index(opened.folder.index, opened.embedder) as index:
             report = index.rebuild(ledger, bars, server or None)
     if json:

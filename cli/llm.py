@@ -82,7 +82,7 @@ def serve(
     from neurogloss.folder import user_cache
 
     build = serving.find_build(python)
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         folder, found = _find(model, bars)
         settings = serving.Serving(
             model=folder,

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from neurogloss.cli.text import visible
+from neurogloss.cli.render import visible
 
 EVERY = 10.0
 """Seconds between two lines."""
@@ -114,9 +114,6 @@ def _line(task: Task) -> str:
     total = f" of {task.total:,}" if task.total else ""
     more = f" ({figures})" if figures else ""
     return f"{task.description}: {task.completed:,}{total} {unit}, {speed:,.1f} {unit}/s{left}{more}"
-
-
-shown = Bars
 
 
 def _console() -> Console:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+import neurogloss as ng
 from neurogloss.accounts import Usage
-from neurogloss.cli.text import visible
 from neurogloss.cli.units import names
 from neurogloss.ids import UnitId
 from neurogloss.records import Example, Label, Score, State
 from neurogloss.wording import chance as chance
 from neurogloss.wording import interval as interval
 from neurogloss.wording import number as number
-
-if TYPE_CHECKING:
-    from neurogloss.runs.plan import Plan
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 STATE_STYLES = {State.ACCEPTED: "green", State.REJECTED: "dim", State.EXPLAINED: "cyan"}
@@ -33,6 +31,20 @@ MARKS = ("«", "»")
 """Signs around active tokens, for output without colour."""
 CELLS = 4
 """Cells of an image to name at most."""
+# Control characters move the cursor, change colours and more; the last ones turn the direction of a line.
+_CONTROLS = re.compile("\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SIGNS = {"\n": "⏎", "\r": "⏎", "\r\n": "⏎", "\t": " ", "\x7f": "␡", "\u2028": "⏎", "\u2029": "⏎"}
+
+
+def visible(text: str) -> str:
+    """Put the text on one line, with one sign per control character: ⏎ for a line break, a space for a tab."""
+    return _CONTROLS.sub(_sign, text)
+
+
+def _sign(found: re.Match[str]) -> str:
+    control = found.group()
+    # U+2400 and on are pictures of the control characters below U+0020.
+    return _SIGNS.get(control) or (chr(0x2400 + ord(control)) if control < "\x20" else "\ufffd")
 
 
 def console() -> Console:
@@ -62,12 +74,13 @@ def print_json(rows: Iterable[Any]) -> None:
         out.out(json.dumps(plain(row)), highlight=False)
 
 
-def tell(json: bool, rows: Iterable[Any], text: Table | str) -> None:
-    """Print rows for programs, or a text or table for people."""
+def tell(json: bool, rows: Iterable[Any], *told: Table | str) -> None:
+    """Print rows for programs, or texts and tables for people."""
     if json:
         print_json(rows)
-    else:
-        console().print(text, soft_wrap=isinstance(text, str))
+        return
+    for each in told:
+        console().print(each, soft_wrap=isinstance(each, str))
 
 
 def beside_floor(score: float, floor: float, style: str = "") -> Text:
@@ -93,9 +106,15 @@ def words(label: Label) -> Text:
     return Text(visible(label.explanation.text if label.explanation else label.reason))
 
 
-def new_table(title: str = "", caption: str = "", headings: Iterable[str] = ()) -> Table:
+def figures(heading: str) -> Column:
+    """A column of numbers."""
+    return Column(heading, justify="right", no_wrap=True)
+
+
+def new_table(title: str = "", caption: str = "", headings: Iterable[str | Column] = ()) -> Table:
     """A table without lines between columns, which folds its cells to fit 80 characters."""
-    table = Table(
+    return Table(
+        *(Column(each, overflow="fold", no_wrap=not each) if isinstance(each, str) else each for each in headings),
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -105,40 +124,37 @@ def new_table(title: str = "", caption: str = "", headings: Iterable[str] = ()) 
         title_justify="left",
         caption_justify="left",
     )
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=not heading)
-    return table
 
 
 def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequence[float] = ()) -> Table:
     """One row per unit: similarity if given, explanation, each score with its floor, and state."""
     scorers = list(dict.fromkeys(score.scorer for label in labels for score in label.scores))
     named = names(label.unit for label in labels)
-    table = new_table(title, f"units of {named.common}" if labels else "")
-    if similarities:
-        table.add_column("near", justify="right", no_wrap=True)
-    table.add_column("unit", overflow="fold")
-    table.add_column("explanation", overflow="fold")
-    for scorer in scorers:
-        table.add_column(f"{scorer}\n/floor", justify="right", no_wrap=True)
+    near = [figures("near")] if similarities else []
     longest = max((len(word) for label in labels for word in label.state.value.split("_")), default=0)
-    table.add_column("state", width=max(longest, len("state")))
+    columns = (
+        *(figures(f"{each}\n/floor") for each in scorers),
+        Column("state", width=max(longest, len("state"))),
+    )
+    caption = f"units of {named.common}" if labels else ""
+    table = new_table(title, caption, (*near, "unit", "explanation", *columns))
     for i, label in enumerate(labels):
-        near = [number(similarities[i])] if similarities else []
+        shown = [number(similarities[i])] if similarities else []
         scores = {score.scorer: score for score in label.scores}
         cells = [score_cell(scores.get(scorer)) for scorer in scorers]
-        table.add_row(*near, named.of(label.unit), words(label), *cells, state_text(label.state))
+        table.add_row(*shown, named.of(label.unit), words(label), *cells, state_text(label.state))
     return table
 
 
 def scores_table(scores: Sequence[Score]) -> Table:
     """One row per scorer: score, floor, their difference, and the questions asked and not answered."""
-    table = new_table()
-    for heading in ("scorer", "metric", "score", "floor", "above its floor", "p", "asked"):
-        table.add_column(heading, no_wrap=True)
+    headings = ("scorer", "metric", "score", "floor", "above its floor", "p", "asked")
     failed = [", ".join(f"{n} {kind}" for kind, n in score.failures.items()) for score in scores]
-    if any(failed):
-        table.add_column("unanswered")
+    columns = [
+        *(Column(each, no_wrap=True) for each in headings),
+        *([Column("unanswered")] if any(failed) else []),
+    ]
+    table = new_table(headings=columns)
     for score, failures in zip(scores, failed, strict=True):
         table.add_row(
             score.scorer,
@@ -155,9 +171,7 @@ def scores_table(scores: Sequence[Score]) -> Table:
 
 def contexts_table(examples: Sequence[Example], marked: bool) -> Table:
     """One row per context: its peak, and its text with active tokens shaded, or an image's path and cells."""
-    table = Table.grid(padding=(0, 1))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = Table.grid(figures(""), Column(overflow="fold"), padding=(0, 1))
     for example in examples:
         shown = highlighted(example, marked) if example.grid is None else image(example, example.grid)
         table.add_row(number(example.peak), shown)
@@ -206,7 +220,7 @@ def usage_text(usage: Usage, cost: float = 0.0) -> str:
     return f"{text}; costs {cost:,.2f}" if cost else text
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: ng.results.Plan) -> str:
     """One sentence with the estimate."""
     time = f"about {_duration(plan.seconds)}"
     seen = f", {plan.pictures:,} pictures" if plan.pictures else ""

@@ -137,7 +137,7 @@ def _counted(hit: SearchResult) -> Label:
 def contexts_table(query: str, found: Sequence[FoundContext]) -> Table:
     """A row a context: similarity, half, text."""
     from neurogloss.cli import render
-    from neurogloss.cli.text import visible
+    from neurogloss.cli.render import visible
 
     table = render.new_table(f"“{query}”")
     for heading in ("near", "half", "context"):

@@ -1,18 +1,20 @@
-"""neurogloss serve"""
+"""neurogloss serve, neurogloss site, neurogloss report"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import socket
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurogloss.cli import render
-from neurogloss.cli.options import JsonOption, said, takes
+import neurogloss as ng
+from neurogloss.cli import progress, render
+from neurogloss.cli.options import EmbedderOption, JsonOption, MethodOption, RunArgument, said, takes
 from neurogloss.errors import MissingExtra, UserError
 from neurogloss.settings import LabelSettings
 
@@ -43,9 +45,7 @@ def serve(
     **given: Any,
 ) -> int:
     """Serve the explorer and an HTTP API over runs, until Ctrl-C. Jobs use the LLM that is given here."""
-    for package in PACKAGES:
-        if not importlib.util.find_spec(package):
-            raise MissingExtra(package, INSTALL)
+    _require_packages()
     from neurogloss.folder import RunFolder
     from neurogloss.sources.loading import require_subject_packages
     from neurogloss.web.options import Options
@@ -64,6 +64,46 @@ def serve(
     )
     with listening(host, port) as listener:
         return _serve(runs, options, listener, open, json)
+
+
+def site(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN…")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.", metavar="OUT")],
+    units: Annotated[str, typer.Option(help="all explained units, sample:N of each run, or names.")] = "all",
+    where: Annotated[str, typer.Option(help="Filter, such as 'detection.auroc > 0.8'.", metavar="EXPR")] = "",
+    embedder: EmbedderOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Write the explorer as files: chosen units, with search, for any static host."""
+    _require_packages()
+    from neurogloss.web.site import write_site
+
+    with progress.Bars() as bars:
+        written = write_site(runs, out, units, where, embedder or None, bars)
+    size = f"{written.units:,} units, {written.files:,} files, {written.bytes / 1e6:,.1f} MB"
+    rows = [{"out": str(out), **asdict(written)}]
+    render.tell(json, rows, f"{size}   See them with:  python -m http.server -d {out}")
+
+
+def report(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option(help="File to write. Defaults to report.html in the run.")] = None,
+    method: MethodOption = None,
+    floor_run: Annotated[
+        Path | None, typer.Option(help="Run to compare scores with, such as one on a randomised dictionary.")
+    ] = None,
+    units: Annotated[int, typer.Option(help="Best, middle and worst units to show, of each.", min=0)] = 4,
+    json: JsonOption = False,
+) -> None:
+    """Write an HTML page about a run: scores and baselines, agreement, cost, states and sample units."""
+    path = ng.report(run, out, method=method, units=units, floor_run=floor_run)
+    render.tell(json, [{"report": str(path)}], str(path))
+
+
+def _require_packages() -> None:
+    for package in PACKAGES:
+        if not importlib.util.find_spec(package):
+            raise MissingExtra(package, INSTALL)
 
 
 def read_token(file: Path | None, host: str) -> str | None:

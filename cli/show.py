@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+import neurogloss as ng
 from neurogloss.cli import render, units
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption, RunOption
-from neurogloss.cli.text import visible
-from neurogloss.cli.trace import print_trace
-from neurogloss.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from neurogloss.records import Evidence, Facet, Label
-    from neurogloss.runs.run import Run
+from neurogloss.cli.render import visible
+from neurogloss.records import Evidence, Facet, Label
 
 NEIGHBOURS = 3
+CUT = 1200
+"""Characters of a message to print."""
 
 
 def show(
@@ -34,8 +31,6 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one unit: contexts with shaded tokens, explanations, scores with their floors, and neighbours."""
-    import neurogloss as ng
-
     opened = ng.open_run(run)
     label = opened.label(units.find(opened, unit))
     if trace:
@@ -49,18 +44,13 @@ def show(
     evidence = opened.evidence(label.unit) if collected else None
     if json:
         coactive = opened.coactive(label.unit, NEIGHBOURS) if collected else ()
-        shown = {
-            "label": label,
-            "candidates": opened.candidates(label),
-            "evidence": evidence,
-            "coactive": coactive,
-        }
-        render.print_json([shown])
-        return
-    show_unit(opened, label, evidence, contexts)
+        others = opened.candidates(label)
+        render.print_json([{"label": label, "candidates": others, "evidence": evidence, "coactive": coactive}])
+    else:
+        show_unit(opened, label, evidence, contexts)
 
 
-def show_unit(opened: Run, label: Label, evidence: Evidence | None, contexts: int) -> None:
+def show_unit(opened: ng.Run, label: Label, evidence: Evidence | None, contexts: int) -> None:
     """Print one unit. An imported run has no evidence, and only the label is printed."""
 
     out = render.console()
@@ -117,7 +107,7 @@ def _statistics(out: Console, evidence: Evidence) -> None:
         out.print(f"promotes {promoted}; kurtosis {render.number(evidence.output_tokens.kurtosis)}")
 
 
-def _coactive(out: Console, opened: Run, label: Label) -> None:
+def _coactive(out: Console, opened: ng.Run, label: Label) -> None:
 
     found = opened.coactive(label.unit, NEIGHBOURS)
     if not found:
@@ -131,11 +121,11 @@ def _coactive(out: Console, opened: Run, label: Label) -> None:
     out.print(table)
 
 
-def _neighbours(out: Console, opened: Run, label: Label, text: str) -> None:
+def _neighbours(out: Console, opened: ng.Run, label: Label, text: str) -> None:
 
     try:
         found = opened.search(text, NEIGHBOURS + 1)
-    except UserError as error:
+    except ng.UserError as error:
         # Everything else has been shown, so a missing index is no reason to fail.
         out.print(f"\nno neighbours: {error}", style="dim", soft_wrap=True)
         return
@@ -148,3 +138,44 @@ def _neighbours(out: Console, opened: Run, label: Label, text: str) -> None:
         table.add_row(f" {render.number(hit.similarity)}", named.of(hit.label.unit), render.words(hit.label))
     out.print("\nneighbours by meaning:", style="dim")
     out.print(table)
+
+
+def print_trace(out: Console, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Print each node's findings, requests and answers. Instructions that repeat are left out."""
+    seen: set[str] = set()
+    for number, step in enumerate(steps, 1):
+        out.print(f"\n{number}. {step['node']}", style="bold")
+        for name, value in step["facts"].items():
+            _print_fact(out, name, value)
+        for call in step["calls"]:
+            _print_call(out, call, seen)
+
+
+def _print_fact(out: Console, name: str, value: Any) -> None:
+    if not isinstance(value, list):
+        out.print(f"   {name}: {visible(str(value))}", soft_wrap=True)
+        return
+    out.print(f"   {name}:" if value else f"   {name}: none")
+    for item in value:
+        line = ", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, Mapping) else str(item)
+        out.print(f"     - {visible(line)}", soft_wrap=True)
+
+
+def _print_call(out: Console, call: Mapping[str, Any], seen: set[str]) -> None:
+    tokens = f"{call['prompt_tokens']} + {call['completion_tokens']} tokens"
+    out.print(f"   request ({tokens})", style="dim")
+    for role, content in call["messages"]:
+        if content not in seen:
+            seen.add(content)
+            _print_message(out, role, content)
+    answer = call["answer"] if call["failure"] is None else f"{call['failure']}: {call['answer']}"
+    out.print(Text(f"     → {visible(answer)}", style="green" if call["failure"] is None else "yellow"))
+
+
+def _print_message(out: Console, role: str, content: str) -> None:
+    more = f" … ({len(content) - CUT} characters more)" if len(content) > CUT else ""
+    text = content[:CUT] + more
+    for i, line in enumerate(text.splitlines()):
+        out.print(
+            f"     {role + ':' if not i else ' ' * (len(role) + 1)} {visible(line)}", style="dim", soft_wrap=True
+        )

@@ -11,7 +11,7 @@ import typer
 from neurogloss.cli import render, units
 from neurogloss.cli.index import chosen
 from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, RunArgument
-from neurogloss.cli.text import visible
+from neurogloss.cli.render import visible
 from neurogloss.errors import UserError
 
 if TYPE_CHECKING:

@@ -289,23 +289,23 @@ class LiveSubject(Protocol):
 
 
 class Progress(Protocol):
-    """Where long work reports to; the command line draws a bar of it."""
+    """Where long work reports to; the command line draws a bar of it. A subclass need not answer all of it."""
 
     def start(self, task: str, total: int | None, unit: str, done: int = 0) -> None:
         """Begin a task of `total` units (None: unknown), `done` of them already there."""
-        ...
+        return None
 
     def advance(self, n: int = 1) -> None:
         """`n` more units of the present task are done."""
-        ...
+        return None
 
     def show(self, figures: str) -> None:
         """What else there is to say of the task at present; takes the place of what was shown before."""
-        ...
+        return None
 
     def note(self, message: str) -> None:
         """A line for the reader."""
-        ...
+        return None
 
 
 class Quiet(Progress):

@@ -15,7 +15,6 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from neurogloss.ids import UnitId, content_id
 
-
 Number = Annotated[
     float,
     BeforeValidator(lambda value: math.nan if value is None else value),

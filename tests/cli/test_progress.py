@@ -27,7 +27,7 @@ def last_frame(drawn: io.StringIO) -> str:
 
 
 def test_a_bar_shows_a_rate_also_where_the_total_was_a_guess(terminal: io.StringIO) -> None:
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         bars.start("collecting", 1000, "tokens", done=400)
         bars.advance(300)
         bars.start("explaining", 2, "units")
@@ -39,7 +39,7 @@ def test_a_bar_shows_a_rate_also_where_the_total_was_a_guess(terminal: io.String
 
 
 def test_a_bar_without_a_total(terminal: io.StringIO) -> None:
-    with progress.shown() as bars:
+    with progress.Bars() as bars:
         bars.start("converting", None, "step")
         bars.note("[one] note\x1b")
     frame = last_frame(terminal)
@@ -50,7 +50,7 @@ def test_a_bar_without_a_total(terminal: io.StringIO) -> None:
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_begun_draws_nothing(terminal: io.StringIO, fails: bool) -> None:
     try:
-        with progress.shown():
+        with progress.Bars():
             if fails:
                 raise KeyError
     except KeyError:
@@ -59,7 +59,7 @@ def test_nothing_begun_draws_nothing(terminal: io.StringIO, fails: bool) -> None
 
 
 def test_a_task_that_broke_off_is_not_shown_as_done(terminal: io.StringIO) -> None:
-    with pytest.raises(KeyError), progress.shown() as bars:
+    with pytest.raises(KeyError), progress.Bars() as bars:
         bars.start("collecting", 1000, "tokens")
         bars.advance(10)
         raise KeyError
@@ -69,7 +69,7 @@ def test_a_task_that_broke_off_is_not_shown_as_done(terminal: io.StringIO) -> No
 def test_a_log_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    with progress.shown() as lines:
+    with progress.Bars() as lines:
         lines.start("collecting", 1000, "tokens", done=400)
         clock[0] = 104.0
         lines.advance(100)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import neurogloss as ng
-from neurogloss.cli import contact_sheet, demo_vision
+from neurogloss.cli import demo_vision
 from neurogloss.sources.vision import exemplars, shipped
 
 if TYPE_CHECKING:
@@ -210,16 +210,16 @@ def test_a_folder_of_exemplars_is_labelled_scored_and_shown(
 def test_a_contact_sheet_has_a_row_a_unit_and_outlines_the_mask(labelled_run: Path, tmp_path: Path) -> None:
     run = ng.open_run(labelled_run)
     labels = [label for label in run.labels() if label.explanation][:2]
-    contact_sheet.contact_sheet(run, labels, tmp_path / "sheet.png")
+    demo_vision.contact_sheet(run, labels, tmp_path / "sheet.png")
     pixels = np.asarray(Image.open(tmp_path / "sheet.png"))
-    side, gap, head = contact_sheet.SIDE, contact_sheet.GAP, contact_sheet.HEAD
+    side, gap, head = demo_vision.SIDE, demo_vision.GAP, demo_vision.HEAD
     assert pixels.shape == (
         gap + len(labels) * (head + side + gap),
-        gap + contact_sheet.COLUMNS * (side + gap),
+        gap + demo_vision.COLUMNS * (side + gap),
         3,
     )
     masked = pixels[gap + head : gap + head + side, 2 * gap + side : 2 * (gap + side)]
-    assert (masked == contact_sheet.OUTLINE).all(2).any()
+    assert (masked == demo_vision.OUTLINE).all(2).any()
 
 
 def test_the_vision_demo_collects_labels_searches_and_draws(
