@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+import neurogloss as ng
 from neurogloss.cli import progress, render
 from neurogloss.cli.options import JsonOption, RunArgument
+from neurogloss.settings import ImageSettings
 
 if TYPE_CHECKING:
-    from neurogloss.ids import UnitId
-    from neurogloss.runs.run import Run
     from neurogloss.sources.vision.ablation import Ablated
 
 SHOWN = 5
@@ -39,20 +39,17 @@ def ablate(
     json: JsonOption = False,
 ) -> None:
     """Ablate units of an image classifier, and compare with as many random units."""
-    import neurogloss as ng
-    from neurogloss.errors import UserError
-    from neurogloss.settings import ImageSettings
     from neurogloss.sources.vision import ablation
     from neurogloss.sources.vision.loading import subject_of
 
     if bool(where) == bool(units):
-        raise UserError("Expected units to ablate, by --where or by --units; found neither or both.")
+        raise ng.UserError("Expected units to ablate, by --where or by --units; found neither or both.")
     opened = ng.open_run(run)
     if opened.cache.measure != "images":
-        raise UserError(f"Expected a run of images in {run}, found one of something else. Collect one first.")
+        raise ng.UserError(f"Expected a run of images in {run}, found one of something else. Collect one first.")
     subject = subject_of(ImageSettings(**opened.cache.manifest["settings"]))
     if subject.fingerprint != opened.cache.manifest["subject"]["fingerprint"]:
-        raise UserError(
+        raise ng.UserError(
             f"Expected the subject that {run} was collected with, found other weights in "
             f"{opened.cache.manifest['settings']['subject']}. Bring back those."
         )
@@ -69,7 +66,7 @@ def ablate(
         _tell(found)
 
 
-def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
+def _chosen(opened: ng.Run, where: str, units: str, seed: int) -> list[ng.UnitId]:
     """The chosen units, sorted."""
     from neurogloss.runs.select import select
     from neurogloss.store.search import units_where
@@ -81,7 +78,6 @@ def _chosen(opened: Run, where: str, units: str, seed: int) -> list[UnitId]:
 
 
 def _tell(found: Ablated) -> None:
-
     out = render.console()
     out.print(f"{found.n_units} units, {found.n_images} images; {found.kept:.0%} of the images found alike stay")
     for name, effect in (("accuracy", found.accuracy), ("precision of what is found alike", found.precision)):

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+import neurogloss as ng
 from neurogloss.cli import progress, render
 from neurogloss.cli.options import EngineOption, JsonOption, RunArgument, chosen, said, takes
 from neurogloss.errors import UserError
+from neurogloss.folder import RunFolder
 from neurogloss.settings import CollectSettings, ImageSettings, ResponseSettings
 
 
@@ -28,8 +30,6 @@ def collect(
 
     Give the same command again to resume a pass that was stopped.
     """
-    import neurogloss as ng
-
     if merge:
         if others := said(CollectSettings, given):
             raise UserError(
@@ -59,8 +59,6 @@ def collect_images(
 
     Give the same command again to resume a pass that was stopped.
     """
-    import neurogloss as ng
-
     if exemplars:
         others = said(ImageSettings, given)
         if others.keys() & {"pictures", "weights", "dictionaries"}:
@@ -78,8 +76,6 @@ def collect_images(
 @takes(ResponseSettings)
 def collect_responses(run: RunArgument, json: JsonOption = False, **given: Any) -> None:
     """Read the responses of voxels to stimuli, fit encoding models, and keep every voxel's evidence."""
-    import neurogloss as ng
-    from neurogloss.folder import RunFolder
     from neurogloss.sources.brain.collect import summary
 
     settings = chosen(ResponseSettings, given)
@@ -97,6 +93,5 @@ def _units(manifest: Mapping[str, Any]) -> str:
 
 def _tell(run: Path, manifest: Mapping[str, Any], json: bool, read: str, options: str) -> None:
     """Print the manifest, or what was read and the next command."""
-
     following = f"neurogloss label {run} --units sample:24{options}"
     render.tell(json, [manifest], f"{read} in {run}. Next:  {following}")

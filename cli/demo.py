@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 
+import neurogloss as ng
 from neurogloss.cli import progress, render
 from neurogloss.cli.options import DEFAULT_RUN, JsonOption, setting
+from neurogloss.cli.search import results_table
+from neurogloss.cli.show import show_unit
+from neurogloss.cli.units import names
+from neurogloss.records import Label
 from neurogloss.settings import CollectSettings, LabelSettings
-
-if TYPE_CHECKING:
-    from neurogloss.protocols import Progress
-    from neurogloss.records import Label
-    from neurogloss.runs.run import Run
-    from neurogloss.runs.sweep import Summary
 
 NEURONS = tuple(f"model.layers.{layer}.mlp.down_proj.input" for layer in (4, 14, 24))
 """Neurons of an early, a middle and a late layer of 30."""
@@ -45,10 +44,8 @@ class TextDemo:
     )
     query: ClassVar[str] = "words about people and how they feel"
 
-    def label(self, progress: Progress) -> Summary:
+    def label(self, progress: ng.protocols.Progress) -> ng.results.Summary:
         """Collect and label."""
-        import neurogloss as ng
-
         ng.collect(
             self.run, hookpoints=HOOKPOINTS, dictionaries=DICTIONARIES, tokens=self.tokens, progress=progress
         )
@@ -58,11 +55,8 @@ class TextDemo:
         """The labels to list."""
         return labels
 
-    def tell(self, opened: Run, labels: Sequence[Label]) -> tuple[str, Sequence[str]]:
+    def tell(self, opened: ng.Run, labels: Sequence[Label]) -> tuple[str, Sequence[str]]:
         """Print what is special about this demo. Returns a sentence and the commands to try next."""
-        from neurogloss.cli.show import show_unit
-        from neurogloss.cli.units import names
-
         best = max(labels, key=detection_excess)
         show_unit(opened, best, opened.evidence(best.unit), contexts=4)
         return "", (
@@ -73,11 +67,8 @@ class TextDemo:
             f"label {self.run} --units sample:24 --llm http://localhost:8000",
         )
 
-    def print(self, opened: Run, labels: Sequence[Label], began: float) -> None:
+    def print(self, opened: ng.Run, labels: Sequence[Label], began: float) -> None:
         """Print labels, a search and the next commands."""
-        from neurogloss.cli import render
-        from neurogloss.cli.search import results_table
-
         out = render.console()
         out.print(render.labels_table(self.shown(labels), title=self.title))
         out.print("bold: the score lies above its floor (the scores of other units' explanations)\n", style="dim")
@@ -105,8 +96,6 @@ def demo(
 
     Collects, explains, scores, stores and searches without a network. Give the same command again to resume.
     """
-    import neurogloss as ng
-
     began = time.monotonic()
     kind = "vision" if vision else "brain" if brain else ""
     folder = run or (Path(f"{DEFAULT_RUN}-{kind}") if kind else DEFAULT_RUN)

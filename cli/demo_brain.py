@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import neurogloss as ng
+from neurogloss.cli import render
 from neurogloss.cli.demo import UNITS, TextDemo
-
-if TYPE_CHECKING:
-    from neurogloss.protocols import Embedder, Progress
-    from neurogloss.records import Label
-    from neurogloss.runs.run import Run
-    from neurogloss.runs.sweep import Summary
-    from neurogloss.sources.brain.simulate import Simulation
-    from neurogloss.sources.brain.voxels import Voxels
+from neurogloss.cli.units import names
+from neurogloss.engines.embedder import MiniLM
+from neurogloss.protocols import Embedder, Progress
+from neurogloss.records import Label
+from neurogloss.sources.brain.simulate import Simulation, named, sentences, simulate
+from neurogloss.sources.brain.voxels import Voxels
 
 SENTENCES = 900
 CEILINGS = (0.4, 0.1, 0.03)
@@ -32,19 +32,13 @@ class BrainDemo(TextDemo):
 
     @cached_property
     def embedder(self) -> Embedder:
-        from neurogloss.engines.embedder import MiniLM
-
         return MiniLM()
 
     @cached_property
     def simulation(self) -> Simulation:
-        from neurogloss.sources.brain.simulate import sentences, simulate
-
         return simulate(sentences(SENTENCES), self.embedder, CEILINGS, mixed=4, untuned=4)
 
-    def label(self, progress: Progress) -> Summary:
-        import neurogloss as ng
-
+    def label(self, progress: Progress) -> ng.results.Summary:
         files = self.run / "simulated"
         self.simulation.save(files)
         ng.collect_responses(
@@ -62,11 +56,7 @@ class BrainDemo(TextDemo):
     def shown(self, labels: Sequence[Label]) -> Sequence[Label]:
         return [each for each in labels if each.explanation and self.simulation.tunings[each.unit.index]][:12]
 
-    def tell(self, opened: Run, labels: Sequence[Label]) -> tuple[str, Sequence[str]]:
-        from neurogloss.cli import render
-        from neurogloss.cli.units import names
-        from neurogloss.sources.brain.voxels import Voxels
-
+    def tell(self, opened: ng.Run, labels: Sequence[Label]) -> tuple[str, Sequence[str]]:
         found, shown = right(self.simulation, labels, self.embedder), self.shown(labels)
         headings = ("ceiling (share of variance)", "tuned to", "voxels", "labelled", "right")
         table = render.new_table("Voxels by noise ceiling: labelled, and named rightly", headings=headings)
@@ -89,8 +79,6 @@ Found = tuple[float, str, int, int, int]
 
 def right(simulation: Simulation, labels: Sequence[Label], embedder: Embedder) -> list[Found]:
     """Count the positive sides whose explanation names what they are tuned to (either of two things)."""
-    from neurogloss.sources.brain.simulate import named
-
     told = {each.unit.index: each.explanation.text for each in labels if each.explanation and each.unit.sign > 0}
     asked = {each.unit.index for each in labels if each.unit.sign > 0}
     nearest = dict(zip(told, named(list(told.values()), embedder), strict=True)) if told else {}

@@ -7,17 +7,18 @@ import importlib.util
 import platform
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.table import Column
 from rich.text import Text
 
 from neurogloss.cli import progress, render
 from neurogloss.cli.options import JsonOption, chosen, takes
-from neurogloss.settings import CollectSettings
-
-if TYPE_CHECKING:
-    from neurogloss.weights import PackagedWeights
+from neurogloss.errors import MissingExtra, UserError
+from neurogloss.folder import user_cache
+from neurogloss.settings import DEMO_SUBJECT, CollectSettings
+from neurogloss.weights import MINILM, SMOLLM2, PackagedWeights
 
 SUBJECT = "pip install 'neurogloss[subject]'"
 
@@ -42,7 +43,6 @@ def doctor(
     **given: Any,
 ) -> int:
     """Report what this machine can do and what is missing, or whether a dictionary fits a model."""
-
     if dictionary:
         return _fit(chosen(CollectSettings, {**given, "dictionaries": [dictionary]}), json)
     findings = look()
@@ -60,9 +60,6 @@ def _fit(settings: CollectSettings, json: bool) -> int:
 
     with progress.Bars() as bars:
         (found,) = fit(settings, bars)
-    if json:
-        render.print_json([found])
-        return 1 if found.reason else 0
     measured, site = found.parity, found.site
     numbers = {
         "hookpoint": site.hookpoint,
@@ -75,20 +72,16 @@ def _fit(settings: CollectSettings, json: bool) -> int:
         "median length": measured.input_norm,
         "longest, in medians": measured.longest,
     }
-    table = render.new_table()
-    table.add_column(site.dictionary, no_wrap=True)
-    table.add_column("", justify="right", overflow="fold")
+    headings = (Column(site.dictionary, no_wrap=True), Column(justify="right", overflow="fold"))
+    table = render.new_table(headings=headings)
     for name, value in numbers.items():
         table.add_row(name, "–" if value is None else f"{value:.4g}" if isinstance(value, float) else value)
-    render.console().print(table)
-    render.console().print(found.reason or "It fits.", style="yellow" if found.reason else "green", soft_wrap=True)
+    render.tell(json, [found], table, Text(found.reason or "It fits.", "yellow" if found.reason else "green"))
     return 1 if found.reason else 0
 
 
 def look() -> list[Finding]:
     """Check everything that decides which commands work here."""
-    from neurogloss.weights import MINILM, SMOLLM2
-
     return [
         Finding("Python 3.11 or newer", True, platform.python_version()),
         _package("chromadb", "search", "pip install neurogloss"),
@@ -123,8 +116,6 @@ def _gpu() -> Finding:
 
 
 def _weights(weights: PackagedWeights, purpose: str) -> Finding:
-    from neurogloss.errors import MissingExtra, UserError
-
     what = f"{weights.distribution}: {purpose}"
     try:
         weights.path()
@@ -136,9 +127,6 @@ def _weights(weights: PackagedWeights, purpose: str) -> Finding:
 
 
 def _converted() -> Finding:
-    from neurogloss.folder import user_cache
-    from neurogloss.settings import DEMO_SUBJECT
-
     folder = user_cache() / DEMO_SUBJECT
     if (folder / "config.json").is_file():
         return Finding("packaged subject, converted", True, str(folder))
@@ -147,8 +135,6 @@ def _converted() -> Finding:
 
 def _disk() -> Finding:
     """Room for converted models."""
-    from neurogloss.folder import user_cache
-
     there = next(path for path in (user_cache().absolute(), *user_cache().absolute().parents) if path.is_dir())
     free = shutil.disk_usage(there).free / 2**30
     return Finding("2 GiB of disk", free > 2, f"{free:.0f} GiB free at {there}", "" if free > 2 else "make room")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
+import neurogloss as ng
 from neurogloss.cli import render, units
 from neurogloss.cli.options import JsonOption, MethodOption, RunArgument
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from neurogloss.store.exchange.diff import Difference
 
 
 def export(
@@ -28,9 +25,7 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a run's labels in a format that other tools read."""
-    from neurogloss.runs import exchange
-
-    n = exchange.export(run, out, format, method=method, hookpoint=hookpoint, dictionary=dictionary)
+    n = ng.export(run, out, format, method=method, hookpoint=hookpoint, dictionary=dictionary)
     render.tell(json, [{"out": str(out), "format": format, "labels": n}], f"{n:,} labels in {out}")
 
 
@@ -45,9 +40,7 @@ def import_(
     json: JsonOption = False,
 ) -> None:
     """Import explanations that others made into a run, to search, compare and score them."""
-    from neurogloss.runs import exchange
-
-    imported = exchange.import_labels(run, file, format, at=at or ())
+    imported = ng.import_labels(run, file, format, at=at or ())
     lines = [f"{method}: {n:,} explanations" for method, n in imported.methods.items()]
     if imported.without_text:
         lines.append(f"{imported.without_text:,} units have none in {file}")
@@ -63,25 +56,16 @@ def diff(
     json: JsonOption = False,
 ) -> None:
     """Compare the labels of two runs, or of two methods of one run: explanations, states and scores."""
-    from neurogloss.runs import exchange
-
-    found = exchange.diff(run_a, run_b, method_a, method_b)
-    if json:
-        render.print_json([found])
-        return
-    out = render.console()
-    if found.changes:
-        out.print(_table(found))
-    out.print(
+    found = ng.diff(run_a, run_b, method_a, method_b)
+    counts = (
         f"{len(found.changes)} changed, {found.unchanged} the same; {len(found.only_a)} only in {run_a}, "
-        f"{len(found.only_b)} only in {run_b}",
-        soft_wrap=True,
+        f"{len(found.only_b)} only in {run_b}"
     )
+    render.tell(json, [found], *([_table(found)] if found.changes else []), counts)
 
 
-def _table(found: Difference) -> Table:
+def _table(found: ng.results.Difference) -> Table:
     """Two rows per unit, before and after. The second row leaves out what did not change."""
-
     named = units.names(change.a.unit for change in found.changes)
     headings = ("unit", "explanation", "state", "scores")
     table = render.new_table(caption=f"units of {named.common}", headings=headings)

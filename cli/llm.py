@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+from rich.text import Text
 
+import neurogloss as ng
+from neurogloss.cli import progress, render
 from neurogloss.cli.options import JsonOption
-from neurogloss.errors import UserError
+from neurogloss.folder import user_cache
 from neurogloss.settings import DEMO_SUBJECT
-
-if TYPE_CHECKING:
-    from neurogloss.protocols import Progress
 
 app = typer.Typer(help="Serve a language model, or check what a server can do.", no_args_is_help=True)
 HUB_NAME = r"[\w-][\w.-]*/[\w-][\w.-]*"
@@ -77,9 +77,7 @@ def serve(
     json: JsonOption = False,
 ) -> int:
     """Start vLLM with the flags that suit labelling, print its URL, and serve until Ctrl-C."""
-    from neurogloss.cli import progress, render
     from neurogloss.engines import serving
-    from neurogloss.folder import user_cache
 
     build = serving.find_build(python)
     with progress.Bars() as bars:
@@ -101,14 +99,12 @@ def serve(
             signal.signal(each, _end)
         try:
             with serving.serving(settings, build, log, timeout) as process:
-                if json:
-                    render.print_json([{"url": settings.url, "model": settings.name, "pid": process.pid}])
-                else:
-                    render.console().print(settings.url, soft_wrap=True)
+                told = {"url": settings.url, "model": settings.name, "pid": process.pid}
+                render.tell(json, [told], settings.url)
                 status = process.wait()
         except KeyboardInterrupt:
             return 0
-    raise UserError(f"vLLM ended by itself with status {status}. {serving.last_lines(log)}")
+    raise ng.UserError(f"vLLM ended by itself with status {status}. {serving.last_lines(log)}")
 
 
 def _end(signum: int, frame: FrameType | None) -> NoReturn:
@@ -128,30 +124,18 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Ask a server for one small answer, and list what it can do: features, context length, round-trip time."""
-    from rich.text import Text
-
-    from neurogloss.cli import render
-
     report = asyncio.run(_check(url, model, timeout))
-    if json:
-        render.print_json([report])
-        return
     length = f"{report.context_length:,} tokens" if report.context_length else "an unknown number of tokens"
     caption = f"{length} of prompt and answer; {1000 * report.round_trip_s:.0f} ms to connect and be answered"
-    table = render.new_table(f"{report.model} at {report.url}", caption)
-    table.add_column("", no_wrap=True)
-    for heading in ("the server gives", "for"):
-        table.add_column(heading, overflow="fold")
+    table = render.new_table(f"{report.model} at {report.url}", caption, ("", "the server gives", "for"))
     for name, what, use, otherwise in FEATURES:
         ok = report.features[name]
         mark = Text("yes", style="green") if ok else Text("no", style="yellow")
         table.add_row(mark, what, use if ok else f"{use}: {otherwise}")
-    render.console().print(table)
-    if report.refused:
-        render.console().print(f"The server refuses parameters: {', '.join(report.refused)}.", soft_wrap=True)
+    refused = [f"The server refuses parameters: {', '.join(report.refused)}."] if report.refused else []
     lacking = ", ".join(name for name, can in report.scorers.items() if not can)
     said = f"Scorers that it cannot answer: {lacking}." if lacking else "It can answer every scorer."
-    render.console().print(said, soft_wrap=True)
+    render.tell(json, [report], table, *refused, said)
 
 
 async def _check(url: str, model: str | None, timeout: float) -> Report:
@@ -179,7 +163,7 @@ async def _check(url: str, model: str | None, timeout: float) -> Report:
         )
 
 
-def _find(model: str, progress: Progress) -> tuple[str, str]:
+def _find(model: str, progress: ng.protocols.Progress) -> tuple[str, str]:
     """What vLLM is told to load, and what it is called."""
     if model == DEMO_SUBJECT:
         from neurogloss.sources.loading import packaged_folder
@@ -190,7 +174,7 @@ def _find(model: str, progress: Progress) -> tuple[str, str]:
         return str(folder.resolve()), folder.resolve().name
     if re.fullmatch(HUB_NAME, model) and not folder.exists():
         return model, model
-    raise UserError(
+    raise ng.UserError(
         f"Expected {DEMO_SUBJECT}, a folder with a Hugging Face model or org/name on the hub, found {model!r}, "
         f"{'a folder without config.json' if folder.is_dir() else 'which is no folder'}. Correct the name, or "
         "download a model into a folder and give that folder."

@@ -74,13 +74,13 @@ def print_json(rows: Iterable[Any]) -> None:
         out.out(json.dumps(plain(row)), highlight=False)
 
 
-def tell(json: bool, rows: Iterable[Any], *told: Table | str) -> None:
+def tell(json: bool, rows: Iterable[Any], *told: Table | Text | str) -> None:
     """Print rows for programs, or texts and tables for people."""
     if json:
         print_json(rows)
         return
     for each in told:
-        console().print(each, soft_wrap=isinstance(each, str))
+        console().print(each, soft_wrap=not isinstance(each, Table))
 
 
 def beside_floor(score: float, floor: float, style: str = "") -> Text:
@@ -132,12 +132,16 @@ def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequenc
     named = names(label.unit for label in labels)
     near = [figures("near")] if similarities else []
     longest = max((len(word) for label in labels for word in label.state.value.split("_")), default=0)
-    columns = (
+    last = Column("state", width=max(longest, len("state")))
+    columns = [*near, Column("unit", overflow="fold"), Column("explanation", overflow="fold")]
+    columns += [*(figures(f"{each}\n/floor") for each in scorers), last]
+        *near,
+        "unit",
+        "explanation",
         *(figures(f"{each}\n/floor") for each in scorers),
-        Column("state", width=max(longest, len("state"))),
-    )
-    caption = f"units of {named.common}" if labels else ""
-    table = new_table(title, caption, (*near, "unit", "explanation", *columns))
+        last,
+    ]
+    table = new_table(title, f"units of {named.common}" if labels else "", columns)
     for i, label in enumerate(labels):
         shown = [number(similarities[i])] if similarities else []
         scores = {score.scorer: score for score in label.scores}
@@ -150,11 +154,8 @@ def scores_table(scores: Sequence[Score]) -> Table:
     """One row per scorer: score, floor, their difference, and the questions asked and not answered."""
     headings = ("scorer", "metric", "score", "floor", "above its floor", "p", "asked")
     failed = [", ".join(f"{n} {kind}" for kind, n in score.failures.items()) for score in scores]
-    columns = [
-        *(Column(each, no_wrap=True) for each in headings),
-        *([Column("unanswered")] if any(failed) else []),
-    ]
-    table = new_table(headings=columns)
+    unanswered = ["unanswered"] if any(failed) else []
+    table = new_table(headings=[*(Column(each, no_wrap=True) for each in headings), *unanswered])
     for score, failures in zip(scores, failed, strict=True):
         table.add_row(
             score.scorer,

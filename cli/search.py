@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import html
 import webbrowser
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
+from rich.table import Table
 
+import neurogloss as ng
+from neurogloss.cli import render, units
 from neurogloss.cli.index import open_run
 from neurogloss.cli.options import DEFAULT_RUN, EmbedderOption, JsonOption
+from neurogloss.cli.render import visible
 from neurogloss.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from rich.table import Table
-
-    from neurogloss.ids import UnitId
-    from neurogloss.records import Label
-    from neurogloss.runs.firing import Firing
-    from neurogloss.runs.passages import FoundContext
-    from neurogloss.store.search import SearchResult
 
 
 def search(
@@ -57,9 +51,6 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find units by what their explanations say, by another unit, or by what they fire on."""
-    import neurogloss as ng
-    from neurogloss.cli import units
-
     if sum(map(bool, (query, like, by_activation))) != 1:
         raise UserError("Expected one thing to search by: QUERY, --like UNIT or --by-activation TEXT.")
     if kind == "contexts" and (not query or accepted or open):
@@ -85,24 +76,13 @@ def search(
         table = partial(results_table, query or f"like {like}")
         fits = f"no label in {named} fits" if where or by == "lexical" else ""
         nothing = fits or f"no {'accepted ' if accepted else ''}label in {named} yet"
-    _print(found, table, nothing, json)
+    render.tell(json, found, table(found) if found else nothing)
     if open and found:
         best: Any = found[0]
         open_page(first, best.unit if by_activation else best.label.unit)
 
 
-def _print(found: Sequence[Any], table: Callable[[Any], Table], nothing: str, json: bool) -> None:
-    from neurogloss.cli import render
-
-    if json:
-        render.print_json(found)
-    elif found:
-        render.console().print(table(found))
-    else:
-        render.console().print(nothing, soft_wrap=True)
-
-
-def open_page(run: Path, unit: UnitId) -> None:
+def open_page(run: Path, unit: ng.UnitId) -> None:
     """Show a unit on the run's page, in a browser. Raises UserError where it is on none."""
     page = run / "report.html"
     if not page.is_file():
@@ -117,16 +97,14 @@ def open_page(run: Path, unit: UnitId) -> None:
         typer.echo(f"Found no browser; the page is {url}", err=True)
 
 
-def results_table(query: str, found: Sequence[SearchResult]) -> Table:
+def results_table(query: str, found: Sequence[ng.results.SearchResult]) -> Table:
     """A row a hit: similarity, unit, explanation, how many say the same, each score beside its floor, state."""
-    from neurogloss.cli import render
-
     return render.labels_table(
         [_counted(hit) for hit in found], title=f"“{query}”", similarities=[hit.similarity for hit in found]
     )
 
 
-def _counted(hit: SearchResult) -> Label:
+def _counted(hit: ng.results.SearchResult) -> ng.Label:
     """The label; its explanation ends in `×3` where three labels say it."""
     if hit.same == 1 or hit.label.explanation is None:
         return hit.label
@@ -134,29 +112,19 @@ def _counted(hit: SearchResult) -> Label:
     return replace(hit.label, explanation=counted)
 
 
-def contexts_table(query: str, found: Sequence[FoundContext]) -> Table:
+def contexts_table(query: str, found: Sequence[ng.results.FoundContext]) -> Table:
     """A row a context: similarity, half, text."""
-    from neurogloss.cli import render
-    from neurogloss.cli.render import visible
-
-    table = render.new_table(f"“{query}”")
-    for heading in ("near", "half", "context"):
-        table.add_column(heading, overflow="fold")
+    table = render.new_table(f"“{query}”", headings=("near", "half", "context"))
     for each in found:
         table.add_row(render.number(each.similarity), each.half, visible(each.text))
     return table
 
 
-def firing_table(text: str, found: Sequence[Firing]) -> Table:
+def firing_table(text: str, found: Sequence[ng.results.Firing]) -> Table:
     """A row a unit: share of its largest activation, unit, the text with the active tokens shaded, explanation."""
-    from neurogloss.cli import render, units
-
     named = units.names(each.unit for each in found)
-    table = render.new_table(f"“{text}”", f"units of {named.common}")
-    table.add_column("of max", justify="right", no_wrap=True)
-    table.add_column("unit", overflow="fold")
-    table.add_column("where", overflow="fold")
-    table.add_column("explanation", overflow="fold")
+    headings = (render.figures("of max"), "unit", "where", "explanation")
+    table = render.new_table(f"“{text}”", f"units of {named.common}", headings)
     out = render.console()
     marked = out.color_system is None or out.no_color
     for each in found:

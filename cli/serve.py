@@ -16,6 +16,7 @@ import neurogloss as ng
 from neurogloss.cli import progress, render
 from neurogloss.cli.options import EmbedderOption, JsonOption, MethodOption, RunArgument, said, takes
 from neurogloss.errors import MissingExtra, UserError
+from neurogloss.folder import RunFolder
 from neurogloss.settings import LabelSettings
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ def serve(
 ) -> int:
     """Serve the explorer and an HTTP API over runs, until Ctrl-C. Jobs use the LLM that is given here."""
     _require_packages()
-    from neurogloss.folder import RunFolder
     from neurogloss.sources.loading import require_subject_packages
     from neurogloss.web.options import Options
 
@@ -153,10 +153,8 @@ def _serve(runs: list[Path], options: Options, listener: socket.socket, open: bo
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             url = _url(options, listener.getsockname()[1])
-            if json:
-                render.print_json([{"url": url, "pid": os.getpid(), "runs": [str(run) for run in runs]}])
-            else:
-                render.console().print(f"{url}   Ctrl-C ends it.", soft_wrap=True)
+            told = {"url": url, "pid": os.getpid(), "runs": [str(run) for run in runs]}
+            render.tell(json, [told], f"{url}   Ctrl-C ends it.")
             if open:
                 typer.launch(url)
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.table import Column
 
+import neurogloss as ng
 from neurogloss.cli import render, units
 from neurogloss.cli.index import chosen
 from neurogloss.cli.options import EmbedderOption, EngineOption, JsonOption, RunArgument
 from neurogloss.cli.render import visible
-from neurogloss.errors import UserError
+from neurogloss.cli.units import Names
 
 if TYPE_CHECKING:
-    from neurogloss.cli.units import Names
     from neurogloss.runs.compare import Grid
-    from neurogloss.store.similarity import Lone, Similarity
 
 SHOWN = 20
 """Pairs to print, and unmatched units of each side."""
@@ -52,7 +52,6 @@ def similar(
     json: JsonOption = False,
 ) -> None:
     """Match units with those of another run, hookpoint or dictionary, each kind of evidence with its floor."""
-    import neurogloss as ng
     from neurogloss.runs.compare import grid as place_by_place
     from neurogloss.store import pictures
     from neurogloss.store.exchange.files import require_new
@@ -64,7 +63,7 @@ def similar(
         require_new(out)
     kinds: Any = [kind.strip() for kind in by.split(",")]
     if grid and (out or len(kinds) > 1):
-        raise UserError("--grid takes a single --by and no --out. Leave out the others, or --grid.")
+        raise ng.UserError("--grid takes a single --by and no --out. Leave out the others, or --grid.")
     place_a, place_b = (hookpoint_a, dictionary_a, roi_a), (hookpoint_b, dictionary_b, roi_b)
     compared = (run_a, run_b, place_a, place_b)
     how: Any = {"min_active": min_active, "embedder": chosen(embedder), "engine": engine}
@@ -82,27 +81,25 @@ def similar(
         pictures.distributions(found, picture)
     if json:
         render.print_json([*found.pairs, {"summary": found.summary(SHOWN)}])
-        return
-    _show(found)
+    else:
+        _show(found)
 
 
-def _show(found: Similarity) -> None:
+def _show(found: ng.results.Similarity) -> None:
     """Print the first pairs, the values of each kind with its floor, and the unmatched units of each side."""
-
     lone = [each for side in found.distinctive for each in side[:SHOWN] if each.text]
     shown = sorted(found.pairs, key=lambda pair: (not pair.matched, pair.a.text is None, -pair.similarity))[:SHOWN]
     named = units.names([*(m.unit for pair in shown for m in (pair.a, pair.b)), *(each.unit for each in lone)])
     out = render.console()
     other = found.match if found.match == "nearest" else "matched"
-    headings = ("unit", "explanation", other, "its explanation")
-    table = render.new_table(caption=f"units of {named.common}" if shown else "", headings=headings)
     kinds = [level.kind for level in found.levels if level.kind != found.ranked_by]
-    for heading in (found.ranked_by, *kinds):
-        table.add_column(heading, justify="right", overflow="fold")
+    values = [Column(kind, justify="right", overflow="fold") for kind in (found.ranked_by, *kinds)]
+    headings = ("unit", "explanation", other, "its explanation", *values)
+    table = render.new_table(caption=f"units of {named.common}" if shown else "", headings=headings)
     for pair in shown:
         sides = [cell for m in (pair.a, pair.b) for cell in (named.of(m.unit), visible(m.text or "–"))]
-        values = (pair.similarity, *(pair.values[kind] for kind in kinds))
-        table.add_row(*sides, *map(render.number, values), style="" if pair.matched else "dim")
+        numbers = (pair.similarity, *(pair.values[kind] for kind in kinds))
+        table.add_row(*sides, *map(render.number, numbers), style="" if pair.matched else "dim")
     out.print(table)
     if len(found.pairs) > len(shown):
         out.print(f"{len(shown)} of {len(found.pairs):,} pairs; --out FILE.parquet or --json has all")
@@ -111,8 +108,7 @@ def _show(found: Similarity) -> None:
         _show_distinctive(side, each, named)
 
 
-def _show_levels(found: Similarity) -> None:
-
+def _show_levels(found: ng.results.Similarity) -> None:
     out = render.console()
     for level in found.levels:
         out.print(
@@ -140,8 +136,7 @@ def _show_levels(found: Similarity) -> None:
         out.print(f"probability without {kind}: {reason}")
 
 
-def _show_distinctive(side: str, lone: Sequence[Lone], named: Names) -> None:
-
+def _show_distinctive(side: str, lone: Sequence[ng.results.Lone], named: Names) -> None:
     out = render.console()
     out.print(f"{len(lone):,} units of {side} are like none of the other side")
     for each in lone[:SHOWN]:
@@ -150,7 +145,6 @@ def _show_distinctive(side: str, lone: Sequence[Lone], named: Names) -> None:
 
 
 def _show_grid(cells: Grid, json: bool) -> None:
-
     if json:
         render.print_json(
             {
@@ -164,10 +158,9 @@ def _show_grid(cells: Grid, json: bool) -> None:
             for j, b in enumerate(cells.columns)
         )
         return
-    table = render.new_table(caption=f"mean {cells.kind} of the units of A with the most alike of B / floor")
-    table.add_column("A \\ B", overflow="fold")
-    for column in cells.columns:
-        table.add_column(column, overflow="fold", justify="right")
+    columns = (Column(each, overflow="fold", justify="right") for each in cells.columns)
+    caption = f"mean {cells.kind} of the units of A with the most alike of B / floor"
+    table = render.new_table(caption=caption, headings=("A \\ B", *columns))
     for i, row in enumerate(cells.rows):
         values = zip(cells.means[i].tolist(), cells.floors[i].tolist(), strict=True)
         table.add_row(row, *(render.beside_floor(mean, floor) for mean, floor in values))

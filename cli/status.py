@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
+import neurogloss as ng
 from neurogloss.cli import render
 from neurogloss.cli.options import JsonOption, RunArgument
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from neurogloss.runs.run import Run
     from neurogloss.scorers.summary import ScorerSummary
 
 
@@ -24,20 +23,15 @@ def status(
     json: JsonOption = False,
 ) -> None:
     """Show what a run holds: tokens read, units by state, and scores with their floors; or every label."""
-    import neurogloss as ng
-
     opened = ng.open_run(run)
     if labels:
-        found = opened.labels()
-        if json:
-            render.print_json(found)
-        else:
-            render.console().print(render.labels_table(list(found), title=str(run)))
-        return
-    _tell(opened, json)
+        found = list(opened.labels())
+        render.tell(json, found, render.labels_table(found, title=str(run)))
+    else:
+        _tell(opened, json)
 
 
-def _tell(opened: Run, json: bool) -> None:
+def _tell(opened: ng.Run, json: bool) -> None:
     from neurogloss.scorers.summary import by_scorer
     from neurogloss.sources.cache import read_manifest
 
@@ -77,10 +71,9 @@ def _tell(opened: Run, json: bool) -> None:
 
 def _scores_table(scorers: Sequence[ScorerSummary]) -> Table:
     """One row per scorer: means over units of the score, its floor and their difference."""
-
-    table = render.new_table(caption="means over units, 95 % intervals; p: paired over units", headings=["scorer"])
-    for heading in ("units", "score", "floor", "above its floor", "p"):
-        table.add_column(heading, no_wrap=True, justify="right")
+    columns = map(render.figures, ("units", "score", "floor", "above its floor", "p"))
+    caption = "means over units, 95 % intervals; p: paired over units"
+    table = render.new_table(caption=caption, headings=("scorer", *columns))
     for each in scorers:
         table.add_row(
             Text.assemble(each.scorer, (f"\n{each.metric.replace('_', ' ')}", "dim")),
