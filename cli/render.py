@@ -135,12 +135,6 @@ def labels_table(labels: Sequence[Label], title: str = "", similarities: Sequenc
     last = Column("state", width=max(longest, len("state")))
     columns = [*near, Column("unit", overflow="fold"), Column("explanation", overflow="fold")]
     columns += [*(figures(f"{each}\n/floor") for each in scorers), last]
-        *near,
-        "unit",
-        "explanation",
-        *(figures(f"{each}\n/floor") for each in scorers),
-        last,
-    ]
     table = new_table(title, f"units of {named.common}" if labels else "", columns)
     for i, label in enumerate(labels):
         shown = [number(similarities[i])] if similarities else []

@@ -116,16 +116,18 @@ def grid(
         UserError: as `similar`.
     """
     _check((by,), "nearest")
-    runs, within = (Run(a, embedder), Run(b, embedder)), (place_a, place_b)
-    whole = [side_of(run, place, (by,), min_active) for run, place in zip(runs, within, strict=True)]
-    places = [list(dict.fromkeys((m.unit.hookpoint, m.unit.dictionary) for m in side.members)) for side in whole]
-    first, second = (
-        [side_of(run, (*place, *of[2:]), (by,), min_active) for place in found]
-        for run, found, of in zip(runs, places, within, strict=True)
-    )
-    means, floors = (np.full((len(first), len(second)), np.nan) for _ in range(2))
-    missing: dict[str, None] = {}
     with _computing(engine) as spread:
+        runs, within = (Run(a, embedder), Run(b, embedder)), (place_a, place_b)
+        whole = [side_of(run, place, (by,), min_active) for run, place in zip(runs, within, strict=True)]
+        places = [
+            list(dict.fromkeys((m.unit.hookpoint, m.unit.dictionary) for m in side.members)) for side in whole
+        ]
+        first, second = (
+            [side_of(run, (*place, *of[2:]), (by,), min_active) for place in found]
+            for run, found, of in zip(runs, places, within, strict=True)
+        )
+        means, floors = (np.full((len(first), len(second)), np.nan) for _ in range(2))
+        missing: dict[str, None] = {}
         for (i, one), (j, other) in product(enumerate(first), enumerate(second)):
             measures, reasons = measures_at_hand(one, other, (by,))
             missing |= {reason: None for reason in reasons.values()}
