@@ -259,6 +259,8 @@ class Heat(View):
 class Comparison(View):
     """Two sets of units compared."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     match: str
     ranked_by: str
     limit: Number
@@ -267,9 +269,9 @@ class Comparison(View):
     """Kinds of evidence that could not be used, and why."""
     units: tuple[int, int]
     matched: tuple[int, int]
-    pairs: list[Pair]
+    pairs: tuple[Pair, ...]
     """At most 5,000, the most alike first."""
-    distinctive: tuple[list[Lone], list[Lone]]
+    distinctive: tuple[tuple[Lone, ...], tuple[Lone, ...]]
     """Units that are like none of the other side, at most 500 a side."""
-    heat: Heat | None
+    heat: Heat | None = None
     """Place by place, unless each side is one place."""

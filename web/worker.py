@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,18 +100,9 @@ def compare(task: Mapping[str, Any]) -> Comparison:
             heat = _heat(grid(a["path"], b["path"], place_a, place_b, by=kind, embedder=embedder))
     # Undefined similarities come last.
     shown = sorted(found.pairs, key=lambda pair: (math.isnan(pair.similarity), -pair.similarity))[:PAIRS]
-    return Comparison(
-        match=found.match,
-        ranked_by=found.ranked_by,
-        limit=found.limit,
-        levels=found.levels,
-        missing=dict(found.missing),
-        units=found.units,
-        matched=found.matched,
-        pairs=shown,
-        distinctive=(list(found.distinctive[0][:LONE]), list(found.distinctive[1][:LONE])),
-        heat=heat,
-    )
+    lone_a, lone_b = found.distinctive
+    found = replace(found, pairs=tuple(shown), distinctive=(lone_a[:LONE], lone_b[:LONE]))
+    return Comparison.model_validate(found).model_copy(update={"heat": heat})
 
 
 def _heat(cells: Grid) -> Heat | None:
