@@ -11,7 +11,7 @@ import numpy as np
 
 from neurogloss.agent.experiments import Generator, Laboratory
 from neurogloss.agent.nodes.score import Steered
-from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
+from neurogloss.engines.embedded import EmbeddedModel
 from neurogloss.engines.embedder import MiniLM
 from neurogloss.engines.embedders import load_embedder
 from neurogloss.errors import UserError
@@ -85,7 +85,7 @@ class Models:
     @cached_property
     def causal(self) -> CausalModel:
         """The small language model that ranks: SmolLM2, which may be the subject itself."""
-        return DeferredModel(DEMO_SUBJECT, self._load_causal)
+        return EmbeddedModel(self._load_causal, DEMO_SUBJECT)
 
     @property
     def laboratory(self) -> Laboratory:
@@ -140,12 +140,12 @@ class Models:
             for other in self.neighbours.of(unit)
         ]
 
-    def _load_causal(self) -> CausalModel:
+    def _load_causal(self) -> tuple[Any, Any]:
         from neurogloss.sources.subject import Subject
 
         same = self._cache.measure == "tokens" and text_settings(self._cache).subject == DEMO_SUBJECT
         subject = self._subject if same else Subject.load(DEMO_SUBJECT, self._progress)
-        return EmbeddedModel(subject.model, subject.tokenizer, DEMO_SUBJECT)
+        return subject.model, subject.tokenizer
 
     @cached_property
     def _subject(self) -> Any:

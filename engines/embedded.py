@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from neurogloss.llm import CausalModel, Likelihood
+from neurogloss.llm import Likelihood
 
 if TYPE_CHECKING:
     import torch
@@ -16,14 +16,19 @@ ROWS_TOKENS = 1024
 
 
 class EmbeddedModel:
-    """A Hugging Face causal language model that is already loaded (the subject's own, say).
+    """A Hugging Face causal language model (the subject's own, say), loaded when it is first asked.
 
     Implements `neurogloss.llm.CausalModel`. The keys and values of the last few prefixes are kept.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
-        self.model, self.tokenizer, self.name = model, tokenizer, name
+    def __init__(self, load: Callable[[], tuple[Any, Any]], name: str) -> None:
+        """`load`: gives the model and its tokenizer."""
+        self.name, self._load = name, load
         self._prefix = lru_cache(4)(self._read_prefix)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        return self._load()
 
     async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
         """log p(continuation | prefix), in nats; the prefix is read once.
@@ -33,7 +38,8 @@ class EmbeddedModel:
 
         import torch
 
-        rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in continuations]
+        _, tokenizer = self._loaded
+        rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in continuations]
         found: dict[int, Likelihood] = {i: Likelihood(0.0, 0) for i, row in enumerate(rows) if not row}
         order = sorted((i for i in range(len(rows)) if rows[i]), key=lambda i: len(rows[i]))
         with torch.inference_mode():
@@ -48,9 +54,10 @@ class EmbeddedModel:
         """Keys and values of the prefix, and the log probabilities after it."""
         import torch
 
-        ids = self.tokenizer(prefix, add_special_tokens=False)["input_ids"]
-        first = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
-        out = self.model(input_ids=torch.tensor([first + ids]), use_cache=True, logits_to_keep=1)
+        model, tokenizer = self._loaded
+        ids = tokenizer(prefix, add_special_tokens=False)["input_ids"]
+        first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        out = model(input_ids=torch.tensor([first + ids]), use_cache=True, logits_to_keep=1)
         return out.past_key_values, out.logits[:, -1].float().log_softmax(-1)
 
     def _read(self, prefix: str, rows: Sequence[Sequence[int]]) -> list[float]:
@@ -69,22 +76,7 @@ class EmbeddedModel:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         # Padding stands after every real token, where a causal model does not see it.
-        logits = self.model(input_ids=ids[:, :-1], past_key_values=past).logits
+        logits = self._loaded[0](input_ids=ids[:, :-1], past_key_values=past).logits
         each = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
         keep = torch.arange(1, longest)[None] < torch.tensor([len(row) for row in rows])[:, None]
         return [float(t) for t in totals + (each * keep).sum(1)]
-
-
-class DeferredModel:
-    """A causal model of a known name that is loaded when it is first asked."""
-
-    def __init__(self, name: str, load: Callable[[], CausalModel]) -> None:
-        self.name, self._load = name, load
-
-    @cached_property
-    def _model(self) -> CausalModel:
-        return self._load()
-
-    async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
-        """As the model gives them."""
-        return await self._model.likelihoods(prefix, continuations)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from neurogloss.engines import embedded
-from neurogloss.engines.embedded import DeferredModel, EmbeddedModel
+from neurogloss.engines.embedded import EmbeddedModel
 from neurogloss.llm import CausalModel, Likelihood
 
 PREFIX = "The cook stirred the soup"
@@ -90,7 +90,7 @@ def read(model: CausalModel, prefix: str, continuations: Sequence[str]) -> list[
 
 
 def test_likelihoods_are_those_of_a_plain_pass_in_the_order_asked(loaded: tuple[Any, Any]) -> None:
-    found = read(EmbeddedModel(*loaded, "tiny"), PREFIX, CONTINUATIONS)
+    found = read(EmbeddedModel(lambda: loaded, "tiny"), PREFIX, CONTINUATIONS)
     expected = [plain(loaded, PREFIX, text) for text in CONTINUATIONS]
     check(found, expected)
     assert found[1] == found[4] and len({likelihood.total for likelihood in expected}) == 6
@@ -98,13 +98,13 @@ def test_likelihoods_are_those_of_a_plain_pass_in_the_order_asked(loaded: tuple[
 
 def test_any_batch_gives_the_same(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """One token a batch: every continuation is read alone."""
-    together = read(EmbeddedModel(*loaded, "tiny"), PREFIX, CONTINUATIONS)
+    together = read(EmbeddedModel(lambda: loaded, "tiny"), PREFIX, CONTINUATIONS)
     monkeypatch.setattr(embedded, "ROWS_TOKENS", 1)
-    check(read(EmbeddedModel(*loaded, "tiny"), PREFIX, CONTINUATIONS), together)
+    check(read(EmbeddedModel(lambda: loaded, "tiny"), PREFIX, CONTINUATIONS), together)
 
 
 def test_the_empty_continuation_is_certain_and_has_no_tokens(loaded: tuple[Any, Any]) -> None:
-    model = EmbeddedModel(*loaded, "tiny")
+    model = EmbeddedModel(lambda: loaded, "tiny")
     assert read(model, PREFIX, ["", ""]) == [Likelihood(0.0, 0)] * 2
     assert read(model, PREFIX, []) == []
     assert Likelihood(0.0, 0).mean == 0
@@ -116,7 +116,7 @@ def test_single_tokens_have_the_probabilities_of_the_next_token(loaded: tuple[An
 
     model, tokenizer = loaded
     letters = [chr(code) for code in range(33, 127)]
-    found = read(EmbeddedModel(*loaded, "tiny"), PREFIX, letters)
+    found = read(EmbeddedModel(lambda: loaded, "tiny"), PREFIX, letters)
     check(found, [plain(loaded, PREFIX, letter) for letter in letters])
     assert {likelihood.n_tokens for likelihood in found} == {1}
     assert 0 < sum(math.exp(likelihood.total) for likelihood in found) < 1
@@ -124,21 +124,18 @@ def test_single_tokens_have_the_probabilities_of_the_next_token(loaded: tuple[An
 
 def test_the_empty_prefix_is_the_bos_alone(loaded: tuple[Any, Any]) -> None:
     texts = [" the", " the river"]
-    check(read(EmbeddedModel(*loaded, "tiny"), "", texts), [plain(loaded, "", text) for text in texts])
+    check(read(EmbeddedModel(lambda: loaded, "tiny"), "", texts), [plain(loaded, "", text) for text in texts])
 
 
-def test_a_prefix_is_read_once_and_stays_as_it_was(
-    loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, texts = EmbeddedModel(*loaded, "tiny"), []
-    tokenizer = model.tokenizer
+def test_a_prefix_is_read_once_and_stays_as_it_was(loaded: tuple[Any, Any]) -> None:
+    (network, tokenizer), texts = loaded, []
 
     def watched(text: str, **options: Any) -> Any:
         texts.append(text)
         return tokenizer(text, **options)
 
-    monkeypatch.setattr(model, "tokenizer", watched, raising=True)
     watched.bos_token_id = tokenizer.bos_token_id  # type: ignore[attr-defined]
+    model = EmbeddedModel(lambda: (network, watched), "tiny")
     first = read(model, PREFIX, CONTINUATIONS)
     other = read(model, "Dear Ms Ito,", CONTINUATIONS)
     again = read(model, PREFIX, CONTINUATIONS)
@@ -147,21 +144,15 @@ def test_a_prefix_is_read_once_and_stays_as_it_was(
     check(other, [plain(loaded, "Dear Ms Ito,", text) for text in CONTINUATIONS])
 
 
-def test_a_deferred_model_is_loaded_once_and_only_when_asked() -> None:
+def test_it_is_loaded_once_and_only_when_asked(loaded: tuple[Any, Any]) -> None:
     loads = []
 
-    class Known:
-        name = "known"
-
-        async def likelihoods(self, prefix: str, continuations: Sequence[str]) -> list[Likelihood]:
-            return [Likelihood(-float(len(prefix + text)), len(text)) for text in continuations]
-
-    def load() -> CausalModel:
+    def load() -> tuple[Any, Any]:
         loads.append(1)
-        return Known()
+        return loaded
 
-    model: CausalModel = DeferredModel("known", load)
+    model: CausalModel = EmbeddedModel(load, "known")
     assert model.name == "known" and loads == []
-    assert read(model, "ab", ["c", ""]) == [Likelihood(-3.0, 1), Likelihood(-2.0, 0)]
-    read(model, "ab", ["c"])
+    check(read(model, PREFIX, [" a", ""]), [plain(loaded, PREFIX, " a"), Likelihood(0.0, 0)])
+    read(model, PREFIX, [" the"])
     assert loads == [1]
