@@ -235,11 +235,10 @@ class Documents:
         )
         return float(found[0][0])
 
-    def ids(self, condition: Condition | None = None, limit: int = -1) -> list[str]:
-        """Ids of the documents that meet the condition, at most `limit` of them."""
+    def ids(self, condition: Condition | None = None) -> list[str]:
+        """Ids of the documents that meet the condition."""
         where, parameters = self._met(condition)
-        found = self._all(f"SELECT {self.key} FROM {self.table} d WHERE {where} LIMIT ?", (*parameters, limit))
-        return [id for (id,) in found]
+        return [id for (id,) in self._all(f"SELECT {self.key} FROM {self.table} d WHERE {where}", parameters)]
 
     def units(self, condition: Condition) -> set[UnitId]:
         """Units with a label that meets the condition."""

@@ -223,10 +223,6 @@ class LedgerReader:
         numbers = dict(map(tuple, self._all(counted, (method, method))))
         return {state: numbers[state.value] for state in State if state.value in numbers}
 
-    def n_explained(self) -> int:
-        """Labels that have an explanation, in any state."""
-        return int(self._all("SELECT count(explanation) FROM labels")[0][0])
-
     # --- what stands behind a label ---------------------------------------------------------------
 
     def candidates(self, unit: UnitId, method: str) -> list[Explanation]:

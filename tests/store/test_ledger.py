@@ -66,7 +66,7 @@ def test_an_empty_ledger_has_nothing(tmp_path, unit):
         assert ledger.newest_method() is None
         assert ledger.methods() == {} and list(ledger.units()) == [] and list(ledger.labels()) == []
         assert ledger.label(unit()) is None and ledger.statistics(unit()) is None
-        assert ledger.standings("m", [unit()]) == {} and ledger.counts() == {} and ledger.n_explained() == 0
+        assert ledger.standings("m", [unit()]) == {} and ledger.counts() == {} and len(ledger.documents) == 0
 
 
 def test_units_come_by_number_and_positive_side_first(ledger, unit):
@@ -100,7 +100,7 @@ def test_an_explained_unit_has_its_explanation_and_the_losers(ledger, unit, expl
     assert ledger.candidates(unit(2), "m1") == [chosen, *losers]
     assert ledger.explanation(losers[0].id) == losers[0]
     assert ledger.explanation("b2:none") is None
-    assert ledger.n_explained() == 1
+    assert len(ledger.documents) == 1
 
 
 def test_explaining_again_is_idempotent_and_a_new_text_replaces_the_old(

@@ -99,7 +99,7 @@ def test_a_ledger_is_made_where_there_is_none(
     path = tmp_path / "new" / "ledger.sqlite"
     write(path, reading, statistics)
     with Ledger(path, read_only=True) as ledger:
-        assert ledger.n_explained() == 3
+        assert len(ledger.documents) == 3
 
 
 def test_a_place_says_what_the_files_names_mean(
