@@ -70,6 +70,13 @@ class MiniLM:
             self._cache.popitem(last=False)
         return found
 
+    def words(self) -> tuple[list[str], Float32]:
+        """The whole words of the vocabulary, the most frequent first, and (words, 384) their input vectors."""
+        pieces = sorted(self._tokenizer.get_vocab().items(), key=lambda item: item[1])
+        whole = [(word, i) for word, i in pieces if word.isalpha()]
+        rows = self._weights["embeddings.word_embeddings.weight"][[i for _, i in whole]]
+        return [word for word, _ in whole], rows
+
     @cached_property
     def _weights(self) -> dict[str, Float32]:
         return {name: np.asarray(value) for name, value in load_file(MINILM.path()).items()}

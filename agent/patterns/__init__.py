@@ -1,0 +1,1 @@
+"""The search for patterns: from a unit's evidence to an executable explanation."""

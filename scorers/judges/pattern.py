@@ -1,0 +1,62 @@
+"""A judge that runs a pattern: exact, and without a model.
+
+A passage without marks gets the chance of the pattern anywhere in it. With marks, the chances at the marked tokens
+count: their mean, since all marks should be at what the pattern describes. Of two passages, the share of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from neurogloss.prompts.pictures import has_words
+from neurogloss.records import Answer, Failure, Passage, Question
+from neurogloss.scorers.patterns.language import Pattern
+from neurogloss.scorers.patterns.syntax import parse
+
+
+def pattern_in(explanation: str) -> Pattern | None:
+    """The pattern that an explanation is in the one-line syntax; None if it is not one."""
+    try:
+        return parse(explanation)
+    except ValueError:
+        return None
+
+
+class PatternJudge:
+    """Implements `neurogloss.protocols.Judge`."""
+
+    name = "pattern"
+
+    def __init__(self, pattern_of: Callable[[str], Pattern | None] = pattern_in) -> None:
+        """`pattern_of`: the pattern of an explanation's text; None if it has none."""
+        self._pattern_of = pattern_of
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """JSON of everything that decides its answers."""
+        return {"judge": self.name}
+
+    async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
+        """A probability for every question; a failure for what has no pattern or no words."""
+        pattern = self._pattern_of(explanation)
+        if pattern is None:
+            missing = Answer(None, Failure.UNPARSEABLE, "the explanation is not a pattern")
+            return [missing] * len(questions)
+        return [_answer(pattern, question) for question in questions]
+
+
+def _answer(pattern: Pattern, question: Question) -> Answer:
+    if not all(passage.tokens and has_words(passage) for passage in question.passages):
+        return Answer(None, Failure.EMPTY, "a pattern reads words, and the passage has none")
+    first, *others = (_chance(pattern, passage) for passage in question.passages)
+    if not others:
+        return Answer(first)
+    return Answer(0.5 if first == others[0] else first / (first + others[0]))
+
+
+def _chance(pattern: Pattern, passage: Passage) -> float:
+    if not passage.marks or passage.grid is not None:
+        return pattern.chance(passage.tokens)
+    chances = pattern.chances(passage.tokens)
+    return sum(chances[i] for i in passage.marks) / len(passage.marks)

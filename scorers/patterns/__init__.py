@@ -1,0 +1,1 @@
+"""Patterns: executable explanations of what a unit responds to in text."""
