@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +42,16 @@ class Candidates:
     """One feature, or two that hold at one token; of kin, the seed with kind `like`."""
     holds: csr_matrix
     """(conditions, contexts) 1 where the condition holds."""
+    masks: Masks
+    """Of each entry of `holds`: bit i is set if it holds at token i."""
     local: csr_matrix
     """(conditions, contexts) 1 where it holds at an active token."""
     turned: csr_matrix
     """The same, with each context's active tokens turned round by a random step: what chance would give."""
+    words: tuple[str, ...]
+    """The words of the active contexts, the most frequent first, alphabetically among equals."""
+    kin: Mapping[str, tuple[str, ...]]
+    """The words of each set by its seed, those at active tokens first."""
 
 
 def candidates(features: Features, sample: Sample, kin: Kin | None) -> Candidates:
@@ -62,11 +68,12 @@ def candidates(features: Features, sample: Sample, kin: Kin | None) -> Candidate
     conditions: list[tuple[Feature, ...]] = [(name,) for name in names]
     conditions += [(names[a], names[b]) for a, b in pairs.tolist()]
     tables = [table, table.both(pairs, len(sample.contexts))]
+    sets: Mapping[str, tuple[str, ...]] = {}
     if kin is not None:
-        seeds, near = _kin(features, entries, sample, kin)
+        sets, near = _kin(features, entries, sample, kin)
         tables.append(near)
-        conditions += [(("like", seed),) for seed in seeds]
-    return _joined(conditions, tables, sample)
+        conditions += [(("like", seed),) for seed in sets]
+    return _joined(conditions, tables, sample, _words(features, entries, active), sets)
 
 
 @dataclass(frozen=True)
@@ -142,32 +149,52 @@ def _narrows(head: Feature, other: Feature) -> bool:
     return not (other[0] in HEADS and head[0] in QUALIFIERS and head > other) and (head[0], other[0]) != ("is", "topic")
 
 
-def _kin(features: Features, entries: Entries, sample: Sample, kin: Kin) -> tuple[list[str], _Table]:
-    """Seeds of word sets, and where the sets hold."""
+def _kin(
+    features: Features, entries: Entries, sample: Sample, kin: Kin
+) -> tuple[dict[str, tuple[str, ...]], _Table]:
+    """Sets of like words by their seed, and where each set holds."""
     first = entries.columns < len(sample.examples)
-    word = features.kinds[entries.ids] == KINDS.index("word")
-    at = np.flatnonzero(first & word)
+    at = np.flatnonzero(first & (features.kinds[entries.ids] == KINDS.index("word")))
     at = at[(entries.masks[at] & sample.active[entries.columns[at]]) != 0]
     weight = np.bincount(entries.ids[at], sample.weights[entries.columns[at]], minlength=len(features.names))
     there = np.flatnonzero(weight)
     there = there[np.argsort(-weight[there], kind="stable")]
-    sets = kin.sets([features.names[i][1] for i in there.tolist()])
-    numbers = [np.array([n for w in words if (n := features.number(("word", w))) >= 0], np.int64) for words in sets.values()]
-    useful = [(seed, ids) for seed, ids in zip(sets, numbers, strict=True) if np.count_nonzero(weight[ids]) >= SUPPORT]
-    wanted = np.unique(np.concatenate([ids for _, ids in useful])) if useful else np.zeros(0, np.int64)
+    active = {features.names[i][1]: i for i in there.tolist()}
+    sets = {seed: words for seed, words in kin.sets(list(active)).items() if len(active.keys() & words) >= SUPPORT}
+    numbers = [_known(features, words) for words in sets.values()]
+    wanted = np.unique(np.concatenate([*numbers, np.zeros(0, np.int64)]))
     table = _Table.of(entries, wanted, len(features.names))
-    columns, masks, starts = [table.columns[:0]], [table.masks[:0]], [0]
-    for _, ids in useful:
+    columns, masks = [table.columns[:0]], [table.masks[:0]]
+    for ids in numbers:
         places, _ = table.spread(np.searchsorted(wanted, ids))
         merged = np.zeros(len(sample.contexts), np.uint64)
         np.bitwise_or.at(merged, table.columns[places], table.masks[places])
         columns.append(np.flatnonzero(merged).astype(np.int32))
         masks.append(merged[columns[-1]])
-        starts.append(starts[-1] + len(columns[-1]))
-    return [seed for seed, _ in useful], _Table(np.array(starts), np.concatenate(columns), np.concatenate(masks))
+    starts = np.cumsum([0, *map(len, columns[1:])])
+    shown = {seed: tuple(sorted(words, key=lambda word: word not in active)) for seed, words in sets.items()}
+    return shown, _Table(starts, np.concatenate(columns), np.concatenate(masks))
 
 
-def _joined(conditions: list[tuple[Feature, ...]], tables: Sequence[_Table], sample: Sample) -> Candidates:
+def _words(features: Features, entries: Entries, active: int) -> tuple[str, ...]:
+    word = (entries.columns < active) & (features.kinds[entries.ids] == KINDS.index("word"))
+    counts = np.bincount(entries.ids[word], minlength=len(features.names))
+    found = np.flatnonzero(counts).tolist()
+    return tuple(name for _, name in sorted((-int(counts[i]), features.names[i][1]) for i in found))
+
+
+def _known(features: Features, words: Sequence[str]) -> Rows:
+    """The numbers of those words that were seen."""
+    return np.array([n for word in words if (n := features.number(("word", word))) >= 0], np.int64)
+
+
+def _joined(
+    conditions: list[tuple[Feature, ...]],
+    tables: Sequence[_Table],
+    sample: Sample,
+    words: tuple[str, ...],
+    sets: Mapping[str, tuple[str, ...]],
+) -> Candidates:
     columns = np.concatenate([table.columns for table in tables])
     masks = np.concatenate([table.masks for table in tables])
     lengths = np.concatenate([np.diff(table.starts) for table in tables])
@@ -182,6 +209,9 @@ def _joined(conditions: list[tuple[Feature, ...]], tables: Sequence[_Table], sam
     return Candidates(
         conditions,
         csr_matrix((np.ones(len(columns)), columns, starts), shape),
+        masks,
         at(sample.active),
         at(sample.turned),
+        words,
+        sets,
     )

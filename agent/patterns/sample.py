@@ -29,6 +29,8 @@ class Sample:
     """(examples,) bit i is set if token i is active (at least 0.3 of the peak)."""
     turned: Masks
     """(examples,) the same, turned round by a random step in each context."""
+    activations: Floats
+    """(examples, TOKENS) as shares of the largest."""
     truth: Floats
     """(contexts,) 1 if active, 0 if silent."""
     weights: Floats
@@ -69,11 +71,16 @@ def sample(half: EvidenceHalf, seed: int) -> Sample:
         (*(example.context for example in examples), *half.negatives),
         np.array([_mask(example.active_positions()) for example in examples], np.uint64),
         np.array([_mask(_turned(e, float(u))) for e, u in zip(examples, turns, strict=True)], np.uint64),
+        np.array([_padded(example.activations) for example in examples]) / maximum,
         np.repeat([1.0, 0.0], [len(examples), silent]),
         np.concatenate([weights / weights.sum() * density, np.full(silent, (1 - density) / silent)]),
         density,
         np.concatenate([kept, np.ones(silent, bool)]),
     )
+
+
+def _padded(values: Sequence[float]) -> list[float]:
+    return [*values[:TOKENS], *[0.0] * (TOKENS - len(values))]
 
 
 def _turned(example: Example, turn: float) -> list[int]:

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from neurogloss.agent.patterns.candidates import SUPPORT, Candidates, candidates
-from neurogloss.agent.patterns.features import Feature, Features
+from neurogloss.agent.patterns.features import TOKENS, Feature, Features
 from neurogloss.agent.patterns.kin import Kin
 from neurogloss.agent.patterns.sample import Floats, Sample, sample
 from neurogloss.ids import derive_seed
 from neurogloss.records import EvidenceHalf
+from neurogloss.scorers.patterns.forms import form_of
 from neurogloss.scorers.patterns.language import CONDITIONS, VALUES, Condition, Pattern, Test
-from neurogloss.scorers.patterns.reading import KINDS
 
 STEPS = 16
 """Conditions and values added at most."""
@@ -45,14 +45,14 @@ KIND_COST = {
     "like": 0.002,
 }
 """What a kind of test costs beside that: more, the more there are to choose among."""
-UNSEEN = 2.0
+UNSEEN = 3.0
 """Silent contexts that are added to every rate."""
 FOLDS = 4
-Z2=[]
-ZW=1.0
-LEAST_Z = 3.0
+LOCAL = 1.5
+"""Weight of the test at the tokens beside that at the contexts."""
+LEAST_Z = 2.0
 """Standard errors that the truth must be apart in what was predicted of unseen folds."""
-LEAST_R = 0.1
+LEAST_R = 0.04
 """Least correlation at density there."""
 
 
@@ -87,44 +87,78 @@ class Search:
     features: Features = field(default_factory=Features)
 
     def find(self, half: EvidenceHalf, seed: int) -> Found:
-        """The pattern of a unit from the explain split of its evidence."""
+        """The pattern of a unit from the explain split of its evidence.
+
+        Raises:
+            ValueError: the split has no active or no silent contexts.
+        """
         data = sample(half, seed)
-        found = candidates(self.features, data, self.kin)
-        problem = _Problem.of(found, data)
-        folds = _folds(data, seed)
-        guesses, local, turned = np.zeros((3, len(data.truth)))
-        for fold in range(FOLDS):
-            tested = folds == fold
-            gs = problem.grow(~tested)
-            guesses[tested] = problem.predict(gs,problem.holds)[tested]
-            local[tested] = problem.predict(gs,found.local)[tested]
-            turned[tested] = problem.predict(gs,found.turned)[tested]
-        r, z = _agreement(guesses, data)
-        d=(local-turned)[data.uniform&(data.truth>0)]
-        z2=d.sum()/math.sqrt((d**2).sum()) if d.any() else 0.0
-        Z2.append((z,z2))
-        z=(z+ZW*z2)/math.sqrt(1+ZW**2)
-        groups = problem.grow(np.ones(len(folds), bool))
+        problem = _Problem.of(candidates(self.features, data, self.kin), data)
+        r, z = _validate(problem, seed)
+        groups = problem.grow(np.ones(len(data.truth), bool))
         if not groups or z < LEAST_Z or r < LEAST_R:
             return Found(None, r, z)
-        graded = [self._condition(problem, group, data) for group in groups]
-        graded.sort(key=lambda condition: -condition.chance)
-        return Found(Pattern(tuple(graded)), r, z)
+        conditions = sorted((_condition(problem, group) for group in groups), key=lambda found: -found.chance)
+        return Found(Pattern(tuple(conditions)), r, z)
 
-    def _condition(self, problem: _Problem, group: _Group, data: Sample) -> Condition:
-        tests = _tests([problem.conditions[i] for i in group.members], self.kin)
-        mask, total, mass = Condition(tests), 0.0, 0.0
-        chance = problem.rate(group)
-        return Condition(tests, round(chance, 3), round(chance, 3))
+
+def _condition(problem: _Problem, group: _Group) -> Condition:
+    """The group's tests, with its rate and the mean activation where it holds."""
+    found, data = problem.found, problem.data
+    merged = np.zeros(len(data.contexts), np.uint64)
+    for member in group.members:
+        entries = slice(*found.holds.indptr[member : member + 2])
+        merged[found.holds.indices[entries]] |= found.masks[entries]
+    bits = merged[:, None] >> np.arange(TOKENS, dtype=np.uint64) & np.uint64(1)
+    tokens = float(data.weights @ bits.sum(1))
+    mass = float(data.weights[: len(data.examples)] @ (bits[: len(data.examples)] * data.activations).sum(1))
+    strength = mass / tokens if tokens else 0.0
+    return Condition(_tests(problem, group), round(float(problem.rate(group)), 3), round(min(strength, 1.0), 3))
+
+
+def _tests(problem: _Problem, group: _Group) -> tuple[Test, ...]:
+    """Of conditions that are alike in all but one value: the tests of all together."""
+    members = [problem.found.conditions[i] for i in group.members]
+    if members[0][0][0] == "like":
+        return (Test("like", problem.found.kin[members[0][0][1]]),)
+    return tuple(_test(column, problem.found.words) for column in zip(*members, strict=True))
+
+
+def _test(features: Sequence[Feature], words: Sequence[str]) -> Test:
+    """Features of one kind; families go by the most frequent word of theirs that was seen."""
+    kind, values = features[0][0], dict.fromkeys(value for _, value in features)
+    if kind in ("form", "topic"):
+        seen = {form_of(word): word for word in reversed(words)}
+        values = dict.fromkeys(seen.get(value, value) for value in values)
+    return Test(kind, tuple(values))
+
+
+def _validate(problem: _Problem, seed: int) -> tuple[float, float]:
+    """Correlation and z of what searches that did not see a fold predict of it.
+
+    Two things have to differ from chance, and count together (Stouffer 1949, the second with weight 1.5): the guesses
+    at active contexts lie above those at silent ones; and the conditions hold at active tokens more often than at
+    as many tokens elsewhere in the same contexts.
+    """
+    data, found = problem.data, problem.found
+    folds = _folds(data, seed)
+    guesses, local, turned = np.zeros((3, len(data.truth)))
+    for fold in range(FOLDS):
+        tested = folds == fold
+        groups = problem.grow(~tested)
+        for out, holds in ((guesses, found.holds), (local, found.local), (turned, found.turned)):
+            out[tested] = problem.predict(groups, holds)[tested]
+    r, z = _agreement(guesses, data)
+    gaps = (local - turned)[data.uniform & (data.truth > 0)]
+    z_local = float(gaps.sum()) / max(math.sqrt(float(gaps @ gaps)), 1e-12)
+    return r, (z + LOCAL * z_local) / math.hypot(1, LOCAL)
 
 
 @dataclass(frozen=True)
 class _Problem:
     """The candidates of one unit as matrices."""
 
-    conditions: list[tuple[Feature, ...]]
-    holds: csr_matrix
-    local: csr_matrix
+    found: Candidates
     data: Sample
     costs: Floats
     by_value: NDArray[np.int64]
@@ -144,7 +178,7 @@ class _Problem:
         by_value = [number(c) if c[0][0] == "like" else number((c[0][0], c[1:])) for c in each]
         by_qualifier = [number((c[0], c[1][0], "")) if c[1:] else -1 for c in each]
         columns = (np.array(costs), np.array(by_value, np.int64), np.array(by_qualifier, np.int64))
-        return cls(each, found.holds, found.local, data, *columns)
+        return cls(found, data, *columns)
 
     @property
     def unseen(self) -> float:
@@ -166,8 +200,8 @@ class _Problem:
         groups: list[_Group] = []
         weights = self.data.of(train)
         both = np.stack([weights * self.data.truth, weights], 1)
-        costs = np.where(self.local @ (train * self.data.truth) >= SUPPORT, self.costs, np.inf)
-        sums = self.holds @ both
+        costs = np.where(self.found.local @ (train * self.data.truth) >= SUPPORT, self.costs, np.inf)
+        sums = self.found.holds @ both
         for _ in range(STEPS):
             best, into = self._best(groups, sums, costs)
             if best is None:
@@ -178,11 +212,11 @@ class _Problem:
             else:
                 into.members.append(best)
                 into.active, into.covered = into.active + active, into.covered + covered
-            at = self.holds.indices[self.holds.indptr[best] : self.holds.indptr[best + 1]]
+            at = self.found.holds.indices[slice(*self.found.holds.indptr[best : best + 2])]
             taken = np.zeros_like(both)
             taken[at] = both[at]
             both[at] = 0.0
-            sums = sums - self.holds @ taken
+            sums = sums - self.found.holds @ taken
         return groups
 
     def _best(self, groups: Sequence[_Group], sums: Floats, costs: Floats) -> tuple[int | None, _Group | None]:
@@ -214,23 +248,16 @@ class _Problem:
             same = [rows for rows in same if rows[others[0]]]
         return np.flatnonzero(np.logical_or.reduce(same))
 
-    def predict(self, groups: Sequence[_Group], holds) -> Floats:
-        """(contexts,) the largest rate of the groups that hold."""
+    def predict(self, groups: Sequence[_Group], holds: csr_matrix) -> Floats:
+        """(contexts,) the largest rate of the groups of which a condition holds, as `holds` has it."""
         found = np.zeros(len(self.data.truth))
         for group in groups:
+            rate = self.rate(group)
             for member in group.members:
-                at = holds.indices[holds.indptr[member] : holds.indptr[member + 1]]
-                found[at] = np.maximum(found[at], self.rate(group)*holds.data[holds.indptr[member] : holds.indptr[member + 1]])
+                entries = slice(*holds.indptr[member : member + 2])
+                at = holds.indices[entries]
+                found[at] = np.maximum(found[at], rate * holds.data[entries])
         return found
-
-
-def _tests(members: Sequence[tuple[Feature, ...]], kin: Kin | None) -> tuple[Test, ...]:
-    """Of conditions that are alike in all but one value: the tests of all together."""
-    if members[0][0][0] == "like" and kin is not None:
-        seed = members[0][0][1]
-        return (Test("like", kin.sets([seed])[seed]),)
-    columns = zip(*members, strict=True)
-    return tuple(Test(column[0][0], tuple(dict.fromkeys(value for _, value in column))) for column in columns)
 
 
 def _folds(data: Sample, seed: int) -> NDArray[np.int64]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from neurogloss.scorers.patterns.language import Condition, Pattern, Test
 from neurogloss.scorers.patterns.reading import CLASSES, PLACES
 
+SHOWN = 4
+"""Words shown of a set of like words."""
 WEAK = 0.5
 """A condition whose chance is less than this share of the largest is called less sure."""
 MARKS: Mapping[str, str] = {
@@ -33,7 +35,7 @@ MARKS: Mapping[str, str] = {
     "/": "slashes",
     "_": "underscores",
 }
-_NOUNS = ("word", "form", "begins", "ends", "piece", "mark")
+_NOUNS = ("word", "like", "form", "begins", "ends", "piece", "mark")
 """Kinds that can be the noun of a phrase, the best first."""
 
 
@@ -84,8 +86,13 @@ def _each(names: Mapping[str, str]) -> Callable[[Sequence[str]], str]:
     return lambda values: " or ".join(names[value] for value in values)
 
 
+def _like(values: Sequence[str]) -> str:
+    return f"words such as {', '.join(f'*{value}*' for value in values[:SHOWN])}"
+
+
 _SAYS: Mapping[str, Callable[[Sequence[str]], str]] = {
     "word": _words,
+    "like": _like,
     "form": lambda values: f"forms of {_either(values)}",
     "begins": lambda values: f"words that begin with {_either(values, '{}-')}",
     "ends": lambda values: f"words that end in {_either(values, '-{}')}",
@@ -101,6 +108,7 @@ _SAYS: Mapping[str, Callable[[Sequence[str]], str]] = {
 """A test as a noun phrase."""
 _WITH: Mapping[str, Callable[[Sequence[str]], str]] = {
     "word": lambda values: f"that are {_words(values)}",
+    "like": lambda values: f"that are {_like(values)}",
     "form": lambda values: f"that are forms of {_either(values)}",
     "begins": lambda values: f"that begin with {_either(values, '{}-')}",
     "ends": lambda values: f"that end in {_either(values, '-{}')}",
