@@ -1,7 +1,7 @@
 """Conditions that a unit's evidence supports, and where each holds.
 
 1. A single feature is a candidate if it holds at active tokens of at least two contexts, and not mostly elsewhere.
-2. Two features together are one if they hold at the same active token of two contexts, and narrow the first one.
+2. Two features together are one if they hold at the same active token of two contexts, and can narrow the first one.
 3. A set of words that are near a word of the evidence by embedding is one if two of them hold at active tokens.
 """
 
@@ -96,6 +96,10 @@ class _Table:
         starts = np.searchsorted(rows[order], np.arange(len(wanted) + 1))
         return cls(starts, entries.columns[order], entries.masks[order])
 
+    def at(self, row: int) -> NDArray[np.int32]:
+        """The contexts in which a row has an entry."""
+        return self.columns[self.starts[row] : self.starts[row + 1]]
+
     def spread(self, rows: Rows) -> tuple[Rows, Rows]:
         """Of some rows: the places of their entries, and to which of the rows each belongs."""
         lengths = self.starts[rows + 1] - self.starts[rows]
@@ -131,7 +135,8 @@ def _pairs(table: _Table, sample: Sample, names: Sequence[Feature], kinds: NDArr
     found: list[tuple[int, int]] = []
     for head, masks in zip(heads.tolist(), table.dense(heads, width), strict=True):
         support = np.count_nonzero(active & masks, axis=1)
-        fits = (support >= max(SUPPORT, PAIRED * local[head])) & (support < local[head]) & (others != head)
+        most = local[head] if len(table.at(head)) == local[head] else local[head] + 1
+        fits = (support >= max(SUPPORT, PAIRED * local[head])) & (support < most) & (others != head)
         found += [(head, other) for other in others[fits].tolist() if _narrows(names[head], names[other])]
     return np.array(found, np.int64).reshape(-1, 2)
 
@@ -161,6 +166,9 @@ def _kin(
     there = there[np.argsort(-weight[there], kind="stable")]
     active = {features.names[i][1]: i for i in there.tolist()}
     sets = {seed: words for seed, words in kin.sets(list(active)).items() if len(active.keys() & words) >= SUPPORT}
+    seen = {features.names[i][1] for i in np.unique(entries.ids[features.kinds[entries.ids] == KINDS.index("word")])}
+    # A word that was seen and never active is no member; one that was never seen may be.
+    sets = {seed: tuple(w for w in words if w in active or w not in seen) for seed, words in sets.items()}
     numbers = [_known(features, words) for words in sets.values()]
     wanted = np.unique(np.concatenate([*numbers, np.zeros(0, np.int64)]))
     table = _Table.of(entries, wanted, len(features.names))
