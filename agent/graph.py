@@ -51,6 +51,7 @@ def explain_graph(
     """Compiles the graph that explains units: gather, explain, screen, rounds while the effort lasts, settle."""
     effort = effort or Effort()
     rounds = bool(effort.rounds)
+    whole = bool(getattr(explainer, "validates", False))
 
     def to_explain(state: Routing) -> str:
         return END if "setback" in state else "explain"
@@ -64,7 +65,7 @@ def explain_graph(
         return "settle" if effort.over(state) else effort.rounds[state["rounds"]]
 
     graph = StateGraph(ExplainState, input_schema=ExplainInput, output_schema=Explained)
-    graph.add_node("gather", traced("gather", Gather(min_active, rounds, seed)))
+    graph.add_node("gather", traced("gather", Gather(min_active, rounds, seed, whole)))
     graph.add_node("explain", traced("explain", Explain(explainer)))
     graph.add_node("screen", traced("screen", Screen(judge, effort.first, alone=rounds)))
     graph.add_node("settle", traced("settle", Settle(explainer, method, effort)))

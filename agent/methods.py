@@ -38,8 +38,11 @@ FIRST = 8
 """Questions of the first round of screening by a judge whose answers cost something."""
 LOOK = 10
 """Questions between two looks at what was answered so far."""
-UNREFINED = ("pmi", "promoted", "output", "lavca", "lavca-keywords", "lavca-mined")
+UNREFINED = ("pmi", "pattern", "promoted", "output", "lavca", "lavca-keywords", "lavca-mined")
 """Explainers that write without an LLM, or of what contexts do not show."""
+SILENT = 2_048
+"""Certified negatives that the search for a pattern is given: how often a condition holds in silent contexts decides
+what it is worth for a rare unit."""
 HARD = Hard(8, frozenset({"neighbours", "lexical"}))
 """What the explain half gives to what refines or contrasts."""
 
@@ -121,6 +124,8 @@ def build(
         "effort": effort.settings,
     }
     hard = HARD if effort.rounds or settings.explainer_name == "contrastive" else Hard()
+    if settings.explainer_name == "pattern":
+        hard = replace(hard, negatives=SILENT)
     return Method(explainer, effort, hard, scoring, decides)
 
 

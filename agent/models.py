@@ -23,7 +23,7 @@ from neurogloss.scorers.judges.embedded import LexicalJudge
 from neurogloss.settings import DEMO_SUBJECT, CollectSettings, ImageSettings, LabelSettings
 from neurogloss.sources.brain.voxels import Voxels
 from neurogloss.sources.cache import Cache
-from neurogloss.sources.evidence import evidence
+from neurogloss.sources.evidence import NEGATIVES, evidence
 from neurogloss.sources.loading import has_subject_packages
 from neurogloss.sources.neighbours import Neighbours
 
@@ -42,6 +42,8 @@ class Hard:
     """Of each kind."""
     kinds: frozenset[str] = frozenset()
     """Fields of `HardNegatives`; look-alikes take an embedding of every context of the half."""
+    negatives: int = NEGATIVES
+    """Plain certified negatives of a half at most."""
 
 
 class Models:
@@ -113,6 +115,7 @@ class Models:
         return evidence(
             self._cache,
             unit,
+            hard.negatives,
             hard=hard.n,
             neighbours=self.neighbours if "neighbours" in hard.kinds else None,
             embedder=self.embedder if "look_alikes" in hard.kinds else None,

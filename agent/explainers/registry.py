@@ -15,6 +15,7 @@ from neurogloss.agent.explainers import views
 from neurogloss.agent.explainers.facets import Facets
 from neurogloss.agent.explainers.lavca import LaVCa
 from neurogloss.agent.explainers.llm import LLMExplainer
+from neurogloss.agent.explainers.pattern import PatternExplainer
 from neurogloss.agent.explainers.pmi import PMIExplainer, PromotedExplainer, Ranked
 from neurogloss.errors import UserError
 from neurogloss.protocols import Explainer, Instruments
@@ -86,6 +87,7 @@ _OWN: dict[str, Factory] = {
     "output": lambda parts: _llm(views.output(parts.subject), parts),
     "ensemble": lambda parts: _llm(views.ensemble(parts.subject), parts),
     "pmi": lambda parts: PMIExplainer(parts.causal),
+    "pattern": lambda parts: PatternExplainer(parts.embedder),
     "promoted": lambda parts: PromotedExplainer(),
     "facets": lambda parts: _facets(parts, _plain(parts)),
     "ranked": lambda parts: _ranked(parts, _plain(parts)),

@@ -29,6 +29,8 @@ class Gather:
     min_active: int
     refines: bool
     seed: int
+    whole: bool = False
+    """Whether the explainer gets the whole explain half, because it validates on slices of its own."""
 
     async def __call__(self, state: ExplainState) -> Found:
         statistics, half = state["statistics"], state["half"]
@@ -45,7 +47,7 @@ class Gather:
         practice, validation = split(kept) if self.refines else (EvidenceHalf((), (), ()), kept)
         seed = derive_seed(self.seed, str(state["unit"]))
         return {
-            "material": Material(state["unit"], shown, state.get("output_tokens"), seed),
+            "material": Material(state["unit"], half if self.whole else shown, state.get("output_tokens"), seed),
             "practice": asked_about(practice),
             "validation": asked_about(validation),
             "rounds": 0,
@@ -99,6 +101,7 @@ class Settle:
             facets=ranked.candidate.facets,
             validation=None if math.isnan(ranked.value) else ranked.value,
             provenance={
+                **ranked.candidate.details,
                 "explainer": self.explainer.name,
                 "origin": ranked.origin,
                 "validated_on": ranked.asked,

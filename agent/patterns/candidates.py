@@ -61,7 +61,10 @@ def candidates(features: Features, sample: Sample, kin: Kin | None) -> Candidate
     hits = entries.ids[first][(entries.masks[first] & sample.active[entries.columns[first]]) != 0]
     local = np.bincount(hits, minlength=len(features.names))
     seen = np.bincount(entries.ids[first], minlength=len(features.names))
-    singles = np.flatnonzero((local >= SUPPORT) & (local >= SHARE * seen))
+    known = np.flatnonzero((local >= SUPPORT) & (local >= SHARE * seen)).tolist()
+    kinds = features.kinds
+    # By kind and value: numbers depend on what was read before, and of equals the first is taken.
+    singles = np.array(sorted(known, key=lambda i: (kinds[i], features.names[i][1])), np.int64)
     table = _Table.of(entries, singles, len(features.names))
     names = [features.names[i] for i in singles.tolist()]
     pairs = _pairs(table, sample, names, features.kinds[singles], local[singles])
@@ -162,9 +165,8 @@ def _kin(
     at = np.flatnonzero(first & (features.kinds[entries.ids] == KINDS.index("word")))
     at = at[(entries.masks[at] & sample.active[entries.columns[at]]) != 0]
     weight = np.bincount(entries.ids[at], sample.weights[entries.columns[at]], minlength=len(features.names))
-    there = np.flatnonzero(weight)
-    there = there[np.argsort(-weight[there], kind="stable")]
-    active = {features.names[i][1]: i for i in there.tolist()}
+    there = sorted((-weight[i], features.names[i][1]) for i in np.flatnonzero(weight).tolist())
+    active = dict.fromkeys(word for _, word in there)
     sets = {seed: words for seed, words in kin.sets(list(active)).items() if len(active.keys() & words) >= SUPPORT}
     seen = {features.names[i][1] for i in np.unique(entries.ids[features.kinds[entries.ids] == KINDS.index("word")])}
     # A word that was seen and never active is no member; one that was never seen may be.

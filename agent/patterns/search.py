@@ -45,6 +45,8 @@ KIND_COST = {
     "like": 0.002,
 }
 """What a kind of test costs beside that: more, the more there are to choose among."""
+LETTER = 0.003
+"""What a beginning or an ending of one letter costs beside that."""
 UNSEEN = 3.0
 """Silent contexts that are added to every rate."""
 FOLDS = 8
@@ -160,6 +162,8 @@ class _Problem:
 
     found: Candidates
     data: Sample
+    by_context: csr_matrix
+    """(contexts, conditions) `found.holds`, the other way round."""
     costs: Floats
     by_value: NDArray[np.int64]
     """(conditions,) alike in those that differ in the first test's value alone."""
@@ -174,10 +178,10 @@ class _Problem:
             return numbers.setdefault(key, len(numbers))
 
         each = found.conditions
-        costs = [sum(KIND_COST.get(k, 0.0) for k, _ in c) + NARROWER * (len(c) - 1) for c in each]
+        costs = [sum(_cost(*feature) for feature in c) + NARROWER * (len(c) - 1) for c in each]
         by_value = [number(c) if c[0][0] == "like" else number((c[0][0], c[1:])) for c in each]
         by_qualifier = [number((c[0], c[1][0], "")) if c[1:] else -1 for c in each]
-        columns = (np.array(costs), np.array(by_value, np.int64), np.array(by_qualifier, np.int64))
+        columns = (found.holds.T.tocsr(), np.array(costs), np.array(by_value, np.int64), np.array(by_qualifier, np.int64))
         return cls(found, data, *columns)
 
     @property
@@ -213,10 +217,9 @@ class _Problem:
                 into.members.append(best)
                 into.active, into.covered = into.active + active, into.covered + covered
             at = self.found.holds.indices[slice(*self.found.holds.indptr[best : best + 2])]
-            taken = np.zeros_like(both)
-            taken[at] = both[at]
+            at = at[both[at, 1] > 0]
+            sums = sums - self.by_context[at].T @ both[at]
             both[at] = 0.0
-            sums = sums - self.found.holds @ taken
         return groups
 
     def _best(self, groups: Sequence[_Group], sums: Floats, costs: Floats) -> tuple[int | None, _Group | None]:
@@ -258,6 +261,11 @@ class _Problem:
                 at = holds.indices[entries]
                 found[at] = np.maximum(found[at], rate * holds.data[entries])
         return found
+
+
+def _cost(kind: str, value: str) -> float:
+    """What a test costs; one letter is hardly ever what a person would name as the beginning or end of words."""
+    return KIND_COST.get(kind, 0.0) + (LETTER if kind in ("begins", "ends") and len(value) == 1 else 0.0)
 
 
 def _folds(data: Sample, seed: int) -> NDArray[np.int64]:

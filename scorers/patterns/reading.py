@@ -208,8 +208,8 @@ class _State:
         self.topics: dict[str, None] = {}
         self._in_sentence = 0
         """Words of the sentence before the present one."""
-        self._in_line = 0
-        """Words and marks of the line before the present one."""
+        self._in_line = 1
+        """Words and marks of the line before the present one; a text may start amid a line."""
         self._line = ""
         self._mark = ""
         """The present mark, not yet among those before."""
@@ -266,7 +266,7 @@ class _State:
         checks = {
             "sentence": bool(self.word) and self._in_sentence == 0,
             "second": bool(self.word) and self._in_sentence == 1,
-            "line": self._in_line == 0 and not self._first and bool(self.word or self._mark),
+            "line": self._in_line == 0 and bool(self.word or self._mark),
             "list": bool(self.word) and 0 < len(self._line) < 4 and bool(_LIST.fullmatch(self._line)),
             "quotes": bool(self._quotes),
             "brackets": bool(self._brackets),

@@ -236,6 +236,8 @@ class Candidate:
     facets: tuple[Facet, ...] = ()
     """Where the text names several things: each by itself, the largest first. What their shares lack of 1 is not
     explained."""
+    details: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """JSON that goes into the explanation's provenance, such as the pattern that the text says."""
 
 
 @dataclass(frozen=True, slots=True)
