@@ -41,8 +41,8 @@ LOOK = 10
 UNREFINED = ("pmi", "pattern", "promoted", "output", "lavca", "lavca-keywords", "lavca-mined")
 """Explainers that write without an LLM, or of what contexts do not show."""
 SILENT = 2_048
-"""Certified negatives that the search for a pattern is given: how often a condition holds in silent contexts decides
-what it is worth for a rare unit."""
+"""Certified negatives that the search for a pattern is given. For a rare unit, few would not tell how often a
+condition holds in silent contexts."""
 HARD = Hard(8, frozenset({"neighbours", "lexical"}))
 """What the explain half gives to what refines or contrasts."""
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.patterns [--run runs/demo] [--json] [--show]
 
-It takes the demo's run (and collects it first if it is not there), learns patterns from the explain split alone, and
-runs them on the score split. A unit without a pattern counts as a correlation of 0. `correlation` is Pearson's at the
-unit's density, over the uniform sample of active contexts and the first 128 certified silent ones, as in the goals;
-the rows `all certified` use every certified context. Planted units have rules that are known by construction
+It takes the demo's run (and collects it first if it is not there), learns patterns from the explain split alone,
+and runs them on the score split. A unit without a pattern counts as a correlation of 0. `correlation` is Pearson's
+at the unit's density, over the uniform sample of active contexts and the first 128 certified silent ones; the rows
+`all certified` use every certified context. Planted units have rules that are known by construction
 (`benchmarks.planted`).
 """
 
@@ -50,19 +50,29 @@ ALL = 1_000_000
 SUBJECT = "smollm2-135m-instruct"
 SAYABLE = ("single token", "token family", "phrase", "two-facet", "rare", "dense", "noisy 10 %")
 """Families of planted units whose rules the language can say."""
-PLACES = ("the first word after a comma", "the first word of a sentence", "the first word after an opening bracket")
+PLACES = (
+    "the first word after a comma",
+    "the first word of a sentence",
+    "the first word after an opening bracket",
+)
 """Places that the language can say; others depend on what follows."""
 RIGHT = 0.9
 """Least F1 of a recovered rule on the contexts of the score split."""
 
 CLEAR = {
-    "model.layers.14.mlp.down_proj.input/neurons/764": ("pieces inside words", ("is:later-piece", "piece:*", "base:*")),
+    "model.layers.14.mlp.down_proj.input/neurons/764": (
+        "pieces inside words",
+        ("is:later-piece", "piece:*", "base:*"),
+    ),
     "model.layers.14/sae-0/2123": ("the word here", ("word:here", "form:here", "like:here")),
     "model.layers.14/sae-0/3365": ("the ending -ic", ("ends:*ic",)),
     "model.layers.14/sae-0/3715": ("the word this", ("word:this", "form:this", "after:this")),
     "model.layers.14/sae-1/178": ("commas or and", ("word:,", "mark:,", "word:and")),
     "model.layers.14/sae-1/4400": ("corner or month", ("*:corner", "*:month", "begins:corn", "begins:mont")),
-    "model.layers.14/sae-1/789": ("'d or would", ("piece:'d", "ends:'d", "word:would", "form:would", "like:would")),
+    "model.layers.14/sae-1/789": (
+        "'d or would",
+        ("piece:'d", "ends:'d", "word:would", "form:would", "like:would"),
+    ),
     "model.layers.24.mlp.down_proj.input/neurons/1291": ("the letter J", ("word:j", "begins:j", "base:j")),
     "model.layers.24.mlp.down_proj.input/neurons/204": (
         "digits or years",
@@ -70,7 +80,9 @@ CLEAR = {
     ),
     "model.layers.24.mlp.down_proj.input/neurons/287": (
         "words of astronomy and physics",
-        tuple(f"*:{word}" for word in "sun moon star stars mars earth planet planets light motion gravity".split()),
+        tuple(
+            f"*:{word}" for word in "sun moon star stars mars earth planet planets light motion gravity".split()
+        ),
     ),
     "model.layers.24.mlp.down_proj.input/neurons/623-": ("line breaks", ("is:line-break", "is:blank-line")),
     "model.layers.24.mlp.down_proj.input/neurons/92-": (
@@ -233,7 +245,7 @@ def _of_shuffled(evidence: Sequence[Evidence], kin: Kin) -> list[Row]:
 
 
 def shuffled(half: EvidenceHalf, seed: int) -> EvidenceHalf:
-    """The split with its contexts in other places: as many active tokens as before, on any tokens of any contexts."""
+    """The split with its contexts in other places, and as many active tokens as before, on any tokens."""
     rng = np.random.default_rng(seed)
     uniform = {example.context.id for example in half.uniform}
     examples = list({e.context.id: e for e in (*half.uniform, *half.top)}.values())
@@ -275,7 +287,7 @@ def _planted_evidence(cache: Cache, chosen: Sequence[Unit]) -> Iterable[Evidence
 
 
 def agreement(pattern: Pattern | None, unit: Unit, texts: Sequence[Sequence[str]]) -> float:
-    """F1 of the texts in which the surer half of the conditions holds against those in which the rule is active."""
+    """F1 of the texts in which the surer conditions hold against those in which the rule is active."""
     if pattern is None:
         return 0.0
     least = 0.5 * max(condition.chance for condition in pattern.conditions)

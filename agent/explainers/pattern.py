@@ -45,7 +45,7 @@ class PatternExplainer:
         return {"explainer": self.name, "version": VERSION, "words": words}
 
     async def candidates(self, material: Material) -> list[Candidate]:
-        """One pattern in English, its JSON beside it. Raises EmptyAnswerError if the unit has no pattern in text."""
+        """One pattern in English, with its JSON. Raises EmptyAnswerError if the unit has no pattern in text."""
         half = material.half
         if are_stimuli(half) or not half.negatives or not (half.uniform or half.top):
             raise EmptyAnswerError("a pattern is found in active and silent texts, token by token")
@@ -58,4 +58,6 @@ class PatternExplainer:
                 f"(correlation {found.r:.2f}, z {found.z:.1f}; {search.LEAST_R} and {search.LEAST_Z} are needed)"
             )
         validated = {"r": round(found.r, 3), "z": round(found.z, 2)}
-        return [Candidate(describe(found.pattern), details={"pattern": found.pattern.json(), "validated": validated})]
+        return [
+            Candidate(describe(found.pattern), details={"pattern": found.pattern.json(), "validated": validated})
+        ]

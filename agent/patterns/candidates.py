@@ -1,7 +1,7 @@
 """Conditions that a unit's evidence supports, and where each holds.
 
 1. A single feature is a candidate if it holds at active tokens of at least two contexts, and not mostly elsewhere.
-2. Two features together are one if they hold at the same active token of two contexts, and can narrow the first one.
+2. Two features together are one if they hold at the same active token of two contexts, and can narrow the first.
 3. A set of words that are near a word of the evidence by embedding is one if two of them hold at active tokens.
 """
 
@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from neurogloss.agent.patterns.features import Entries, Feature, Features, Masks
 from neurogloss.agent.patterns.kin import Kin
-from neurogloss.agent.patterns.sample import Floats, Sample
+from neurogloss.agent.patterns.sample import Sample
 from neurogloss.scorers.patterns.reading import KINDS
 
 Rows = NDArray[np.int64]
@@ -107,7 +107,9 @@ class _Table:
         """Of some rows: the places of their entries, and to which of the rows each belongs."""
         lengths = self.starts[rows + 1] - self.starts[rows]
         owner = np.repeat(np.arange(len(rows)), lengths)
-        return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths - self.starts[rows], lengths), owner
+        return np.arange(lengths.sum()) - np.repeat(
+            np.cumsum(lengths) - lengths - self.starts[rows], lengths
+        ), owner
 
     def dense(self, rows: Rows, width: int) -> Masks:
         """(rows, width) masks of some rows in the first contexts."""
@@ -154,7 +156,10 @@ def _narrows(head: Feature, other: Feature) -> bool:
     """Whether the pair says something, and is not the same as one already there."""
     if head[0] == other[0]:
         return head[0] in ("is", "at") and head < other
-    return not (other[0] in HEADS and head[0] in QUALIFIERS and head > other) and (head[0], other[0]) != ("is", "topic")
+    return not (other[0] in HEADS and head[0] in QUALIFIERS and head > other) and (head[0], other[0]) != (
+        "is",
+        "topic",
+    )
 
 
 def _kin(
@@ -168,7 +173,9 @@ def _kin(
     there = sorted((-weight[i], features.names[i][1]) for i in np.flatnonzero(weight).tolist())
     active = dict.fromkeys(word for _, word in there)
     sets = {seed: words for seed, words in kin.sets(list(active)).items() if len(active.keys() & words) >= SUPPORT}
-    seen = {features.names[i][1] for i in np.unique(entries.ids[features.kinds[entries.ids] == KINDS.index("word")])}
+    seen = {
+        features.names[i][1] for i in np.unique(entries.ids[features.kinds[entries.ids] == KINDS.index("word")])
+    }
     # A word that was seen and never active is no member; one that was never seen may be.
     sets = {seed: tuple(w for w in words if w in active or w not in seen) for seed, words in sets.items()}
     numbers = [_known(features, words) for words in sets.values()]

@@ -1,7 +1,7 @@
 """A judge that runs a pattern: exact, and without a model.
 
-A passage without marks gets the chance of the pattern anywhere in it. With marks, the chances at the marked tokens
-count: their mean, since all marks should be at what the pattern describes. Of two passages, the share of the first.
+A passage without marks gets the chance of the pattern anywhere in it. With marks, it gets the mean chance at the
+marked tokens, since all marks should be at what the pattern describes. Of two passages, the first gets its share.
 """
 
 from __future__ import annotations

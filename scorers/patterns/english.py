@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from neurogloss.scorers.patterns.language import Condition, Pattern, Test
-from neurogloss.scorers.patterns.reading import CLASSES, PLACES
+from neurogloss.scorers.patterns.names import CLASSES, PLACES, WITH_CLASS
 
 SHOWN = 4
 """Words shown of a set of like words."""
@@ -115,34 +115,10 @@ _WITH: Mapping[str, Callable[[Sequence[str]], str]] = {
     "piece": lambda values: f"that end with the piece {_either(values, '-{}')}",
     "base": lambda values: f"after {_either(values, '{}-')} in the same word",
     "mark": lambda values: f"with {_either(values)}",
-    "is": lambda values: " or ".join(_ADJECTIVES[value] for value in values),
+    "is": lambda values: " or ".join(WITH_CLASS[value] for value in values),
     "at": _each(PLACES),
     "after": lambda values: f"after {_either(values)}",
     "after2": lambda values: f"two words after {_either(values)}",
     "topic": lambda values: f"in texts that mention {_either(values)}",
 }
 """A test as what is added to a noun phrase."""
-_ADJECTIVES: Mapping[str, str] = {
-    "digit": "that are digits",
-    "first-digit": "that begin a number",
-    "later-digit": "inside a number",
-    "year": "in a year, as in *2014*",
-    "capitalised": "with a capital letter",
-    "capital": "as a single capital letter",
-    "upper": "in capitals",
-    "lower": "in lower case",
-    "first-piece": "at the start of a word",
-    "later-piece": "inside a word",
-    "mark": "as a punctuation mark",
-    "sentence-end": "at the end of a sentence",
-    "opening": "before a bracket or quotation",
-    "closing": "that close a bracket or quotation",
-    "symbol": "among symbols",
-    "line-break": "at a line break",
-    "blank-line": "before an empty line",
-    "space": "as white space",
-    "accented": "with accented letters",
-    "non-latin": "in a script other than Latin",
-    "repeated": "that came before in the text",
-    "long": "of ten letters or more",
-}

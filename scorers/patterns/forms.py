@@ -12,17 +12,19 @@ _IRREGULAR = """
 be am is are was were been being|have has had having|do does did done doing|go goes went gone going|say said says
 make made making makes|take took taken taking takes|come came coming comes|see saw seen seeing sees
 know knew known|get got gotten getting gets|give gave given giving gives|find found|think thought|tell told
-become became becoming becomes|leave left leaving leaves|feel felt|put putting|bring brought|begin began begun beginning
-keep kept|hold held|write wrote written writing writes|stand stood|hear heard|let letting|mean meant|set setting
-meet met|run ran running|pay paid|sit sat sitting|speak spoke spoken|lead led|grow grew grown|lose lost losing loses
+become became becoming becomes|leave left leaving leaves|feel felt|put putting|bring brought
+begin began begun beginning|use used using uses|news
+keep kept|hold held|write wrote written writing writes|stand stood|hear heard
+let letting|mean meant|set setting
+meet met|run ran running|pay paid|sit sat sitting|speak spoke spoken|lead led|grow grew grown|lose lost losing
 fall fell fallen|send sent|build built|understand understood|draw drew drawn|break broke broken|spend spent
 cut cutting|rise rose risen rising rises|drive drove driven driving drives|buy bought|wear wore worn
 choose chose chosen choosing chooses|teach taught|eat ate eaten|sing sang sung|catch caught|win won winning
 fight fought|throw threw thrown|show shown showed|sleep slept|sell sold|seek sought|fly flew flown flies
 man men|woman women|child children|foot feet|tooth teeth|mouse mice|person people|life lives|wife wives
 good better best|bad worse worst|can could can't cannot couldn't|will would 'll 'd won't wouldn't
-i me my mine myself|he him his himself|she her hers herself|we us our ours ourselves|they them their theirs themselves
-use used using uses|news
+i me my mine myself|he him his himself|she her hers herself|we us our ours ourselves
+they them their theirs themselves
 you your yours yourself yourselves|it its itself|this these|that those|a an
 """
 _FAMILY = {

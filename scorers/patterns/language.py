@@ -8,8 +8,8 @@ names a kind of feature (`neurogloss.scorers.patterns.reading`) and the values o
 
 Each condition has two grades, so that a pattern predicts how sure and how strong a response is:
 `chance`, the share of contexts that activate the unit among those in which the condition holds somewhere, and
-`strength`, the mean activation at the tokens at which it holds, relative to the unit's maximum. A prediction is the
-largest grade of all conditions that hold.
+`strength`, the mean activation at the tokens at which it holds, relative to the unit's maximum. A prediction is
+the largest grade of all conditions that hold.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from operator import and_, or_
 from typing import Any
 
 from neurogloss.scorers.patterns.forms import form_of
-from neurogloss.scorers.patterns.reading import CLASSES, KINDS, LETTERS, PLACES, Reading, read
+from neurogloss.scorers.patterns.names import CLASSES, PLACES
+from neurogloss.scorers.patterns.reading import KINDS, LETTERS, Reading, read
 
 CONDITIONS = 6
 """Most conditions of a pattern."""
@@ -46,7 +47,9 @@ class Test:
     def __post_init__(self) -> None:
         if self.kind not in TEST_KINDS:
             raise ValueError(f"expected a kind of test ({', '.join(TEST_KINDS)}), found {self.kind!r}")
-        if not 1 <= len(self.values) <= (LIKE if self.kind == "like" else VALUES) or len(set(self.values)) < len(self.values):
+        if not 1 <= len(self.values) <= (LIKE if self.kind == "like" else VALUES) or len(set(self.values)) < len(
+            self.values
+        ):
             raise ValueError(f"expected 1 to {VALUES} different values of {self.kind}, found {len(self.values)}")
         for value in self.values:
             self._check(value)
@@ -155,7 +158,9 @@ def pattern_of(stored: Mapping[str, Any]) -> Pattern:
         return Pattern(
             tuple(
                 Condition(
-                    tuple(Test(str(kind), tuple(values)) for test in each["when"] for kind, values in test.items()),
+                    tuple(
+                        Test(str(kind), tuple(values)) for test in each["when"] for kind, values in test.items()
+                    ),
                     float(each.get("chance", 1.0)),
                     float(each.get("strength", 1.0)),
                 )

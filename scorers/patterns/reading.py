@@ -12,8 +12,8 @@ ends    the word so far ends so (at most 5 letters)
 piece   the token continues a word, and is this
 base    the token continues a word, and this is what came before it in the word
 mark    the token holds this punctuation mark or symbol
-is      the token, or the word so far, is of this class (`CLASSES`)
-at      the token is at this place (`PLACES`)
+is      the token, or the word so far, is of this class (`neurogloss.scorers.patterns.names.CLASSES`)
+at      the token is at this place (`neurogloss.scorers.patterns.names.PLACES`)
 after   the word or mark before is this
 after2  the word or mark two before is this
 topic   a form of this word came earlier in the text (4 letters or more)
@@ -23,47 +23,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from neurogloss.scorers.patterns.forms import form_of
 
 KINDS = ("word", "form", "begins", "ends", "piece", "base", "mark", "is", "at", "after", "after2", "topic")
-CLASSES: Mapping[str, str] = {
-    "digit": "digits",
-    "first-digit": "the first digit of a number",
-    "later-digit": "the later digits of a number",
-    "year": "digits of years, as in *2014*",
-    "capitalised": "capitalised words",
-    "capital": "single capital letters",
-    "upper": "words in capitals",
-    "lower": "words in lower case",
-    "first-piece": "the first piece of a word",
-    "later-piece": "later pieces of a word",
-    "mark": "punctuation marks",
-    "sentence-end": "full stops and other ends of a sentence",
-    "opening": "opening brackets and quotation marks",
-    "closing": "closing brackets and quotation marks",
-    "symbol": "symbols, as in code",
-    "line-break": "line breaks",
-    "blank-line": "line breaks before an empty line",
-    "space": "white space",
-    "accented": "words with accented letters",
-    "non-latin": "words in a script other than Latin",
-    "repeated": "words that came before in the text",
-    "long": "words of ten letters or more",
-}
-"""The classes and how they read as a noun phrase."""
-PLACES: Mapping[str, str] = {
-    "sentence": "at the start of a sentence",
-    "second": "as the second word of a sentence",
-    "line": "at the start of a line",
-    "list": "after a list mark",
-    "quotes": "inside quotation marks",
-    "brackets": "inside brackets",
-}
-"""The places and how they read."""
 LETTERS = 5
 """Most letters of a beginning or an ending."""
 TOPIC = 4
@@ -160,7 +126,9 @@ def _shape(token: str) -> _Shape:
         }
         classes = [name for name, holds in checks.items() if holds]
     marks = tuple(dict.fromkeys(text)) if not is_word else ()
-    return _Shape(text, is_word, token[:1].isspace(), marks, tuple(classes), "\n" in token, bool(_END.search(text)))
+    return _Shape(
+        text, is_word, token[:1].isspace(), marks, tuple(classes), "\n" in token, bool(_END.search(text))
+    )
 
 
 class _Facts(NamedTuple):

@@ -24,8 +24,9 @@ from neurogloss.scorers.patterns.syntax import parse, write
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)
 WORDS = (
-    "the a of and to in is was it that he she they this river mountain house garden music winter summer light water "
-    "stone paper walking talking running public comic basic epic magic sad happy old new small big red blue green"
+    "the a of and to in is was it that he she they this river mountain house garden music winter summer light "
+    "water stone paper walking talking running public comic basic epic magic sad happy old new small big red blue "
+    "green"
 ).split()
 
 
@@ -59,14 +60,24 @@ def by(line: str) -> Callable[[tuple[str, ...]], list[int]]:
 
 @pytest.mark.parametrize(
     "line",
-    ["word:river", "ends:ic", "word:of after:the", "word:river|stone", "at:sentence word:he|she", "form:walk", "after:magic"],
+    [
+        "word:river",
+        "ends:ic",
+        "word:of after:the",
+        "word:river|stone",
+        "at:sentence word:he|she",
+        "form:walk",
+        "after:magic",
+    ],
 )
 def test_a_planted_condition_is_found(line: str) -> None:
     planted = parse(line)
     found = Search().find(half(by(line), 1200), 0)
     assert found.pattern is not None and found.r > 0.8
     for context in contexts(300, seed=9):
-        assert (found.pattern.chance(context.tokens) > 0.5) == bool(planted.positions(context.tokens)), context.text
+        assert (found.pattern.chance(context.tokens) > 0.5) == bool(planted.positions(context.tokens)), (
+            context.text
+        )
 
 
 def test_the_same_seed_finds_the_same_whatever_came_before() -> None:
@@ -89,7 +100,10 @@ def test_shuffled_activations_have_no_pattern() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         found = contexts(400, seed)
-        active = [Example(c, tuple(rng.permutation([1.0, 0.6] + [0.0] * (len(c.tokens) - 2)).tolist())) for c in found[:60]]
+        active = [
+            Example(c, tuple(rng.permutation([1.0, 0.6] + [0.0] * (len(c.tokens) - 2)).tolist()))
+            for c in found[:60]
+        ]
         shuffled = EvidenceHalf(tuple(active[:10]), tuple(active), tuple(found[60:]), n_certified=340)
         none.append(Search().find(shuffled, seed).pattern is None)
     assert np.mean(none) >= 0.9
@@ -130,7 +144,9 @@ def test_the_explainer_says_the_pattern_and_keeps_its_json() -> None:
 def test_the_explainer_says_that_there_is_no_pattern() -> None:
     rng = np.random.default_rng(0)
     found = contexts(300)
-    active = tuple(Example(c, tuple(rng.permutation([1.0] + [0.0] * (len(c.tokens) - 1)).tolist())) for c in found[:40])
+    active = tuple(
+        Example(c, tuple(rng.permutation([1.0] + [0.0] * (len(c.tokens) - 1)).tolist())) for c in found[:40]
+    )
     shuffled = EvidenceHalf((), active, tuple(found[40:]), n_certified=260)
     with pytest.raises(EmptyAnswerError, match="no pattern"):
         asyncio.run(PatternExplainer().candidates(Material(UNIT, shuffled, None, 0)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurogloss.scorers.patterns.english import describe
 from neurogloss.scorers.patterns.language import TEST_KINDS, Condition, Pattern, Test, pattern_of
-from neurogloss.scorers.patterns.reading import CLASSES, PLACES
+from neurogloss.scorers.patterns.names import CLASSES, PLACES
 from neurogloss.scorers.patterns.syntax import parse, write
 
 VALUES = {
@@ -70,7 +70,11 @@ def test_conditions_by_hand() -> None:
 
 
 def test_families_go_by_any_member() -> None:
-    assert parse("form:looking").positions((" She", " looks")) == parse("form:look").positions((" She", " looks")) == (1,)
+    assert (
+        parse("form:looking").positions((" She", " looks"))
+        == parse("form:look").positions((" She", " looks"))
+        == (1,)
+    )
 
 
 def test_like_words_are_words() -> None:
@@ -83,7 +87,10 @@ def test_like_words_are_words() -> None:
         ("ends:ic", "words that end in *-ic*"),
         ("word:here|there at:sentence", "the words *here* or *there* at the start of a sentence"),
         ("is:year", "digits of years, as in *2014*"),
-        ("word:would after:i @0.8/0.5; piece:'d @0.7/0.5", "the word *would* after *i*; the piece *-'d* inside a word"),
+        (
+            "word:would after:i @0.8/0.5; piece:'d @0.7/0.5",
+            "the word *would* after *i*; the piece *-'d* inside a word",
+        ),
         ("word:here @0.9/0.5; word:there @0.2/0.1", "the word *here*; less often the word *there*"),
         ("word:,|.", "commas or full stops"),
         ("is:line-break", "line breaks"),

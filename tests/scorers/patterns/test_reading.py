@@ -7,9 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurogloss.scorers.patterns.forms import form_of
-from neurogloss.scorers.patterns.reading import CLASSES, KINDS, PLACES, read
+from neurogloss.scorers.patterns.names import CLASSES, PLACES
+from neurogloss.scorers.patterns.reading import KINDS, read
 
-TOKENS = ("I", "'d", " love", " fict", "ional", " news", ".", "\n", "-", " Here", " in", " ", "2", "0", "1", "4", "?")
+TOKENS = (
+    "I",
+    "'d",
+    " love",
+    " fict",
+    "ional",
+    " news",
+    ".",
+    "\n",
+    "-",
+    " Here",
+    " in",
+    " ",
+    "2",
+    "0",
+    "1",
+    "4",
+    "?",
+)
 
 
 def at(kind: str, value: str) -> list[int]:
