@@ -23,7 +23,7 @@ from neurogloss.protocols import Instruments, Material, Readout
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
 
 ALL = (
-    *("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "promoted", "facets", "ranked"),
+    *("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "pattern", "promoted", "facets", "ranked"),
     *("lavca", "lavca-keywords", "lavca-mined"),
 )
 
@@ -84,6 +84,7 @@ def test_the_names_are_those_that_can_be_got(chat: ChatModel) -> None:
             "output",
             "ensemble",
             "pmi",
+            "pattern",
             "promoted",
             "facets-llm",
             "ranked-llm",
