@@ -54,12 +54,12 @@ def read(tokens: Sequence[str]) -> Reading:
 
 
 def _features(tokens: Sequence[str]) -> Iterator[tuple[int, str, Sequence[str]]]:
-    """(bit, kind, values) for all that holds, token by token."""
+    """(mask, kind, values) for all that holds."""
     state = _State()
     for i, token in enumerate(tokens):
         bit = 1 << i
         shape = _shape(token)
-        inside = state.step(shape)
+        inside = state.step(shape, i)
         word = state.word
         if word:
             lower = word.lower()
@@ -88,8 +88,8 @@ def _features(tokens: Sequence[str]) -> Iterator[tuple[int, str, Sequence[str]]]
                 yield bit, "after2", (state.before[-2],)
         if places := state.places():
             yield bit, "at", places
-        if state.topics:
-            yield bit, "topic", tuple(state.topics)
+    for topic, first in state.topics.items():
+        yield (1 << len(tokens)) - (1 << first), "topic", (topic,)
 
 
 class _Shape(NamedTuple):
@@ -173,7 +173,8 @@ class _State:
         self.before: list[str] = []
         """Words and marks before the present one, lower case."""
         self.seen: set[str] = set()
-        self.topics: dict[str, None] = {}
+        self.topics: dict[str, int] = {}
+        """The forms of long words before, and the first token after each."""
         self._in_sentence = 0
         """Words of the sentence before the present one."""
         self._in_line = 1
@@ -185,14 +186,14 @@ class _State:
         self._quotes = self._brackets = 0
         self._first = True
 
-    def step(self, shape: _Shape) -> str:
+    def step(self, shape: _Shape, i: int) -> str:
         """Take the next token in; returns what came before it in its word, empty if it does not continue one."""
         goes_on = bool(shape.is_word and self.word and not shape.spaced)
         base = self.word if goes_on else ""
         if goes_on:
             self.word += shape.text
             return base
-        self._close()
+        self._close(i)
         if shape.breaks and not shape.is_word:
             self._in_line, self._line, self._in_sentence = 0, "", 0
         elif shape.breaks:
@@ -210,14 +211,14 @@ class _State:
         self._first = False
         return ""
 
-    def _close(self) -> None:
-        """The present word or mark becomes one of those before."""
+    def _close(self, i: int) -> None:
+        """The present word or mark becomes one of those before, as token `i` has it."""
         if self.word:
             lower = self.word.lower()
             self.before.append(lower)
             self.seen.add(lower)
             if len(lower) >= TOPIC:
-                self.topics[form_of(lower)] = None
+                self.topics.setdefault(form_of(lower), i)
             self._in_sentence += 1
             self._line += lower
             self._in_line += 1
@@ -229,14 +230,17 @@ class _State:
                 self._in_sentence = 0
         self.word = self._mark = ""
 
-    def places(self) -> tuple[str, ...]:
+    def places(self) -> list[str]:
         """Where the present token is."""
-        checks = {
-            "sentence": bool(self.word) and self._in_sentence == 0,
-            "second": bool(self.word) and self._in_sentence == 1,
-            "line": self._in_line == 0 and bool(self.word or self._mark),
-            "list": bool(self.word) and 0 < len(self._line) < 4 and bool(_LIST.fullmatch(self._line)),
-            "quotes": bool(self._quotes),
-            "brackets": bool(self._brackets),
-        }
-        return tuple(name for name, holds in checks.items() if holds)
+        found = []
+        if self.word and self._in_sentence < 2:
+            found.append("second" if self._in_sentence else "sentence")
+        if self._in_line == 0 and (self.word or self._mark):
+            found.append("line")
+        if self.word and 0 < len(self._line) < 4 and _LIST.fullmatch(self._line):
+            found.append("list")
+        if self._quotes:
+            found.append("quotes")
+        if self._brackets:
+            found.append("brackets")
+        return found
