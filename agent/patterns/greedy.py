@@ -31,7 +31,7 @@ KIND_COST = {
     "at": 0.003,
     "after": 0.006,
     "after2": 0.008,
-    "topic": 0.015,
+    "topic": 0.05,
     "like": 0.002,
 }
 """What a kind of test costs beside that: more, the more there are to choose among."""
