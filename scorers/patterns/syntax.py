@@ -87,7 +87,7 @@ def _parse_values(tokens: list[tuple[str, bool]]) -> list[str]:
     values = []
     while True:
         value, quoted = tokens.pop() if tokens else ("the end", False)
-        if not quoted and (value in ";|:@" or value == "the end" and not tokens):
+        if not quoted and value in (";", "|", ":", "@", "the end"):
             raise ValueError(f"expected a value, found {value!r}; write a sign in double quotes")
         values.append(value)
         if not tokens or tokens[-1] != ("|", False):

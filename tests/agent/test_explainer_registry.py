@@ -23,8 +23,8 @@ from neurogloss.protocols import Instruments, Material, Readout
 from neurogloss.records import Candidate, Context, EvidenceHalf, Example, OutputTokens, Side
 
 ALL = (
-    *("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "pattern", "promoted", "facets", "ranked"),
-    *("lavca", "lavca-keywords", "lavca-mined"),
+    *("default", "llm", "contrastive", "pairs", "output", "ensemble", "pmi", "pattern", "promoted"),
+    *("facets", "ranked", "lavca", "lavca-keywords", "lavca-mined"),
 )
 
 
