@@ -7,8 +7,7 @@ import asyncio
 from neurogloss.ids import UnitId
 from neurogloss.protocols import HeldOut
 from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, Passage, Question
-from neurogloss.scorers.detection import Detection
-from neurogloss.scorers.fuzzing import Fuzzing
+from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.judges.pattern import PatternJudge
 from neurogloss.scorers.metrics import auroc
 from neurogloss.scorers.patterns.syntax import parse
