@@ -119,7 +119,11 @@ def score_graph(
 
     graph = StateGraph(ScoreState, input_schema=ScoreInput, output_schema=Scored)
     graph.add_node("prepare", Prepare(scoring.scorers, subject, settings.prompts, settings.seed, rivals))
-    graph.add_node("score", Score(scoring.judge, scoring.instruments, scoring.stop), input_schema=ScorerState)
+    graph.add_node(
+        "score",
+        Score(scoring.judge, scoring.instruments, scoring.stop, scoring.patterns),
+        input_schema=ScorerState,
+    )
     graph.add_node("verdict", Verdict(settings.alpha))
     graph.add_edge(START, "prepare")
     graph.add_conditional_edges("prepare", to_scorers, ["score"])

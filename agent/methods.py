@@ -26,6 +26,7 @@ from neurogloss.records import Passage
 from neurogloss.scorers import answering, registry
 from neurogloss.scorers.judges.embedded import LikelihoodJudge, SimilarityJudge
 from neurogloss.scorers.judges.llm import LLMJudge
+from neurogloss.scorers.judges.pattern import PatternJudge
 from neurogloss.scorers.sequential import Stop
 from neurogloss.settings import LabelSettings
 from neurogloss.sources.brain.voxels import Voxels
@@ -61,6 +62,8 @@ class Scoring:
     """JSON of everything that decides a score."""
     stop: Stop | None = None
     """When a judge was asked enough; None: when it was asked everything."""
+    patterns: PatternJudge | None = None
+    """Answers about contexts by running the explanations' patterns; None: the judge answers everything."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def build(
         UserError: an LLM is asked for and none is given, an unknown explainer or scorer, or one that needs what is
             not there.
     """
+    settings = judged_by_patterns(settings, settings.explainer_name == "pattern")
     scoring = build_scoring(settings, cache, models, chat, own_scorers)
     parts = replace(
         scoring.instruments,
@@ -127,6 +131,11 @@ def build(
     if settings.explainer_name == "pattern":
         hard = replace(hard, negatives=SILENT)
     return Method(explainer, effort, hard, scoring, decides)
+
+
+def judged_by_patterns(settings: LabelSettings, patterns: bool) -> LabelSettings:
+    """The settings, with the pattern as the judge if the explanations are `patterns` and no judge is named."""
+    return settings.model_copy(update={"judge": "pattern"}) if patterns and settings.judge is None else settings
 
 
 def build_scoring(
@@ -157,6 +166,7 @@ def build_scoring(
         answering.require(scorer, instruments)
     judge, kinds = _judge(settings, cache, models, chat), answering.hard_kinds(scorers)
     stop = _stop(settings, len(scorers))
+    patterns = PatternJudge() if settings.judge == "pattern" else None
     n_floors = settings.floors if settings.floors is not None else (1 if settings.llm_judges else 5)
     return Scoring(
         judge,
@@ -171,8 +181,10 @@ def build_scoring(
             "floors": n_floors,
             "collected": {key: cache.manifest[key] for key in ("settings", "subject", "corpus")},
             **({"stop": dict(stop.settings)} if stop else {}),
+            **({"patterns": dict(patterns.settings)} if patterns else {}),
         },
         stop,
+        patterns,
     )
 
 

@@ -33,6 +33,7 @@ from neurogloss.runs.select import select
 from neurogloss.runs.stages import LocalStages, Result, Stages
 from neurogloss.runs.sweep import Summary, Sweeps, Wanted
 from neurogloss.scorers import choice
+from neurogloss.scorers.judges.pattern import line_of
 from neurogloss.settings import LabelSettings, make
 from neurogloss.sources.cache import Cache
 from neurogloss.store.index import Index
@@ -139,6 +140,8 @@ async def _sweep(
         units = select(cache, settings.units, settings.min_active, settings.seed)
         models = Models(cache, settings, progress)
         async with AsyncExitStack() as stack:
+            if not explains:
+                settings = methods.judged_by_patterns(settings, _has_patterns(folder, scored))
             chat = await methods.open_chat(stack, settings, folder.answers if settings.stored_answers else None)
             build = methods.build if explains else methods.build_scoring
             method: methods.Method | methods.Scoring = build(settings, cache, models, chat, own_scorers)
@@ -155,6 +158,14 @@ async def _sweep(
             with Index(folder.index, models.embedder) as index:
                 index.sync(ledger, progress)
             return summary
+
+
+def _has_patterns(folder: RunFolder, scored: str | None) -> bool:
+    """Whether the explanations of the method carry patterns; the first one tells."""
+    with Ledger(folder.ledger) as ledger:
+        explained = (label.explanation for label in ledger.labels(ledger.method(scored)))
+        first = next(filter(None, explained), None)
+    return first is not None and line_of(first) != ""
 
 
 async def label_units(sweeps: Sweeps, method: methods.Method, cache: Cache, stages: Stages) -> Summary:

@@ -16,6 +16,9 @@ import numpy as np
 
 from neurogloss.ids import content_id, derive_seed
 from neurogloss.records import Context, EvidenceHalf, Example, Explanation
+from neurogloss.scorers.judges.pattern import line_of
+from neurogloss.scorers.patterns.english import describe
+from neurogloss.scorers.patterns.syntax import parse
 
 Item = TypeVar("Item")
 LONG_ENOUGH = 20
@@ -72,6 +75,17 @@ DECOYS = (
     "questions, and polite requests in letters",
 )
 """What is asked where too few other units have been explained: plausible, and about no unit in particular."""
+PATTERN_DECOYS = (
+    "is:digit",
+    'mark:","',
+    "ends:ing",
+    "word:he|she|they",
+    "at:sentence",
+    "after:the",
+    "word:of|in|on",
+    "ends:s",
+)
+"""The decoys of an explanation that is a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,8 @@ class Floor:
     id: str
     """Of the explanation, or `decoy:` and a hash."""
     text: str
+    pattern: str = ""
+    """The explanation's pattern in one line, if it has one."""
 
 
 def draw(own: Explanation, others: Sequence[Explanation], n: int, seed: int) -> list[Floor]:
@@ -95,7 +111,9 @@ def draw(own: Explanation, others: Sequence[Explanation], n: int, seed: int) -> 
     texts = sorted(pool)
     rng = np.random.default_rng(derive_seed(seed, "floors"))
     drawn = [pool[texts[i]] for i in rng.permutation(len(texts))[:n]]
-    floors = [Floor(explanation.id, explanation.text) for explanation in drawn]
+    floors = [Floor(explanation.id, explanation.text, line_of(explanation)) for explanation in drawn]
     taken = {own.text, *(floor.text for floor in floors)}
-    decoys = [DECOYS[i] for i in rng.permutation(len(DECOYS)) if DECOYS[i] not in taken]
-    return floors + [Floor(f"decoy:{content_id(d)[3:11]}", d) for d in decoys[: n - len(floors)]]
+    lines = {describe(parse(line)): line for line in PATTERN_DECOYS} if line_of(own) else dict.fromkeys(DECOYS, "")
+    texts = list(lines)
+    decoys = [texts[i] for i in rng.permutation(len(texts)) if texts[i] not in taken]
+    return floors + [Floor(f"decoy:{content_id(d)[3:11]}", d, lines[d]) for d in decoys[: n - len(floors)]]

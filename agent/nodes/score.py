@@ -31,6 +31,7 @@ from neurogloss.protocols import (
 from neurogloss.records import Outcome, State
 from neurogloss.scorers import answering
 from neurogloss.scorers.choice import prompt_texts
+from neurogloss.scorers.judges.pattern import TASKS, PatternJudge, line_of
 from neurogloss.scorers.measure import accepted, headline, measure
 from neurogloss.scorers.sequential import Stop
 from neurogloss.tasks import together
@@ -88,18 +89,26 @@ class Score:
     """For scorers that do not ask the judge."""
     stop: Stop | None = None
     """When the judge was asked enough. None asks everything."""
+    patterns: PatternJudge | None = None
+    """Runs the patterns of explanation and floors for the tasks that a pattern answers, instead of the judge."""
 
     async def __call__(self, state: ScorerState) -> ScoreState:
         scorer, explanation, held_out = state["scorer"], state["explanation"], state["held_out"]
         answering.require(scorer, self.instruments)
         needs = answering.needs(scorer)
         floors = state["floors"] if "explanation" in needs else []
-        texts = [explanation.text, *(floor.text for floor in floors)]
+        judge, texts = self.judge, [explanation.text, *(floor.text for floor in floors)]
+        if self.patterns and isinstance(scorer, QuestionScorer) and scorer.task in TASKS:
+            judge = self.patterns
+            texts = [
+                line_of(explanation) or explanation.text,
+                *(floor.pattern or floor.text for floor in floors),
+            ]
         if self.stop and isinstance(scorer, QuestionScorer):
-            own, *beside = await self._until(self.stop, scorer, texts, held_out)
+            own, *beside = await self._until(self.stop, scorer, judge, texts, held_out)
         else:
             own, *beside = await together(
-                answering.ask(scorer, text, held_out, self.judge, self.instruments) for text in texts
+                answering.ask(scorer, text, held_out, judge, self.instruments) for text in texts
             )
         if isinstance(scorer, DirectScorer):
             metric, chance = scorer.metric, scorer.chance
@@ -107,7 +116,7 @@ class Score:
             metric, chance = headline([question for question, _ in own], state["density"]), None
         score = measure(
             scorer.name,
-            answering.answerer(scorer, self.judge, self.instruments),
+            answering.answerer(scorer, judge, self.instruments),
             own,
             beside,
             state["density"],
@@ -131,12 +140,12 @@ class Score:
         }
 
     async def _until(
-        self, stop: Stop, scorer: QuestionScorer, texts: Sequence[str], held_out: HeldOut
+        self, stop: Stop, scorer: QuestionScorer, judge: Judge, texts: Sequence[str], held_out: HeldOut
     ) -> list[list[Answered]]:
         """What is answered for each text, as far as is needed."""
         found: list[list[Answered]] = [[] for _ in texts]
         for batch in stop.batches(scorer.questions(held_out)):
-            answers = await together(self.judge.ask(scorer.task, text, batch) for text in texts)
+            answers = await together(judge.ask(scorer.task, text, batch) for text in texts)
             for given, new in zip(found, answers, strict=True):
                 given += zip(batch, new, strict=True)
             if stop.reached(found[0], found[1:]):

@@ -8,13 +8,13 @@ import numpy as np
 
 from neurogloss.protocols import Float32
 
-SEEDS = 24
+SEEDS = 16
 """Words of a unit whose neighbours are looked at."""
 NEAR = 0.4
 """Least cosine of a neighbour; the vectors are centred."""
 MOST = 24
 """Neighbours of a word."""
-WORDS = 12_000
+WORDS = 8_000
 """Words in the table, the most frequent ones."""
 
 

@@ -6,21 +6,25 @@ marked tokens, since all marks should be at what the pattern describes. Of two p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurogloss.prompts.pictures import has_words
-from neurogloss.records import Answer, Failure, Passage, Question
-from neurogloss.scorers.patterns.language import Pattern
-from neurogloss.scorers.patterns.syntax import parse
+from neurogloss.records import Answer, Explanation, Failure, Passage, Question
+from neurogloss.scorers.patterns.language import Pattern, pattern_of
+from neurogloss.scorers.patterns.syntax import parse, write
+
+TASKS = frozenset({"detection", "fuzzing"})
+"""Tasks that a pattern answers: those about contexts of the corpus."""
 
 
-def pattern_in(explanation: str) -> Pattern | None:
-    """The pattern that an explanation is in the one-line syntax; None if it is not one."""
+def line_of(explanation: Explanation) -> str:
+    """The pattern in the explanation's provenance, in the one-line syntax; empty if there is none that runs."""
+    stored = explanation.provenance.get("pattern")
     try:
-        return parse(explanation)
+        return write(pattern_of(stored)) if stored is not None else ""
     except ValueError:
-        return None
+        return ""
 
 
 class PatternJudge:
@@ -28,19 +32,16 @@ class PatternJudge:
 
     name = "pattern"
 
-    def __init__(self, pattern_of: Callable[[str], Pattern | None] = pattern_in) -> None:
-        """`pattern_of`: the pattern of an explanation's text; None if it has none."""
-        self._pattern_of = pattern_of
-
     @property
     def settings(self) -> Mapping[str, Any]:
         """JSON of everything that decides its answers."""
         return {"judge": self.name}
 
     async def ask(self, task: str, explanation: str, questions: Sequence[Question]) -> list[Answer]:
-        """A probability for every question; a failure for what has no pattern or no words."""
-        pattern = self._pattern_of(explanation)
-        if pattern is None:
+        """A probability for every question; a failure without words, or if `explanation` is not a pattern."""
+        try:
+            pattern = parse(explanation)
+        except ValueError:
             missing = Answer(None, Failure.UNPARSEABLE, "the explanation is not a pattern")
             return [missing] * len(questions)
         return [_answer(pattern, question) for question in questions]

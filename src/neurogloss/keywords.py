@@ -89,7 +89,7 @@ class LabelKeywords(MethodKeywords, total=False):
     generator: str | None
     trace: bool
     scorers: tuple[str, ...] | list[str]
-    judge: Literal["similarity", "likelihood", "llm"] | None
+    judge: Literal["similarity", "likelihood", "llm", "pattern"] | None
     embedder: str | None
     questions: int
     floors: int | None

@@ -260,8 +260,9 @@ class LabelSettings(MethodSettings):
         "intervention",
     )
     """Scorers by name or `MODULE:CLASS`."""
-    judge: Annotated[Literal["similarity", "likelihood", "llm"] | None, SCORING] = None
-    """Who answers the scorers' questions. Defaults to `llm` with an LLM and to `similarity` without."""
+    judge: Annotated[Literal["similarity", "likelihood", "llm", "pattern"] | None, SCORING] = None
+    """Who answers the scorers' questions. Defaults to `llm` with an LLM and to `similarity` without. `pattern`
+    runs the explanations' patterns to answer detection and fuzzing, and is the default for such explanations."""
     embedder: Annotated[str | None, Shown(SCORING.group, metavar="PATH|URL", envvar="NEUROGLOSS_EMBEDDER")] = None
     """Embedding model: a sentence-transformers folder, or `URL[#MODEL]`. Defaults to the packaged
     all-MiniLM-L6-v2."""
@@ -318,8 +319,8 @@ class LabelSettings(MethodSettings):
 
     @property
     def llm_judges(self) -> bool:
-        """Whether the judge is an LLM."""
-        return self.judge == "llm" or (self.judge is None and self.llm is not None)
+        """Whether an LLM answers what no pattern answers."""
+        return self.judge == "llm" or (self.judge in (None, "pattern") and self.llm is not None)
 
 
 class RunConfig(Settings):

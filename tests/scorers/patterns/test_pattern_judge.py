@@ -10,7 +10,6 @@ from neurogloss.records import Answer, Context, EvidenceHalf, Example, Failure, 
 from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.judges.pattern import PatternJudge
 from neurogloss.scorers.metrics import auroc
-from neurogloss.scorers.patterns.syntax import parse
 
 UNIT = UnitId("tiny", "layer", "neurons", 0)
 
@@ -55,9 +54,3 @@ def test_what_is_no_pattern_or_has_no_words_is_not_answered() -> None:
     question = Question((Passage((" here",)),), True)
     assert ask("the word here", question)[0].failure is Failure.UNPARSEABLE
     assert ask("word:here", Question((Passage(()),), True))[0].failure is Failure.EMPTY
-
-
-def test_patterns_may_come_by_their_text() -> None:
-    judge = PatternJudge({"the word here": parse("word:here")}.get)
-    answers = asyncio.run(judge.ask("detection", "the word here", [Question((Passage((" here",)),), True)]))
-    assert answers[0].probability == 1.0
