@@ -204,8 +204,11 @@ class Collection:
 
         `PRAGMA quick_check` takes about 2 ms a megabyte, the checksums less.
         """
+        file = self._folder / FILE
+        # A process that was killed while it wrote leaves a journal, which only a writer may roll back.
+        writable = file.is_file() and os.access(file, os.W_OK) and os.access(self._folder, os.W_OK)
         try:
-            with closing(connect(self._folder / FILE, read_only=True)) as connection:
+            with closing(connect(file, read_only=not writable)) as connection:
                 found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.DatabaseError as error:
             found = str(error)

@@ -232,6 +232,26 @@ def test_any_page_of_chroma_s_database_that_is_lost_is_named_and_mended_by_rebui
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_a_killed_writer_began_is_rolled_back(small, embedder, tmp_path):
+    """It leaves SQLite's journal next to a database with half of what it wrote."""
+    file = chroma(small / "index") / "chroma.sqlite3"
+    journal = file.with_name(file.name + "-journal")
+    whole = file.read_bytes()
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("PRAGMA cache_size = 1")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE embedding_metadata SET string_value = hex(randomblob(100000))")
+    killed = {path: path.read_bytes() for path in (file, journal)}
+    connection.execute("ROLLBACK")
+    connection.close()
+    assert file.read_bytes() == whole != killed[file]
+    for path, content in killed.items():
+        path.write_bytes(content)
+    with Ledger(small / "ledger.sqlite") as ledger, Index(small / "index", embedder) as index:
+        assert index.check(ledger).ok and len(search(index, ledger, "day", by=By.DENSE)) == 3
+    assert not journal.exists()
+
+
 def test_what_chroma_makes_of_damage_that_was_not_found_before_is_a_sentence_too(small, embedder, monkeypatch):
     """Its library panics on some pages, with a BaseException of its own."""
     monkeypatch.setattr("neurogloss.store.chroma.Collection._require_whole", lambda self, known: None)
