@@ -21,7 +21,7 @@ from neurogloss.scorers import metrics
 from neurogloss.scorers.detection import Detection, Fuzzing
 from neurogloss.scorers.judges.llm import LLMJudge
 from neurogloss.scorers.measure import measure
-from neurogloss.scorers.summary import macro, pooled
+from neurogloss.scorers.summary import macro
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "delphi_0.1.3.json").read_text(encoding="utf-8"))
 LATENTS: Mapping[str, Any] = {latent["style"]: latent for latent in RECORDED["latents"]}
@@ -174,14 +174,13 @@ def test_balanced_accuracy_is_not_called_accuracy() -> None:
     assert found["accuracy"] == 0.75 and found["balanced_accuracy"] == pytest.approx(5 / 6)
 
 
-def test_pooled_and_macro_figures_are_told_apart() -> None:
+def test_each_unit_counts_the_same_in_a_mean_over_units() -> None:
     """One unit of 2 questions, all right, and one of 8, all wrong."""
     texts = [Question((Passage((str(i),)),), i % 2 == 0) for i in range(10)]
     units = [
         [(q, Answer(float(q.truth))) for q in texts[:2]],
         [(q, Answer(1.0 - q.truth)) for q in texts[2:]],
     ]
-    assert pooled(units)["accuracy"] == pytest.approx(0.2)
     scores = [measure("detection", "j", unit, [], 0.1, 0) for unit in units]
     found = macro([score.metrics["accuracy"] for score in scores])
     assert (found.mean.value, found.n, found.undefined) == (0.5, 2, 0)
