@@ -111,7 +111,7 @@ def _hits(reader: Reader, where: str) -> list[Hit]:
     """Labels with an explanation that pass, in the order in which the page lists them."""
     fields = views.run(reader, False).fields
     limits = [name for name in ("detection.excess_low", *fields) if name in fields and name.endswith("excess_low")]
-    order = f"-{limits[0]}" if limits else "unit"
+    order = f"-{limits[0]},unit" if limits else "unit"
     found: list[Hit] = []
     cursor: str | None = ""
     while cursor is not None:

@@ -87,7 +87,7 @@ function Browse({ asked, runs, run }) {
 function bestFirst(run) {
   const field = Object.keys(run.fields).find((name) => name === "detection.excess_low")
     ?? Object.keys(run.fields).find((name) => name.endsWith(".excess_low"));
-  return field ? `-${field}` : "unit";
+  return field ? `-${field},unit` : "unit";
 }
 
 function Firing({ asked, run }) {
