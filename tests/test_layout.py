@@ -22,7 +22,12 @@ FOLDERS = {name: ROOT / folder for name, folder in SETUPTOOLS["package-dir"].ite
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    """The folder's own files: git ignores caches, and what `neurogloss demo` writes to runs/demo."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=folder, capture_output=True
+    )
+    files = (folder / name for name in listed.stdout.decode().split("\0") if name)
+    return (file for file in files if file.is_file())
 
 
 def modules() -> Iterator[str]:
